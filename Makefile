@@ -1,0 +1,41 @@
+# `make demo` and `make test` need make and a Python (3.11 - 3.14), nothing else. Each target first brings .venv
+# up to requirements.lock and pyproject.toml; where it is, the network is not asked.
+BIN := .venv/bin
+
+.PHONY: help install demo test lint format pythons bench lock clean
+.NOTPARALLEL:
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: ## .venv with the locked packages and this checkout
+	@sh .ci/bootstrap
+
+demo: install ## the demo
+	$(BIN)/hexdag-lab demo
+
+test: lint ## everything that must hold: lint, the whole suite, then its core on every other Python present
+	$(BIN)/python -m pytest
+	@sh .ci/pythons
+
+lint: install ## style, types and the arrows between the parts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: install ## what lint can put right by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+pythons: install ## only the tests on the other Pythons
+	@sh .ci/pythons
+
+bench: install ## what an edit, a vote and a step cost
+	$(BIN)/python tests/benchmarks/overhead.py
+
+lock: ## remake requirements.lock from pyproject.toml (newer releases: make lock ARGS=--upgrade)
+	@sh .ci/lock $(ARGS)
+
+clean: ## remove the environments and what the tools left
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

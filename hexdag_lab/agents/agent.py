@@ -1,0 +1,74 @@
+"""`Agent`: a name, a role, a trust, and up to two plain functions.
+
+    vote(context)             -> True | False | "approve" | "reject" | "abstain" | "request_changes" | Ballot
+    on_event(event, context)  -> Changeset | None
+
+Both may be `async`. They should keep no state of their own: after a crash they are called in a new process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..core.base.errors import NotAllowed
+from ..core.dag.changeset import Changeset
+from ..core.votes.agent import Role, weight_of
+
+
+class Bench(Protocol):
+    """Where an agent sits once a lab has added it: what its own calls need of the lab."""
+
+    def propose(self, agent: str, change: Callable[[Any], Changeset], reason: str) -> Any:
+        """Propose the change that `change(dag)` makes of the head version."""
+
+
+@dataclass(slots=True)
+class Agent:
+    """A participant. `trust` is its weight in votes; `family` groups agents that are likely to err together."""
+
+    id: str
+    role: str = "orchestrator"
+    trust: float = 0.5
+    family: str = ""
+    capabilities: Iterable[str] = frozenset()
+    vote: Callable[..., Any] | None = None
+    on_event: Callable[..., Any] | None = None
+    bench: Bench | None = field(default=None, repr=False, compare=False)
+
+    human = False
+
+    def __post_init__(self) -> None:
+        if not self.id or not isinstance(self.id, str):
+            raise ValueError(f"an agent needs a name, not {self.id!r}")
+        self.role = Role(self.role)
+        weight_of(self.trust)
+        self.capabilities = frozenset(self.capabilities)
+
+    # The roadmap's own calls, for an agent that a lab has added: thin ones.
+
+    def propose_node_addition(self, spec: Any, reason: str = "") -> Any:
+        """Propose one more node in the lab's latest run."""
+        return self._bench().propose(self.id, lambda dag: Changeset.on(dag).add_node(spec), reason)
+
+    def propose_subgraph(self, parent: str, sub: Any, reason: str = "") -> Any:
+        """Propose a whole graph downstream of a node."""
+        return self._bench().propose(self.id, lambda dag: Changeset.on(dag).add_subgraph(parent, sub), reason)
+
+    def wait_for_approval(self, proposal: Any, timeout: float | None = None) -> Any:
+        """The final state of a proposal."""
+        return proposal.wait(timeout)
+
+    def validate_proposal(self, proposal: Any) -> bool:
+        """Whether all checks of a proposal hold."""
+        return all(check.ok for check in proposal.checks)
+
+    def estimate_execution_cost(self, proposal: Any) -> float:
+        """What the nodes that a proposal starts are estimated to cost."""
+        return 0.0 if proposal.effect is None else float(proposal.effect.cost)
+
+    def _bench(self) -> Bench:
+        if self.bench is None:
+            raise NotAllowed(f"agent {self.id} is in no lab", rule="no-lab", fix="lab.add_agent(agent)")
+        return self.bench

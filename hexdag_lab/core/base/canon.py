@@ -1,0 +1,123 @@
+"""Canonical bytes: equal content gives equal bytes, on every Python, in every process.
+
+Each value is written as a type tag, a length and a body, so no two different values share an encoding. Only plain
+data is accepted: identity must not hang on pickles or reprs. Digests are SHA-256, as in git and Nix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from hashlib import sha256
+from math import isnan
+from typing import Any
+
+from .errors import SchemaError
+
+DIGEST_SIZE = 32  #: bytes
+
+
+def digest(*parts: bytes) -> bytes:
+    """SHA-256 over length-prefixed parts: 32 bytes."""
+    h = sha256()
+    for part in parts:
+        h.update(len(part).to_bytes(8, "big"))
+        h.update(part)
+    return h.digest()
+
+
+def hash_of(value: Any) -> bytes:
+    """Digest of a plain value: 32 bytes."""
+    return sha256(canonical(value)).digest()
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical bytes of plain data: None, bool, int, float, str, bytes, Fraction, list, tuple, set, dict.
+
+    Raises `SchemaError` for anything else, and for data nested deeper than 100 levels.
+    """
+    out: list[bytes] = []
+    _write(value, out, 0)
+    return b"".join(out)
+
+
+def _write(value: Any, out: list[bytes], depth: int) -> None:
+    if depth > 100:
+        raise SchemaError("data is nested deeper than 100 levels; flatten it, or load it inside the node")
+    writer = _WRITERS.get(type(value))
+    if writer is not None:
+        writer(value, out, depth)
+        return
+    for kind, base_writer in _BASES:
+        if isinstance(value, kind):
+            base_writer(value, out, depth)
+            return
+    raise SchemaError(
+        f"{type(value).__module__}.{type(value).__qualname__} is not plain data (numbers, text, bytes, lists, "
+        "dicts): pass it as an input of the run, or load it inside a node"
+    )
+
+
+def _frame(tag: bytes, body: bytes, out: list[bytes]) -> None:
+    out.append(tag + len(body).to_bytes(8, "big"))
+    out.append(body)
+
+
+def _scalar(tag: bytes, to_bytes: Callable[[Any], bytes]) -> Callable[[Any, list[bytes], int], None]:
+    return lambda value, out, depth: _frame(tag, to_bytes(value), out)
+
+
+def _float_bytes(value: float) -> bytes:
+    if isnan(value):
+        return b"nan"
+    return float.hex(value + 0.0).encode()
+
+
+def _sequence(tag: bytes) -> Callable[[Any, list[bytes], int], None]:
+    def write(value: Any, out: list[bytes], depth: int) -> None:
+        out.append(tag + len(value).to_bytes(8, "big"))
+        for item in value:
+            _write(item, out, depth + 1)
+
+    return write
+
+
+def _set(value: Any, out: list[bytes], depth: int) -> None:
+    _sequence_of_bytes(b"S", sorted(_nested(item, depth) for item in value), out)
+
+
+def _mapping(value: Any, out: list[bytes], depth: int) -> None:
+    _sequence_of_bytes(b"D", sorted(_nested(key, depth) + _nested(item, depth) for key, item in value.items()), out)
+
+
+def _nested(value: Any, depth: int) -> bytes:
+    inner: list[bytes] = []
+    _write(value, inner, depth + 1)
+    return b"".join(inner)
+
+
+def _sequence_of_bytes(tag: bytes, items: list[bytes], out: list[bytes]) -> None:
+    out.append(tag + len(items).to_bytes(8, "big"))
+    out.extend(items)
+
+
+_WRITERS: Mapping[type, Callable[[Any, list[bytes], int], None]] = {
+    type(None): _scalar(b"N", lambda _: b""),
+    bool: _scalar(b"B", lambda v: b"1" if v else b"0"),
+    int: _scalar(b"I", lambda v: str(v).encode() if v.bit_length() < 10_000 else hex(v).encode()),
+    float: _scalar(b"F", _float_bytes),
+    complex: _scalar(b"C", lambda v: _float_bytes(v.real) + b"," + _float_bytes(v.imag)),
+    str: _scalar(b"T", lambda v: v.encode("utf-8", "surrogatepass")),
+    bytes: _scalar(b"Y", bytes),
+    Fraction: _scalar(b"Q", lambda v: f"{v.numerator}/{v.denominator}".encode()),
+    list: _sequence(b"L"),
+    tuple: _sequence(b"U"),
+    set: _set,
+    frozenset: _set,
+    dict: _mapping,
+}
+# Subclasses (StrEnum, NamedTuple, IntEnum, MappingProxyType) are written as what they are underneath.
+_BASES: tuple[tuple[type, Callable[[Any, list[bytes], int], None]], ...] = (
+    *((kind, _WRITERS[kind]) for kind in (bool, int, float, str, bytes, list, tuple, frozenset, set)),
+    (Mapping, _mapping),
+)

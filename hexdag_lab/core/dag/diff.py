@@ -1,0 +1,39 @@
+"""`diff(a, b)`: what differs between two graphs, as sorted names, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .changeset import Changeset
+from .dag import Dag, Edge
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What differs between two graphs; every field is sorted."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    edges_added: tuple[Edge, ...] = ()
+    edges_removed: tuple[Edge, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.added, self.removed, self.changed, self.edges_added, self.edges_removed))
+
+    def __str__(self) -> str:
+        lines = [f"+ {n}" for n in self.added] + [f"- {n}" for n in self.removed] + [f"~ {n}" for n in self.changed]
+        lines += [f"+ {u} -> {d}" for u, d in self.edges_added] + [f"- {u} -> {d}" for u, d in self.edges_removed]
+        return "\n".join(lines) or "(no difference)"
+
+
+def diff(old: Dag, new: Dag) -> Diff:
+    """What must be done to `old` to get `new`: O(changes x log n)."""
+    return diff_of(Changeset.between(old, new))
+
+
+def diff_of(changeset: Changeset) -> Diff:
+    """A changeset's net effect as a `Diff`."""
+    return Diff(
+        changeset.added, changeset.removed, changeset.changed, changeset.edges_added, changeset.edges_removed
+    )

@@ -1,0 +1,102 @@
+"""Longest-path levels, kept incrementally; they give the waves and check for cycles.
+
+A node's level is 0 without upstreams, else one more than its highest upstream. Levels rise along every edge, so an
+edge u -> v with level(u) < level(v) cannot close a cycle and needs no search; otherwise v is raised, then what hangs on
+it, each node once, in the order of old levels; reaching u proves a cycle, and the trace names it
+(Katriel, Michel, Van Hentenryck: Maintaining Longest Paths Incrementally, Constraints 10, 2005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from heapq import heappop, heappush
+
+Neighbours = Callable[[str], Iterable[str]]
+
+
+def raise_levels(
+    up: str, down: str, level: Callable[[str], int], downs: Neighbours
+) -> dict[str, int] | tuple[str, ...]:
+    """New levels after an edge up -> down, or the cycle it would close: (up, down, ..., up)."""
+    raised: dict[str, int] = {}
+    came_from = {down: up}
+    if up == down:
+        return (up, up)
+    if level(up) < level(down):
+        return raised
+    queue = [(level(down), down)]
+    wanted = {down: level(up) + 1}
+    while queue:
+        _, name = heappop(queue)
+        if name in raised:
+            continue
+        raised[name] = wanted[name]
+        for below in sorted(downs(name)):
+            if below == up:
+                return _trace(name, came_from, up)
+            if level(below) <= wanted[name]:
+                if wanted.get(below, -1) <= wanted[name]:
+                    wanted[below], came_from[below] = wanted[name] + 1, name
+                heappush(queue, (level(below), below))
+    return raised
+
+
+def _trace(last: str, came_from: Mapping[str, str], up: str) -> tuple[str, ...]:
+    chain = [last]
+    while came_from[chain[-1]] != up:
+        chain.append(came_from[chain[-1]])
+    return (up, *reversed(chain), up)
+
+
+def lower_levels(seeds: Iterable[str], level: Callable[[str], int], ups: Neighbours, downs: Neighbours) -> dict[str, int]:
+    """New levels after the seeds lost upstreams."""
+    lowered: dict[str, int] = {}
+    queue = [(level(name), name) for name in seeds]
+    queue.sort()
+    while queue:
+        old, name = heappop(queue)
+        new = max((lowered.get(u, level(u)) + 1 for u in ups(name)), default=0)
+        if new == lowered.get(name, old):
+            continue
+        lowered[name] = new
+        for below in downs(name):
+            heappush(queue, (level(below), below))
+    return lowered
+
+
+def all_levels(ups: Mapping[str, Iterable[str]]) -> dict[str, int] | tuple[str, ...]:
+    """Levels of a whole graph given as name -> upstreams (Kahn), or the path of a cycle."""
+    downs: dict[str, list[str]] = {name: [] for name in ups}
+    missing = {name: 0 for name in ups}
+    for name, above in ups.items():
+        for up in above:
+            downs[up].append(name)
+            missing[name] += 1
+    levels: dict[str, int] = {}
+    current = [name for name, count in missing.items() if not count]
+    depth = 0
+    while current:
+        following = []
+        for name in current:
+            levels[name] = depth
+            for below in downs[name]:
+                missing[below] -= 1
+                if not missing[below]:
+                    following.append(below)
+        current, depth = following, depth + 1
+    if len(levels) == len(ups):
+        return levels
+    return _find_cycle({name: above for name, above in ups.items() if name not in levels})
+
+
+def _find_cycle(ups: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """A cycle in a graph in which each node has an upstream in it: walk up until a name comes back."""
+    name = min(ups)
+    path = [name]
+    places = {name: 0}
+    while True:
+        name = min(up for up in ups[name] if up in ups)
+        path.append(name)
+        if name in places:
+            return tuple(reversed(path[places[name] :]))
+        places[name] = len(path) - 1

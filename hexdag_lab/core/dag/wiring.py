@@ -1,0 +1,83 @@
+"""Which upstream fills which parameter: decided once, when a node enters a graph, and written down as wires.
+
+1. By name: an upstream called like a parameter fills it; so does a node of the graph, without `.after()`.
+2. If then exactly one upstream and exactly one required parameter are left, they bind.
+3. `**kw`, or a required parameter named `inputs`, takes all remaining upstreams as name -> value.
+4. Any other upstream is order only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ..base.codec import namedtuple
+from ..base.errors import UnboundParameter
+from .node import NodeSpec
+
+MANY = "*"  #: the wire's value goes into the collector, under the upstream's name
+
+
+class Wire(NamedTuple):
+    """`up` fills parameter `param`; None is order only, "*" means the dict of remaining upstreams."""
+
+    up: str
+    param: str | None
+
+
+namedtuple(Wire)
+
+
+def wire(
+    spec: NodeSpec,
+    ups: Iterable[str],
+    exists: Callable[[str], bool],
+    present: Iterable[Wire] = (),
+    *,
+    by_name: bool = True,
+) -> tuple[Wire, ...]:
+    """Wires of a node, sorted by upstream. `ups`: explicit upstreams; `present`: wires that stay as they are.
+
+    `by_name` also looks for nodes of the graph that are named like a parameter.
+    """
+    kept = tuple(present)
+    filled = {w.param for w in kept} | set(spec.params)
+    open_params = [name for name in spec.code.names() if name not in filled]
+    known = {w.up for w in kept}
+    explicit = {up for up in ups if up not in known}
+    matched = {n for n in open_params if n in explicit or (by_name and n not in known and n != spec.name and exists(n))}
+    wires = [*kept, *(Wire(name, name) for name in matched)]
+    remaining = sorted(explicit - matched)
+    required = [p.name for p in spec.required() if p.name not in matched and p.name not in filled]
+    if len(remaining) == 1 and len(required) == 1:
+        wires.append(Wire(remaining[0], required[0]))
+    else:
+        param = MANY if spec.code.collector and spec.code.collector not in filled | matched else None
+        wires += [Wire(up, param) for up in remaining]
+    return tuple(sorted(wires, key=lambda w: w.up))
+
+
+def rewire(spec: NodeSpec, old: Iterable[Wire], exists: Callable[[str], bool]) -> tuple[Wire, ...]:
+    """Wires of a node whose code was replaced: a wire stays if its parameter is still there to be filled."""
+    old = tuple(old)
+    names = set(spec.code.names()) - set(spec.params)
+    collects = spec.code.collector is not None
+    stay = [w for w in old if (w.param in names) or (w.param == MANY and collects)]
+    return wire(spec, (*(w.up for w in old), *spec.deps), exists, stay)
+
+
+def check_wires(spec: NodeSpec, wires: Iterable[Wire]) -> None:
+    """Raise `UnboundParameter` if a wire fills a parameter that is not there, or that is filled twice."""
+    filled = dict.fromkeys(spec.params, "its params")
+    for up, param in wires:
+        if param is None:
+            continue
+        if param == MANY:
+            if spec.code.collector is None:
+                raise UnboundParameter(f"{spec.name}: takes no further inputs, so {up!r} cannot go into **kw")
+            continue
+        if param not in spec.code.names():
+            raise UnboundParameter(f"{spec.name}: {up!r} should fill {param!r}, which {spec.code.name}() does not take")
+        if param in filled:
+            raise UnboundParameter(f"{spec.name}: {param!r} is filled by both {filled[param]} and {up!r}")
+        filled[param] = repr(up)

@@ -1,0 +1,249 @@
+"""Decisions about attempts: what to submit, and what a pool's reports mean.
+
+A report counts only if it is about the current attempt (the fence) of a node that is still in the graph; anything else
+is stale and changes nothing. What was submitted on the strength of an attempt that fails is taken back with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base.heap import pop
+from ..dag.dag import Entry
+from ..runs.attempt import Input, Task
+from ..runs.run import PASSED, SETTLED, Failure, NodeRecord, NodeState, RunStatus, backoff
+from ..votes.proposal import ProposalState
+from . import effects as ef
+from . import events as ev
+from . import messages as ms
+from .state import RunState
+from .step import Step
+
+EXECUTOR = "executor"  #: the lab's own agent: proposes for nodes that name nobody
+MOST_LOST = 3  #: a node whose attempts are lost more often than this is held to kill its workers
+
+
+def dispatch(step: Step, m: ms.Dispatch) -> None:
+    """Submit what can run, as far as the pool's slots and lookahead go; end the run if all is done."""
+    if step.state.status is RunStatus.RUNNING and step.state.frontier is not None:
+        _submit(step)
+    if _complete(step.state):
+        failed = any(rec.state in (NodeState.FAILED, NodeState.BLOCKED) for rec in step.state.nodes.values())
+        step.emit(ev.RunFinished, status=RunStatus.FAILED if failed else RunStatus.SUCCEEDED)
+
+
+def _submit(step: Step) -> None:
+    tasks: list[Task] = []
+    last_wave = _current_wave(step.state) if step.state.schedule == "waves" else None
+    while (room := step.state.slots + step.state.lookahead - step.state.outstanding) > 0:
+        batch: dict[str, int] = {}
+        frontier, taken = step.state.frontier, 0
+        while frontier is not None and len(batch) < room:
+            if last_wave is not None and frontier.key[0] > last_wave:
+                break
+            name, frontier = pop(frontier)
+            taken += 1
+            if name not in batch and _may_go(step.state, name):
+                batch[name] = step.state.nodes[name].fence + 1
+        if not taken:
+            break
+        step.emit(ev.AttemptsSubmitted, nodes=tuple(batch.items()), taken=taken)
+        tasks += [_task(step.state, name) for name in batch]
+    if tasks:
+        step.act(ef.Submit(tuple(tasks)))
+
+
+def _current_wave(state: RunState) -> int:
+    return min((state.dag.level(n) for n, rec in state.nodes.items() if rec.state not in SETTLED), default=0)
+
+
+def _may_go(state: RunState, name: str) -> bool:
+    """Whether a node that came out of the frontier can be submitted now."""
+    rec = state.nodes.get(name)
+    if rec is None or rec.submitted or rec.unsent or rec.due is not None:
+        return False
+    if rec.state not in (NodeState.WAITING, NodeState.READY):
+        return False
+    spec = state.dag.entries[name].spec
+    if rec.unmet and (not state.lookahead or spec.effects or state.schedule == "waves"):
+        return False
+    return capable(state, spec.requires)
+
+
+def capable(state: RunState, requires: frozenset[str]) -> bool:
+    """Whether some worker has everything that a node requires; True while the pool has not said."""
+    return not requires or state.capabilities is None or any(requires <= has for has in state.capabilities)
+
+
+def _task(state: RunState, name: str) -> Task:
+    entry, rec = state.dag.entries[name], state.nodes[name]
+    spec = entry.spec
+    return Task(
+        run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version, code=spec.blob or "",
+        params=spec.params, inputs=(*_given(state, name, entry), *_from_upstream(state, entry)),
+        requires=spec.requires, timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
+        label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved, decision=rec.decision, decisions=rec.decisions,
+        positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
+    )  # fmt: skip
+
+
+def _from_upstream(state: RunState, entry: Entry) -> list[Input]:
+    found = []
+    for w in entry.wires:
+        up = state.nodes[w.up]
+        kept = up.result if up.state in PASSED else None
+        found.append(Input(w.param, w.up, up.fence, kept))
+    return found
+
+
+def _given(state: RunState, name: str, entry: Entry) -> list[Input]:
+    """The run's inputs that fill this node's parameters: by "node.param", or by name where nothing else does."""
+    wired = {w.param for w in entry.wires}
+    found = []
+    for param in entry.spec.code.names():
+        kept = state.inputs.get(f"{name}.{param}")
+        if kept is None and param not in entry.spec.params and param not in wired:
+            kept = state.inputs.get(param)
+        if kept is not None:
+            found.append(Input(param, "", 0, kept))
+    return found
+
+
+def _complete(state: RunState) -> bool:
+    if state.left or state.open or not state.started or state.status is not RunStatus.RUNNING:
+        return False
+    return all(upto >= state.hookable for upto in state.hooks.values())
+
+
+# -- reports
+
+
+def _current(step: Step, m: Any) -> NodeRecord | None:
+    """The record that a report is about, or None if the report is stale."""
+    rec = step.record(m.node)
+    if rec is None or step.state.over or not rec.submitted or rec.fence != m.fence:
+        return None
+    return rec
+
+
+def started(step: Step, m: ms.Started) -> None:
+    rec = _current(step, m)
+    if rec is None or m.node in step.state.held:
+        return
+    if rec.state is NodeState.RUNNING and rec.worker == m.worker:
+        return  # said twice
+    why = f"its worker {rec.worker} is gone; the pool ran it again" if rec.state is NodeState.RUNNING else ""
+    step.emit(
+        ev.NodeStarted, node=m.node, version=step.state.version, fence=m.fence, worker=m.worker, why=why
+    )
+
+
+def succeeded(step: Step, m: ms.Succeeded) -> None:
+    rec = _current(step, m)
+    if rec is None or m.node in step.state.held:
+        return
+    result = {"fence": m.fence, "seconds": m.seconds, "result": m.result, "worker": m.worker}
+    if rec.unmet:  # its upstream's own report is still on the way
+        step.emit(ev.ResultHeld, node=m.node, version=step.state.version, **result)
+        return
+    _accept(step, m.node, **result)
+
+
+def _accept(step: Step, node: str, **result: Any) -> None:
+    accepted = [(node, result)]
+    while accepted:
+        name, values = accepted.pop()
+        step.emit(ev.NodeSucceeded, node=name, version=step.state.version, **values)
+        if values["result"].where != "pool":
+            step.act(ef.Forget(((name, values["fence"]),)))
+        for down in sorted(step.state.dag.dependents(name)):
+            held = step.state.held.get(down)
+            if held is not None and not step.state.nodes[down].unmet:
+                accepted.append((down, dict(zip(("fence", "seconds", "result", "worker"), held, strict=True))))
+
+
+def result_kept(step: Step, m: ms.ResultKept) -> None:
+    rec = step.record(m.node)
+    if rec is None or rec.fence != m.fence or rec.state is not NodeState.SUCCEEDED or rec.result == m.result:
+        return
+    if rec.result is not None and rec.result.where == "pool":
+        step.emit(ev.NodeKept, node=m.node, version=step.state.version, result=m.result)
+
+
+def failed(step: Step, m: ms.Failed) -> None:
+    rec = _current(step, m)
+    if rec is None:
+        return
+    spec = step.state.dag.entries[m.node].spec
+    _take_back_below(step, m.node, f"upstream {m.node} failed")
+    if rec.failures < spec.retries:
+        wait = backoff(spec.backoff, rec.failures + 1)
+        step.emit(
+            ev.NodeRetrying, node=m.node, version=step.state.version, failure=m.failure,
+            why=f"attempt {rec.failures + 1} of {spec.retries + 1} failed: {m.failure}",
+            due=step.at + wait if wait > 0 else None,
+        )  # fmt: skip
+        return
+    _fail(step, m.node, m.failure, m.seconds)
+
+
+def lost(step: Step, m: ms.Lost) -> None:
+    rec = _current(step, m)
+    if rec is None:
+        return
+    _take_back_below(step, m.node, f"upstream {m.node} runs again")
+    if rec.started - rec.failures > MOST_LOST:
+        failure = Failure("AttemptLost", f"{m.why}; given up after {rec.started} attempts")
+        _fail(step, m.node, failure, 0.0)
+        return
+    step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=m.why)
+
+
+def _fail(step: Step, node: str, failure: Failure, seconds: float) -> None:
+    step.emit(ev.NodeFailed, node=node, version=step.state.version, failure=failure, seconds=seconds)
+    below = step.state.dag.below(node)
+    blocked = tuple(sorted(name for name in below if step.state.nodes[name].state not in SETTLED))
+    if blocked:
+        step.recall(blocked)
+        step.emit(ev.NodesBlocked, node=node, version=step.state.version, nodes=blocked)
+
+
+def _take_back_below(step: Step, node: str, why: str) -> None:
+    below = step.submitted_below([node])
+    if below:
+        step.recall(below)
+        step.emit(ev.AttemptsWithdrawn, nodes=below, why=why)
+
+
+def suspended(step: Step, m: ms.Suspended) -> None:
+    rec = _current(step, m)
+    if rec is None:
+        return
+    _take_back_below(step, m.node, f"upstream {m.node} waits for a decision")
+    step.emit(
+        ev.NodeSuspended, node=m.node, version=step.state.version, waits_for=m.proposal, saved=m.saved
+    )
+    proposal = step.state.proposals.get(m.proposal)
+    if proposal is None:
+        resume(step, m.proposal, ProposalState.REJECTED)
+    elif proposal.terminal:
+        resume(step, m.proposal, proposal.state)
+
+
+def resume(step: Step, proposal: str, decision: ProposalState) -> None:
+    """Let the nodes that wait for a proposal go on."""
+    for name, rec in sorted(step.state.nodes.items()):
+        if rec.state is NodeState.SUSPENDED and rec.waits_for == proposal:
+            step.emit(ev.NodeResumed, node=name, version=step.state.version, decision=decision.value)
+
+
+def pool_changed(step: Step, m: ms.PoolChanged) -> None:
+    now = (step.state.slots, step.state.lookahead, step.state.capabilities)
+    if (m.slots, m.lookahead, m.capabilities) != now:
+        step.emit(ev.PoolOffered, slots=m.slots, lookahead=m.lookahead, capabilities=m.capabilities)
+
+
+def retries_due(step: Step) -> None:
+    for name, due in step.state.dues.items():
+        if due <= step.at:
+            step.emit(ev.RetryDue, node=name, version=step.state.version)

@@ -1,0 +1,170 @@
+"""`decide(state, message) -> (events, effects)`: what a message means in a state. Pure and total.
+
+`apply` is the same and gives the next state as well, so that a controller need not fold the events a second time.
+`recover` says what has to be done again after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..base.errors import AlreadyDecided, NotAllowed, Refused
+from ..runs.run import NodeState, RunStatus
+from ..votes.agent import Role
+from . import attempts, proposals
+from . import effects as ef
+from . import events as ev
+from . import messages as ms
+from .state import RunState
+from .step import Step
+
+
+def decide(state: RunState, message: Any) -> tuple[list[Any], list[ef.Effect]]:
+    """The events that record a message, and the effects that it asks of the world."""
+    step = _decided(state, message)
+    return step.events, step.effects
+
+
+def apply(state: RunState, message: Any) -> tuple[RunState, list[Any], list[ef.Effect]]:
+    """`decide`, and the state after its events."""
+    step = _decided(state, message)
+    return step.state, step.events, step.effects
+
+
+def _decided(state: RunState, message: Any) -> Step:
+    step = Step(state, message.at)
+    if not state.started and not isinstance(message, ms.StartRun):
+        if isinstance(message, ms.COMMANDS):
+            step.reply(Refused("there is no such run", rule="unknown-run", fix="see lab.runs()"))
+        return step
+    _HANDLERS[type(message)](step, message)
+    return step
+
+
+def recover(state: RunState) -> list[ef.Effect]:
+    """What to do again when a controller takes over: show workers the versions, ask who has not voted.
+
+    Submitting follows from the next `Dispatch`: after `Attach` nothing counts as submitted.
+    """
+    if state.over or not state.started:
+        return []
+    effects: list[ef.Effect] = []
+    for older, version in zip((None, *state.versions), state.versions, strict=False):
+        effects.append(ef.Publish(version.number, version.dag if older is None else _change(older.dag, version.dag)))
+    for proposal in state.open_proposals():
+        cast = proposal.cast()
+        seats = proposal.electorate.seats if proposal.electorate else ()
+        effects += [
+            ef.AskVote(proposal.id, seat.id)
+            for seat in seats
+            if seat.votes is not None and seat.id not in cast and seat.id != proposal.by
+        ]
+    return effects
+
+
+def _change(old: Any, new: Any) -> Any:
+    from ..dag.changeset import Changeset
+
+    return Changeset.between(old, new)
+
+
+def _start(step: Step, m: ms.StartRun) -> None:
+    if step.state.started:
+        return step.reply(Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id"))
+    step.emit(
+        ev.RunStarted, run=m.run, dag=m.dag, inputs=m.inputs, policy=m.policy, seats=m.seats, owner=m.owner, by=m.by,
+        schedule=m.schedule, budget=m.budget, done=m.done,
+    )  # fmt: skip
+    step.act(ef.Publish(1, step.state.dag))
+    return step.reply(m.run)
+
+
+def _join(step: Step, m: ms.Join) -> None:
+    if step.state.seats.get(m.seat.id) != m.seat and not step.state.over:
+        step.emit(ev.SeatTaken, seat=m.seat)
+    step.reply(m.seat.id)
+
+
+def _attach(step: Step, m: ms.Attach) -> None:
+    if step.state.over:
+        return step.reply(step.state.run)
+    again = tuple(
+        sorted(
+            name
+            for name, rec in step.state.nodes.items()
+            if rec.state is NodeState.SUCCEEDED and rec.result is not None and rec.result.where == "pool"
+        )
+    )
+    step.emit(ev.RunAttached, by=m.by, again=again, absent=m.absent)
+    step.effects += recover(step.state)
+    return step.reply(step.state.run)
+
+
+def _may_steer(step: Step, by: str) -> Refused | None:
+    seat = step.state.seats.get(by)
+    if seat is None or seat.role is not Role.ORCHESTRATOR:
+        return NotAllowed(f"{by!r} may not steer this run", rule="steer", fix="ask an orchestrator")
+    if step.state.over:
+        return AlreadyDecided(f"run {step.state.run} is {step.state.status}", rule="run-over", fix="run.fork()")
+    return None
+
+
+def _pause(step: Step, m: ms.Pause) -> None:
+    refused = _may_steer(step, m.by)
+    if refused is None and step.state.status is RunStatus.RUNNING:
+        step.emit(ev.RunPaused, by=m.by)
+    step.reply(refused or True)
+
+
+def _resume(step: Step, m: ms.Resume) -> None:
+    refused = _may_steer(step, m.by)
+    if refused is None and step.state.status is RunStatus.PAUSED:
+        step.emit(ev.RunResumed, by=m.by)
+    step.reply(refused or True)
+
+
+def _cancel(step: Step, m: ms.Cancel) -> None:
+    refused = _may_steer(step, m.by)
+    if refused is None:
+        for id_ in step.state.open:
+            step.emit(ev.ProposalWithdrawn, proposal=id_, why="the run was cancelled", by=m.by)
+        step.recall(sorted(step.state.nodes))
+        step.emit(ev.RunFinished, status=RunStatus.CANCELLED, by=m.by)
+    step.reply(refused or True)
+
+
+def _hooks_returned(step: Step, m: ms.HooksReturned) -> None:
+    upto = step.state.hooks.get(m.agent)
+    if upto is not None and m.upto > upto and not step.state.over:
+        step.emit(ev.HooksSeen, agent=m.agent, upto=m.upto, failure=m.failure)
+
+
+def _tick(step: Step, m: ms.Tick) -> None:
+    if not step.state.over:
+        attempts.retries_due(step)
+        proposals.deadlines(step)
+
+
+_HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
+    ms.StartRun: _start,
+    ms.Join: _join,
+    ms.Attach: _attach,
+    ms.Pause: _pause,
+    ms.Resume: _resume,
+    ms.Cancel: _cancel,
+    ms.Propose: proposals.propose,
+    ms.CastBallot: proposals.cast_ballot,
+    ms.Withdraw: proposals.withdraw,
+    ms.VoterAbsent: proposals.voter_absent,
+    ms.HooksReturned: _hooks_returned,
+    ms.PoolChanged: attempts.pool_changed,
+    ms.Started: attempts.started,
+    ms.Succeeded: attempts.succeeded,
+    ms.Failed: attempts.failed,
+    ms.Lost: attempts.lost,
+    ms.Suspended: attempts.suspended,
+    ms.ResultKept: attempts.result_kept,
+    ms.Tick: _tick,
+    ms.Dispatch: attempts.dispatch,
+}

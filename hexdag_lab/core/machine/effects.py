@@ -1,0 +1,50 @@
+"""What the outside world has to do, after the events that caused it are in the journal."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..dag.changeset import Changeset
+from ..dag.dag import Dag
+from ..runs.attempt import Task
+
+
+class Submit(NamedTuple):
+    """Give attempts to the pool."""
+
+    tasks: tuple[Task, ...]
+
+
+class Recall(NamedTuple):
+    """Take attempts (node, fence) back from the pool."""
+
+    attempts: tuple[tuple[str, int], ...]
+
+
+class Forget(NamedTuple):
+    """The pool may let go of these results (node, fence): they are kept elsewhere."""
+
+    attempts: tuple[tuple[str, int], ...]
+
+
+class Publish(NamedTuple):
+    """Let workers see a version: the first as a graph, later ones as changesets."""
+
+    version: int
+    change: Dag | Changeset
+
+
+class AskVote(NamedTuple):
+    """Ask an agent for its ballot."""
+
+    proposal: str
+    agent: str
+
+
+class Reply(NamedTuple):
+    """Answer the command: an id or True, or a `Refused`."""
+
+    value: Any
+
+
+Effect = Submit | Recall | Forget | Publish | AskVote | Reply

@@ -1,0 +1,289 @@
+"""What is recorded, in the past tense. The journal of a run is a list of these; its state is their fold.
+
+Each has `seq` (1, 2, 3, ... within the run), `at` (unix seconds) and `kind`; those about a node have `node` and the
+`version` of the graph at that time, else these are None.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from ..base.codec import record
+from ..base.frozen import FrozenDict
+from ..dag.changeset import Changeset
+from ..dag.dag import Dag
+from ..runs.run import Failure, RunStatus
+from ..runs.value import Kept
+from ..votes.agent import Seat
+from ..votes.ballot import Ballot
+from ..votes.policy import Policy
+from ..votes.proposal import Effect, Proposal
+
+
+class Base:
+    """What all events have in common."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        # What an event is not about is None, so that a hook can look at any event's node, version and proposal.
+        if name in ("node", "version", "proposal"):
+            return None
+        raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    @property
+    def kind(self) -> str:
+        """The name of the event's class."""
+        return type(self).__name__
+
+
+@record
+class Event(Base):
+    seq: int
+    at: float
+
+
+@record
+class RunStarted(Event):
+    run: str
+    dag: Dag
+    inputs: FrozenDict[Kept]
+    policy: Policy
+    seats: tuple[Seat, ...]
+    owner: str
+    by: str
+    schedule: str = "ready"
+    budget: Fraction | None = None
+    done: FrozenDict[Kept] = FrozenDict()
+
+
+@record
+class RunAttached(Event):
+    """Another controller goes on; `again` are finished nodes whose results were lost with the old one."""
+
+    by: str
+    again: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+@record
+class RunPaused(Event):
+    by: str
+
+
+@record
+class RunResumed(Event):
+    by: str
+
+
+@record
+class RunFinished(Event):
+    status: RunStatus
+    by: str = ""
+
+
+@record
+class SeatTaken(Event):
+    seat: Seat
+
+
+@record
+class PoolOffered(Event):
+    slots: int
+    lookahead: int
+    capabilities: tuple[frozenset[str], ...] | None = None
+
+
+@record
+class AttemptsSubmitted(Event):
+    """The intent to run: journaled before the pool hears of it. `nodes` are (node, fence); `taken` entries left the
+    frontier for it."""
+
+    nodes: tuple[tuple[str, int], ...]
+    taken: int = 0
+
+
+@record
+class AttemptsWithdrawn(Event):
+    nodes: tuple[str, ...]
+    why: str
+
+
+@record
+class NodeStarted(Event):
+    node: str
+    version: int
+    fence: int
+    worker: str = ""
+    why: str = ""
+
+
+@record
+class NodeSucceeded(Event):
+    node: str
+    version: int
+    fence: int
+    seconds: float
+    result: Kept
+    worker: str = ""
+
+
+@record
+class ResultHeld(Event):
+    """A result came before its upstreams' own reports; it counts when they are in."""
+
+    node: str
+    version: int
+    fence: int
+    seconds: float
+    result: Kept
+    worker: str = ""
+
+
+@record
+class NodeKept(Event):
+    node: str
+    version: int
+    result: Kept
+
+
+@record
+class NodeRetrying(Event):
+    """An attempt failed or was lost and is tried again; `due` is when, None: at once."""
+
+    node: str
+    version: int
+    why: str
+    due: float | None = None
+    failure: Failure | None = None
+
+
+@record
+class RetryDue(Event):
+    node: str
+    version: int
+
+
+@record
+class NodeFailed(Event):
+    node: str
+    version: int
+    failure: Failure
+    seconds: float = 0.0
+
+
+@record
+class NodesBlocked(Event):
+    """These will not run because `node` failed."""
+
+    node: str
+    version: int
+    nodes: tuple[str, ...]
+
+
+@record
+class NodeSuspended(Event):
+    node: str
+    version: int
+    waits_for: str
+    saved: Kept | None = None
+
+
+@record
+class NodeResumed(Event):
+    node: str
+    version: int
+    decision: str
+
+
+@record
+class VersionCommitted(Event):
+    """The graph changed. `restarted` and `rerun` nodes lose what they had."""
+
+    version: int
+    changeset: Changeset
+    proposal: str
+    by: str
+    reason: str = ""
+    restarted: tuple[str, ...] = ()
+    rerun: tuple[str, ...] = ()
+
+
+@record
+class ProposalMade(Event):
+    proposal: Proposal
+
+
+@record
+class _Moved(Event):
+    proposal: str
+    why: str = ""
+    by: str = ""
+
+
+@record
+class ProposalOpened(_Moved):
+    pass
+
+
+@record
+class ProposalApproved(_Moved):
+    pass
+
+
+@record
+class ProposalApplied(_Moved):
+    version: int = 0
+
+
+@record
+class ProposalRejected(_Moved):
+    pass
+
+
+@record
+class ProposalExpired(_Moved):
+    pass
+
+
+@record
+class ProposalWithdrawn(_Moved):
+    pass
+
+
+@record
+class ProposalConflicted(_Moved):
+    pass
+
+
+@record
+class ProposalSuperseded(_Moved):
+    pass
+
+
+@record
+class ProposalRevised(Event):
+    """The graph moved on and with it what the proposal does: it is voted on anew. `why` says what changed."""
+
+    proposal: str
+    changeset: Changeset
+    effect: Effect
+    why: str
+
+
+@record
+class BallotCast(Event):
+    proposal: str
+    ballot: Ballot
+
+
+@record
+class HooksSeen(Event):
+    agent: str
+    upto: int
+    failure: str = ""
+
+
+#: internal bookkeeping: agents' hooks are not called for these
+UNHOOKED = (AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept)

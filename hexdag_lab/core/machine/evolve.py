@@ -1,0 +1,412 @@
+"""`evolve(state, event) -> state`: how each event changes the state. Nothing is decided here, nothing can fail.
+
+A node may be submitted when all its upstreams have succeeded or are submitted before it (then they are chained in the
+pool); `unmet` and `unsent` count what is missing, and a node whose count reaches 0 enters the frontier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace as _replace
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from ..base.frozen import FrozenDict
+from ..base.heap import pop, push
+from ..dag.dag import Dag
+from ..runs.run import PASSED, SETTLED, NodeRecord, NodeState, RunStatus
+from ..votes.agent import Seat
+from ..votes.ballot import Ballot
+from ..votes.proposal import TERMINAL, Proposal, ProposalState
+from . import events as ev
+from .state import RunState, Version
+
+
+def evolve(state: RunState, event: Any) -> RunState:
+    """The state after an event."""
+    changed = _EVOLVERS[type(event)](state, event)
+    hookable = state.hookable if type(event) in _UNHOOKED else event.seq
+    return changed._replace(seq=event.seq, at=event.at, hookable=hookable)
+
+
+# -- the run
+
+
+def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
+    dag = e.dag.numbered(1)
+    state = RunState(
+        run=e.run, owner=e.owner, policy=e.policy, schedule=e.schedule, budget=e.budget, inputs=e.inputs, dag=dag,
+        versions=(Version(1, dag, e.by, "started", None, e.at),), slots=state.slots, lookahead=state.lookahead,
+        capabilities=state.capabilities,
+    )  # fmt: skip
+    for seat in e.seats:
+        state = _seated(state, seat, 0)
+    records = {}
+    for name, entry in dag.entries.items():
+        kept = e.done.get(name)
+        open_ups = sum(w.up not in e.done for w in entry.wires)
+        node = NodeState.SUCCEEDED if kept else NodeState.WAITING if open_ups else NodeState.READY
+        why = "taken over from the run it was forked from" if kept else ""
+        records[name] = NodeRecord(node, why, unmet=open_ups, unsent=open_ups, result=kept)
+    state = state._replace(nodes=type(state.nodes)(records), left=len(records) - len(e.done))
+    return _pushed(state, [name for name, rec in records.items() if not rec.unsent and not rec.result])
+
+
+def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
+    """All that the pool had is lost: submitted attempts and results that were only there."""
+    nodes, left = state.nodes, state.left
+    for name, rec in state.nodes.items():
+        if rec.submitted:
+            nodes = nodes.set(name, rec._replace(submitted=False, state=NodeState.READY, why="the controller changed"))
+        elif name in e.again:
+            nodes = nodes.set(name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept"))
+            left += 1
+    hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
+    state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict())
+    return _recounted(state, state.nodes)
+
+
+def _paused(state: RunState, e: ev.RunPaused) -> RunState:
+    return state._replace(status=RunStatus.PAUSED)
+
+
+def _resumed(state: RunState, e: ev.RunResumed) -> RunState:
+    return state._replace(status=RunStatus.RUNNING)
+
+
+def _finished(state: RunState, e: ev.RunFinished) -> RunState:
+    if e.status is not RunStatus.CANCELLED:
+        return state._replace(status=e.status)
+    nodes = state.nodes
+    for name, rec in state.nodes.items():
+        if rec.state not in SETTLED:
+            nodes = nodes.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"cancelled by {e.by}"))
+    return state._replace(status=e.status, nodes=nodes, left=0, outstanding=0, dues=FrozenDict(), held=FrozenDict())
+
+
+def _seat_taken(state: RunState, e: ev.SeatTaken) -> RunState:
+    return _seated(state, e.seat, state.seq)
+
+
+def _seated(state: RunState, seat: Seat, seen: int) -> RunState:
+    hooks = {name: upto for name, upto in state.hooks.items() if name != seat.id}
+    if seat.hooks is not None:
+        hooks[seat.id] = state.hooks.get(seat.id, seen)
+    return state._replace(seats=FrozenDict({**state.seats, seat.id: seat}), hooks=FrozenDict(hooks))
+
+
+def _pool_offered(state: RunState, e: ev.PoolOffered) -> RunState:
+    state = state._replace(slots=e.slots, lookahead=e.lookahead, capabilities=e.capabilities)
+    return _pushed(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
+
+
+def _hooks_seen(state: RunState, e: ev.HooksSeen) -> RunState:
+    if e.agent not in state.hooks:
+        return state
+    return state._replace(hooks=FrozenDict({**state.hooks, e.agent: e.upto}))
+
+
+# -- attempts
+
+
+def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
+    nodes, freed, frontier = state.nodes, [], state.frontier
+    for _ in range(e.taken):
+        if frontier is not None:
+            _, frontier = pop(frontier)
+    for name, fence in e.nodes:
+        nodes = nodes.set(name, nodes[name]._replace(submitted=True, fence=fence, due=None))
+        for down in state.dag.dependents(name):
+            rec = nodes[down]
+            nodes = nodes.set(down, rec._replace(unsent=rec.unsent - 1))
+            if rec.unsent == 1:
+                freed.append(down)
+    state = state._replace(nodes=nodes, frontier=frontier, outstanding=state.outstanding + len(e.nodes))
+    return _pushed(state, freed)
+
+
+def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
+    nodes = state.nodes
+    for name in e.nodes:
+        nodes = nodes.set(name, nodes[name]._replace(submitted=False, state=NodeState.WAITING, why=e.why))
+    held = FrozenDict({name: item for name, item in state.held.items() if name not in e.nodes})
+    state = state._replace(nodes=nodes, outstanding=state.outstanding - len(e.nodes), held=held)
+    return _recounted(state, _with_downs(state.dag, e.nodes))
+
+
+def _node_started(state: RunState, e: ev.NodeStarted) -> RunState:
+    rec = state.nodes[e.node]
+    rec = rec._replace(
+        state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version
+    )
+    return state._replace(nodes=state.nodes.set(e.node, rec))
+
+
+def _result_held(state: RunState, e: ev.ResultHeld) -> RunState:
+    held = FrozenDict({**state.held, e.node: (e.fence, e.seconds, e.result, e.worker)})
+    return state._replace(held=held)
+
+
+def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
+    rec = state.nodes[e.node]
+    done = rec._replace(
+        state=NodeState.SUCCEEDED, submitted=False, result=e.result, seconds=e.seconds, why="", failure=None,
+        worker=e.worker or rec.worker, started=max(rec.started, 1), saved=None, waits_for="", version=e.version,
+    )  # fmt: skip
+    nodes, met = state.nodes.set(e.node, done), []
+    for down in state.dag.dependents(e.node):
+        below = nodes[down]
+        ready = below.unmet == 1 and below.state is NodeState.WAITING
+        nodes = nodes.set(
+            down, below._replace(unmet=below.unmet - 1, state=NodeState.READY if ready else below.state, why="")
+        )
+        if below.unmet == 1 and not below.submitted:
+            met.append(down)
+    held = state.held
+    if e.node in held:
+        held = FrozenDict({name: item for name, item in held.items() if name != e.node})
+    state = state._replace(nodes=nodes, outstanding=state.outstanding - 1, left=state.left - 1, held=held)
+    return _pushed(state, met)
+
+
+def _node_kept(state: RunState, e: ev.NodeKept) -> RunState:
+    return state._replace(nodes=state.nodes.set(e.node, state.nodes[e.node]._replace(result=e.result)))
+
+
+def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
+    rec = state.nodes[e.node]
+    again = rec._replace(
+        state=NodeState.READY, submitted=False, why=e.why, due=e.due, failure=e.failure or rec.failure,
+        failures=rec.failures + (e.failure is not None),
+    )  # fmt: skip
+    state = state._replace(nodes=state.nodes.set(e.node, again), outstanding=state.outstanding - 1)
+    if e.due is not None:
+        state = state._replace(dues=FrozenDict({**state.dues, e.node: e.due}))
+    return _recounted(state, _with_downs(state.dag, [e.node]))
+
+
+def _retry_due(state: RunState, e: ev.RetryDue) -> RunState:
+    dues = FrozenDict({name: due for name, due in state.dues.items() if name != e.node})
+    state = state._replace(dues=dues, nodes=state.nodes.set(e.node, state.nodes[e.node]._replace(due=None)))
+    return _pushed(state, [e.node])
+
+
+def _node_failed(state: RunState, e: ev.NodeFailed) -> RunState:
+    rec = state.nodes[e.node]
+    failed = rec._replace(
+        state=NodeState.FAILED, submitted=False, failure=e.failure, seconds=e.seconds, why=str(e.failure),
+        failures=rec.failures + 1, version=e.version,
+    )  # fmt: skip
+    return state._replace(
+        nodes=state.nodes.set(e.node, failed), outstanding=state.outstanding - rec.submitted, left=state.left - 1
+    )
+
+
+def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
+    nodes, outstanding = state.nodes, state.outstanding
+    for name in e.nodes:
+        rec = nodes[name]
+        outstanding -= rec.submitted
+        nodes = nodes.set(
+            name, rec._replace(state=NodeState.BLOCKED, submitted=False, due=None, why=f"upstream {e.node} failed")
+        )
+    dues = FrozenDict({name: due for name, due in state.dues.items() if name not in e.nodes})
+    return state._replace(nodes=nodes, outstanding=outstanding, left=state.left - len(e.nodes), dues=dues)
+
+
+def _node_suspended(state: RunState, e: ev.NodeSuspended) -> RunState:
+    rec = state.nodes[e.node]._replace(
+        state=NodeState.SUSPENDED, submitted=False, waits_for=e.waits_for, saved=e.saved, why=f"waits for {e.waits_for}"
+    )
+    return state._replace(nodes=state.nodes.set(e.node, rec), outstanding=state.outstanding - 1)
+
+
+def _node_resumed(state: RunState, e: ev.NodeResumed) -> RunState:
+    old = state.nodes[e.node]
+    decisions = FrozenDict({**old.decisions, old.waits_for: e.decision})
+    rec = old._replace(
+        state=NodeState.READY, decision=e.decision, decisions=decisions, waits_for="", why=f"{e.decision}: goes on"
+    )
+    state = state._replace(nodes=state.nodes.set(e.node, rec))
+    return _recounted(state, _with_downs(state.dag, [e.node]))
+
+
+# -- versions and proposals
+
+
+def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
+    dag = state.dag.apply(e.changeset).numbered(e.version)
+    nodes, gone, outstanding = state.nodes, state.gone, state.outstanding
+    left = state.left + len(e.changeset.added)
+    for name in e.changeset.removed:
+        rec = nodes[name]
+        outstanding -= rec.submitted
+        left -= rec.state not in SETTLED
+        gone = gone.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"removed by {e.by}"))
+        nodes = nodes.delete(name)
+    for name in e.changeset.added:
+        fence = state.gone[name].fence if name in state.gone else 0  # a name that comes back: fences only rise
+        nodes = nodes.set(name, NodeRecord(version=e.version, fence=fence))
+    reopened = set(e.restarted) | set(e.rerun)
+    for name in sorted(reopened):
+        rec = nodes[name]
+        outstanding -= rec.submitted
+        left += rec.state in SETTLED
+        fresh = rec._replace(state=NodeState.WAITING, submitted=False, result=None, saved=None, why=_why(name, e))
+        nodes = nodes.set(name, fresh)
+    version = Version(e.version, dag, e.by, e.reason, e.proposal, e.at)
+    state = state._replace(
+        dag=dag, nodes=nodes, gone=gone, outstanding=outstanding, left=left, versions=(*state.versions, version)
+    )
+    touched = {name for name in e.changeset.nodes if name in dag} | reopened
+    touched |= {down for _, down in e.changeset.edges if down in dag}
+    return _recounted(_forgotten(state, e.changeset.removed), _with_downs(dag, touched))
+
+
+def _why(name: str, e: ev.VersionCommitted) -> str:
+    verb = "re-run" if name in e.rerun else "restarted"
+    return f"{verb}: changed in v{e.version}" if name in e.changeset.nodes else f"{verb}: an upstream changed"
+
+
+def _forgotten(state: RunState, names: Iterable[str]) -> RunState:
+    gone = set(names)
+    return state._replace(
+        dues=FrozenDict({name: due for name, due in state.dues.items() if name not in gone}),
+        held=FrozenDict({name: item for name, item in state.held.items() if name not in gone}),
+    )
+
+
+def _proposal_made(state: RunState, e: ev.ProposalMade) -> RunState:
+    proposal = e.proposal
+    return state._replace(
+        proposals=state.proposals.set(proposal.id, proposal), open=tuple(sorted((*state.open, proposal.id)))
+    )
+
+
+def _moved(to: ProposalState) -> Callable[[RunState, Any], RunState]:
+    def move(state: RunState, e: Any) -> RunState:
+        changes: dict[str, Any] = {"state": to, "why": e.why}
+        if to in TERMINAL:
+            changes |= {"decided_at": e.at, "decided_by": e.by}
+        if isinstance(e, ev.ProposalApplied):
+            changes["version"] = e.version
+        state = _with_proposal(state, e.proposal, **changes)
+        if to in TERMINAL:
+            state = state._replace(open=tuple(id_ for id_ in state.open if id_ != e.proposal))
+        return state
+
+    return move
+
+
+def _revised(state: RunState, e: ev.ProposalRevised) -> RunState:
+    """Another effect is another question: ballots are cast anew, and the time to answer it starts again."""
+    old = state.proposals[e.proposal]
+    electorate = old.electorate and _replace(old.electorate, opened_at=e.at, cost=e.effect.cost)
+    return _with_proposal(
+        state, e.proposal, changeset=e.changeset, effect=e.effect, why=e.why, ballots=(), state=ProposalState.OPEN,
+        electorate=electorate,
+    )  # fmt: skip
+
+
+def _ballot_cast(state: RunState, e: ev.BallotCast) -> RunState:
+    old = state.proposals[e.proposal]
+    others = [ballot for ballot in old.ballots if ballot.voter != e.ballot.voter]
+    ballots: tuple[Ballot, ...] = tuple(sorted((*others, e.ballot), key=lambda ballot: ballot.voter))
+    return _with_proposal(state, e.proposal, ballots=ballots)
+
+
+def _with_proposal(run: RunState, id_: str, /, **changes: Any) -> RunState:
+    changed: Proposal = _replace(run.proposals[id_], **changes)
+    return run._replace(proposals=run.proposals.set(id_, changed))
+
+
+# -- counting
+
+
+def _with_downs(dag: Dag, names: Iterable[str]) -> set[str]:
+    found = {name for name in names if name in dag}
+    for name in tuple(found):
+        found |= dag.dependents(name)
+    return found
+
+
+def _recounted(state: RunState, names: Iterable[str]) -> RunState:
+    """Count anew what some nodes wait for, wave by wave; a node that gets blocked or freed takes its downs along."""
+    dag, nodes, left = state.dag, state.nodes, state.left
+    todo = [(dag.level(name), name) for name in names]
+    heapify(todo)
+    ready: dict[str, None] = {}
+    while todo:
+        _, name = heappop(todo)
+        old = nodes[name]
+        new = _counted(dag, nodes, name, old)
+        if not new.submitted and not new.unsent:
+            ready[name] = None
+        if new == old:
+            continue
+        nodes = nodes.set(name, new)
+        left += (old.state in SETTLED) - (new.state in SETTLED)
+        if (new.state in SETTLED) != (old.state in SETTLED):
+            for down in dag.dependents(name):
+                heappush(todo, (dag.level(down), down))
+    return _pushed(state._replace(nodes=nodes, left=left), ready)
+
+
+def _counted(dag: Dag, nodes: Any, name: str, rec: NodeRecord) -> NodeRecord:
+    ups = [nodes[w.up] for w in dag.entries[name].wires]
+    unmet = sum(up.state not in PASSED for up in ups)
+    unsent = sum(up.state not in PASSED and not up.submitted for up in ups)
+    rec = rec._replace(unmet=unmet, unsent=unsent)
+    if rec.state not in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED):
+        return rec
+    for wire, up in zip(dag.entries[name].wires, ups, strict=True):
+        if up.state in (NodeState.FAILED, NodeState.BLOCKED):
+            cause = wire.up if up.state is NodeState.FAILED else up.why.removeprefix("upstream ").removesuffix(" failed")
+            return rec._replace(state=NodeState.BLOCKED, why=f"upstream {cause} failed")
+    why = "" if rec.state is NodeState.BLOCKED else rec.why
+    return rec._replace(state=NodeState.WAITING if unmet else NodeState.READY, why=why)
+
+
+def _pushed(state: RunState, names: Iterable[str]) -> RunState:
+    frontier = state.frontier
+    for name in names:
+        frontier = push(frontier, (state.dag.level(name),), name)
+    return state if frontier is state.frontier else state._replace(frontier=frontier)
+
+
+
+_EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
+    ev.RunStarted: _run_started,
+    ev.RunAttached: _run_attached,
+    ev.RunPaused: _paused,
+    ev.RunResumed: _resumed,
+    ev.RunFinished: _finished,
+    ev.SeatTaken: _seat_taken,
+    ev.PoolOffered: _pool_offered,
+    ev.HooksSeen: _hooks_seen,
+    ev.AttemptsSubmitted: _submitted,
+    ev.AttemptsWithdrawn: _withdrawn,
+    ev.NodeStarted: _node_started,
+    ev.ResultHeld: _result_held,
+    ev.NodeSucceeded: _node_succeeded,
+    ev.NodeKept: _node_kept,
+    ev.NodeRetrying: _node_retrying,
+    ev.RetryDue: _retry_due,
+    ev.NodeFailed: _node_failed,
+    ev.NodesBlocked: _nodes_blocked,
+    ev.NodeSuspended: _node_suspended,
+    ev.NodeResumed: _node_resumed,
+    ev.VersionCommitted: _version_committed,
+    ev.ProposalMade: _proposal_made,
+    ev.ProposalOpened: _moved(ProposalState.OPEN),
+    ev.ProposalApproved: _moved(ProposalState.APPROVED),
+    ev.ProposalApplied: _moved(ProposalState.APPLIED),
+    ev.ProposalRejected: _moved(ProposalState.REJECTED),
+    ev.ProposalExpired: _moved(ProposalState.EXPIRED),
+    ev.ProposalWithdrawn: _moved(ProposalState.WITHDRAWN),
+    ev.ProposalConflicted: _moved(ProposalState.CONFLICTED),
+    ev.ProposalSuperseded: _moved(ProposalState.SUPERSEDED),
+    ev.ProposalRevised: _revised,
+    ev.BallotCast: _ballot_cast,
+}
+_UNHOOKED = frozenset(ev.UNHOOKED)

@@ -1,0 +1,76 @@
+"""What must hold in every state of a run. Checked after each message in the simulated world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..runs.run import PASSED, SETTLED, NodeState, RunStatus
+from ..votes.policy import Verdict
+from ..votes.proposal import TERMINAL, ProposalState
+from .state import RunState
+
+
+def violations(state: RunState) -> list[str]:
+    """Sentences that say what does not hold; empty if all is well."""
+    return [*_nodes(state), *_counts(state), *_versions(state), *_proposals(state)] if state.started else []
+
+
+def _nodes(state: RunState) -> Iterator[str]:
+    if set(state.nodes) != set(state.dag.entries):
+        yield "the nodes of the run are not the nodes of the head version"
+    for name, rec in state.nodes.items():
+        ups = state.dag.dependencies(name) if name in state.dag else ()
+        states = [state.nodes[up].state for up in ups]
+        if rec.state is NodeState.SUCCEEDED and rec.result is None:
+            yield f"{name} succeeded without a result"
+        if rec.state is NodeState.READY and not all(s in PASSED for s in states):
+            yield f"{name} is ready, but an upstream has not succeeded"
+        if rec.state is NodeState.BLOCKED and not any(s in (NodeState.FAILED, NodeState.BLOCKED) for s in states):
+            yield f"{name} is blocked, but no upstream failed"
+        if rec.submitted and rec.state in SETTLED:
+            yield f"{name} is settled, but still submitted"
+        if rec.submitted and not all(s in PASSED or state.nodes[up].submitted for up, s in zip(ups, states, strict=True)):
+            yield f"{name} is submitted, but an upstream is neither done nor submitted"
+        if rec.state is NodeState.RUNNING and not rec.submitted:
+            yield f"{name} runs, but is not submitted"
+
+
+def _counts(state: RunState) -> Iterator[str]:
+    records = state.nodes.values()
+    if state.outstanding != sum(rec.submitted for rec in records):
+        yield f"outstanding is {state.outstanding}, but {sum(r.submitted for r in state.nodes.values())} are submitted"
+    if state.left != sum(rec.state not in SETTLED for rec in state.nodes.values()):
+        yield f"left is {state.left}, but {sum(r.state not in SETTLED for r in state.nodes.values())} are not settled"
+    for name, rec in state.nodes.items():
+        ups = [state.nodes[up] for up in state.dag.dependencies(name)]
+        if rec.unmet != sum(up.state not in PASSED for up in ups):
+            yield f"{name}: unmet is {rec.unmet}"
+        if rec.unsent != sum(up.state not in PASSED and not up.submitted for up in ups):
+            yield f"{name}: unsent is {rec.unsent}"
+    if state.status in (RunStatus.SUCCEEDED, RunStatus.FAILED) and (state.left or state.open):
+        yield f"the run is {state.status}, but something is left"
+
+
+def _versions(state: RunState) -> Iterator[str]:
+    if [v.number for v in state.versions] != list(range(1, len(state.versions) + 1)):
+        yield "version numbers are not 1, 2, 3, ..."
+    if state.versions and state.versions[-1].dag != state.dag:
+        yield "the head is not the last version"
+    applied = [p.version for p in state.proposals.values() if p.state is ProposalState.APPLIED]
+    if sorted(applied, key=int) != [v.number for v in state.versions[1:]]:
+        yield "applied proposals and versions do not match one to one"
+
+
+def _proposals(state: RunState) -> Iterator[str]:
+    if set(state.open) != {p.id for p in state.proposals.values() if p.state not in TERMINAL}:
+        yield "the list of open proposals is wrong"
+    for proposal in state.proposals.values():
+        if proposal.state is ProposalState.APPLIED and any(not check.ok for check in proposal.checks):
+            yield f"{proposal.id} was applied against its checks"
+        if proposal.state is ProposalState.APPLIED and proposal.electorate is not None:
+            opinion = state.policy.evaluate(proposal.cast(), proposal.electorate, proposal.decided_at or 0.0)
+            if opinion.verdict is not Verdict.YES:
+                yield f"{proposal.id} was applied, but its ballots say {opinion.verdict}"
+        voters = [ballot.voter for ballot in proposal.ballots]
+        if len(set(voters)) != len(voters):
+            yield f"{proposal.id}: somebody is counted twice"

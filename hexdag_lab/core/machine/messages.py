@@ -1,0 +1,228 @@
+"""What comes in: commands, which may be refused, and reports, which may be stale. All carry `at`, unix seconds."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from ..base.codec import record
+from ..base.frozen import FrozenDict
+from ..dag.changeset import Changeset
+from ..dag.dag import Dag
+from ..runs.run import Failure
+from ..runs.value import Kept
+from ..votes.agent import Seat
+from ..votes.ballot import Choice
+from ..votes.policy import Policy
+
+# -- commands
+
+
+@record
+class StartRun:
+    """Begin: the first message of every run. `done` are results that a fork takes over."""
+
+    at: float
+    run: str
+    dag: Dag
+    inputs: FrozenDict[Kept]
+    policy: Policy
+    seats: tuple[Seat, ...]
+    owner: str
+    by: str
+    schedule: str = "ready"
+    budget: Fraction | None = None
+    done: FrozenDict[Kept] = FrozenDict()
+
+
+@record
+class Join:
+    """An agent takes part from now on, or takes part in another way."""
+
+    at: float
+    seat: Seat
+
+
+@record
+class Propose:
+    """Put a changeset to the vote. `id` is made by the proposer; the same id again is the same proposal."""
+
+    at: float
+    id: str
+    changeset: Changeset
+    by: str
+    reason: str = ""
+    priority: int = 0
+    apply_from: str = "now"
+
+
+@record
+class CastBallot:
+    """Vote. `via` says how the voter was identified: "notebook", "token", "key", "rule"."""
+
+    at: float
+    proposal: str
+    by: str
+    choice: Choice
+    reason: str = ""
+    via: str = ""
+
+
+@record
+class Withdraw:
+    """Take a proposal back."""
+
+    at: float
+    proposal: str
+    by: str
+
+
+@record
+class Pause:
+    """Start nothing more."""
+
+    at: float
+    by: str
+
+
+@record
+class Resume:
+    """Go on after a pause."""
+
+    at: float
+    by: str
+
+
+@record
+class Cancel:
+    """End the run; what has not finished is cancelled."""
+
+    at: float
+    by: str
+
+
+@record
+class Attach:
+    """A controller takes over a run whose controller is gone: what was in the pool is lost.
+
+    `absent` are agents whose functions cannot be had in this process."""
+
+    at: float
+    by: str
+    absent: tuple[str, ...] = ()
+
+
+# -- reports
+
+
+@record
+class PoolChanged:
+    """What the pool offers: slots, how many further attempts it likes to know beforehand, what workers can do."""
+
+    at: float
+    slots: int
+    lookahead: int = 0
+    capabilities: tuple[frozenset[str], ...] | None = None
+
+
+@record
+class Started:
+    at: float
+    node: str
+    fence: int
+    worker: str = ""
+
+
+@record
+class Succeeded:
+    at: float
+    node: str
+    fence: int
+    seconds: float
+    result: Kept
+    worker: str = ""
+
+
+@record
+class Failed:
+    at: float
+    node: str
+    fence: int
+    seconds: float
+    failure: Failure
+    worker: str = ""
+
+
+@record
+class Lost:
+    """An attempt ended without an answer: its worker died, or the pool forgot it."""
+
+    at: float
+    node: str
+    fence: int
+    why: str
+
+
+@record
+class Suspended:
+    """An attempt ended to wait for a proposal; `saved` is what it wants back when it is called again."""
+
+    at: float
+    node: str
+    fence: int
+    seconds: float
+    proposal: str
+    saved: Kept | None = None
+
+
+@record
+class ResultKept:
+    """A result that was only in workers' memory is now kept."""
+
+    at: float
+    node: str
+    fence: int
+    result: Kept
+
+
+@record
+class VoterAbsent:
+    """An agent was asked to vote and failed, or was too slow."""
+
+    at: float
+    proposal: str
+    agent: str
+    why: str
+
+
+@record
+class HooksReturned:
+    """An agent's `on_event` has seen all events up to a seq."""
+
+    at: float
+    agent: str
+    upto: int
+    failure: str = ""
+
+
+@record
+class Tick:
+    """Time has passed."""
+
+    at: float
+
+
+@record
+class Dispatch:
+    """All messages of a step are decided: submit what can run, end the run if all is done."""
+
+    at: float
+
+
+Message = (
+    StartRun | Join | Propose | CastBallot | Withdraw | Pause | Resume | Cancel | Attach
+    | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | VoterAbsent | HooksReturned
+    | Tick | Dispatch
+)  # fmt: skip
+
+COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Withdraw, Pause, Resume, Cancel, Attach)

@@ -1,0 +1,115 @@
+"""The state of a run: an immutable value, the fold of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from ..base.frozen import FrozenDict
+from ..base.heap import Heap
+from ..base.merkle import MerkleMap
+from ..dag.dag import Dag
+from ..runs.run import OVER, NodeRecord, RunStatus
+from ..runs.value import Kept
+from ..votes.agent import Seat
+from ..votes.policy import Policy
+from ..votes.policy import solo as _solo
+from ..votes.proposal import Proposal, ProposalState
+
+
+class Version(NamedTuple):
+    """One version of a run's graph: who, why, by which proposal, and when (unix seconds)."""
+
+    number: int
+    dag: Dag
+    by: str
+    reason: str = ""
+    proposal: str | None = None
+    at: float = 0.0
+
+    @property
+    def digest(self) -> bytes:
+        return self.dag.digest
+
+
+_EMPTY = Dag.of()
+
+
+class RunState(NamedTuple):
+    """Everything that is known of a run.
+
+    nodes        name -> record, for the nodes of the head version;  gone  the same for nodes that were removed
+    frontier     heap of nodes that may be submitted; entries that no longer hold are skipped when they come out
+    outstanding  attempts in the pool;  left  nodes that are not settled yet
+    dues         node -> unix seconds of its next try;  held  node -> a result that came early
+    hooks        agent -> seq up to which its `on_event` has returned;  hookable  seq of the last event it is called for
+    """
+
+    run: str = ""
+    status: RunStatus = RunStatus.RUNNING
+    seq: int = 0
+    at: float = 0.0
+    owner: str = ""
+    policy: Policy = _solo()
+    seats: FrozenDict[Seat] = FrozenDict()
+    schedule: str = "ready"
+    budget: Fraction | None = None
+    inputs: FrozenDict[Kept] = FrozenDict()
+    versions: tuple[Version, ...] = ()
+    dag: Dag = _EMPTY
+    nodes: MerkleMap[NodeRecord] = MerkleMap()
+    gone: MerkleMap[NodeRecord] = MerkleMap()
+    proposals: MerkleMap[Proposal] = MerkleMap()
+    open: tuple[str, ...] = ()
+    frontier: Heap = None
+    outstanding: int = 0
+    left: int = 0
+    dues: FrozenDict[float] = FrozenDict()
+    held: FrozenDict[tuple[int, float, Kept, str]] = FrozenDict()
+    slots: int = 0
+    lookahead: int = 0
+    capabilities: tuple[frozenset[str], ...] | None = None
+    hooks: FrozenDict[int] = FrozenDict()
+    hookable: int = 0
+
+    @property
+    def started(self) -> bool:
+        return bool(self.versions)
+
+    @property
+    def over(self) -> bool:
+        return self.status in OVER
+
+    @property
+    def version(self) -> int:
+        return self.versions[-1].number if self.versions else 0
+
+    def open_proposals(self) -> Iterator[Proposal]:
+        """Proposals that are not decided, the most urgent first."""
+        found = [self.proposals[id_] for id_ in self.open]
+        return iter(sorted(found, key=lambda p: (-p.priority, p.at, p.id)))
+
+    def version_of(self, digest: bytes) -> Version | None:
+        """The latest version with this content."""
+        return next((v for v in reversed(self.versions) if v.digest == digest), None)
+
+    def next_due(self) -> float | None:
+        """When the next `Tick` matters, in unix seconds: a retry or a deadline."""
+        if self.over:
+            return None
+        times = list(self.dues.values())
+        for proposal in self.open_proposals():
+            if proposal.state is ProposalState.OPEN and proposal.electorate is not None:
+                deadline = self.policy.deadline(proposal.electorate)
+                if deadline is not None:
+                    times.append(deadline)
+        return min(times, default=None)
+
+    def spent(self) -> Fraction:
+        """What the attempts so far cost, by the nodes' own estimates."""
+        total = Fraction(0)
+        for name, rec in self.nodes.items():
+            if rec.started:
+                total += self.dag.entries[name].spec.cost * rec.started
+        return total

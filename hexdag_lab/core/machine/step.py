@@ -1,0 +1,52 @@
+"""One decision in the making: the state as it becomes, and the events and effects so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..runs.run import NodeRecord
+from . import effects as ef
+from .evolve import evolve
+from .state import RunState
+
+
+class Step:
+    """A scratch pad for `decide`: `emit` records an event and evolves the state, `act` adds an effect."""
+
+    def __init__(self, state: RunState, at: float) -> None:
+        self.state, self.at = state, max(at, state.at)
+        self.events: list[Any] = []
+        self.effects: list[ef.Effect] = []
+
+    def emit(self, kind: type, **fields: Any) -> None:
+        event = kind(seq=self.state.seq + 1, at=self.at, **fields)
+        self.state = evolve(self.state, event)
+        self.events.append(event)
+
+    def act(self, effect: ef.Effect) -> None:
+        self.effects.append(effect)
+
+    def reply(self, value: Any) -> None:
+        self.effects.append(ef.Reply(value))
+
+    def record(self, node: str) -> NodeRecord | None:
+        return self.state.nodes.get(node)
+
+    def submitted_below(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Everything downstream of some nodes that was submitted on the strength of them, wave by wave."""
+        dag, nodes = self.state.dag, self.state.nodes
+        found: set[str] = set()
+        stack = [name for name in names if name in dag]
+        while stack:
+            for down in dag.dependents(stack.pop()):
+                if down not in found and nodes[down].submitted:
+                    found.add(down)
+                    stack.append(down)
+        return tuple(sorted(found, key=lambda name: (dag.level(name), name)))
+
+    def recall(self, names: Iterable[str]) -> None:
+        """Take submitted attempts back from the pool (the state is changed by the event that follows)."""
+        attempts = tuple((n, rec.fence) for n in names if (rec := self.state.nodes[n]).submitted)
+        if attempts:
+            self.act(ef.Recall(attempts))

@@ -1,0 +1,44 @@
+"""`Task`: everything that one attempt of one node needs, as data; what a pool is given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .value import Kept
+
+
+class Input(NamedTuple):
+    """One value that a node gets: under `param` ("*": into its collector as `up`, None: order only).
+
+    It is either kept (`kept`), or made by an attempt in the pool (`up`, `fence`).
+    """
+
+    param: str | None
+    up: str
+    fence: int
+    kept: Kept | None = None
+
+
+class Task(NamedTuple):
+    """One attempt. `fence` rises with each submission of a node in a run, and only the current one's result counts;
+    `attempt` is what people count: 1, and one more after each attempt that ended without a result."""
+
+    run: str
+    node: str
+    fence: int
+    attempt: int
+    version: int
+    code: str  # the shipped pickle: "SHA-256.HMAC", hexadecimal
+    params: Any  # FrozenDict of plain values
+    inputs: tuple[Input, ...]
+    requires: frozenset[str] = frozenset()
+    timeout: float | None = None
+    durable: bool | None = None
+    priority: int = 0
+    label: str = ""  # the function's name: a stable prefix for schedulers that learn durations by it
+    saved: Kept | None = None
+    decision: str | None = None
+    decisions: Any = None  # FrozenDict: proposal -> what was decided
+    proposer: str = ""  # the agent in whose name ctx.propose proposes
+    positional: tuple[str, ...] = ()
+    collector: str | None = None

@@ -1,0 +1,1 @@
+"""Who may decide, how ballots are counted, and the life of a proposal."""

@@ -1,0 +1,46 @@
+"""Seats: who takes part in a lab, in which role, with how much weight."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from math import isfinite
+from typing import Any
+
+from ..base.codec import enum, record
+
+
+@enum
+class Role(StrEnum):
+    """orchestrator: proposes and votes; executor: runs nodes, proposes, advises; observer: watches."""
+
+    ORCHESTRATOR = "orchestrator"
+    EXECUTOR = "executor"
+    OBSERVER = "observer"
+
+
+@record
+class Seat:
+    """An agent's membership. `weight` is its trust as an exact fraction; `implicit` is true for an owner whom nobody
+    added by hand: she decides where the policy says "owner", and has no weight elsewhere.
+
+    votes, hooks  name the shipped code (SHA-256) of its `vote` and `on_event` functions; "here" if it could not be
+    shipped, so that it answers only in the process that added it; None if it has none.
+    """
+
+    id: str
+    role: Role = Role.ORCHESTRATOR
+    weight: Fraction = Fraction(1)
+    family: str = ""
+    capabilities: frozenset[str] = frozenset()
+    human: bool = False
+    implicit: bool = False
+    votes: str | None = None
+    hooks: str | None = None
+
+
+def weight_of(trust: Any) -> Fraction:
+    """Trust as an exact weight, denominator <= 10^6. Raises ValueError for NaN, infinite or negative trust."""
+    if isinstance(trust, bool) or not isinstance(trust, int | float | Fraction) or not isfinite(trust) or trust < 0:
+        raise ValueError(f"trust is a finite number, 0 or more, not {trust!r}")
+    return Fraction(trust).limit_denominator(10**6)

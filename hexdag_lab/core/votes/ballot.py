@@ -1,0 +1,41 @@
+"""Ballots: one agent's answer to one proposal."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..base.codec import enum, record
+
+
+@enum
+class Choice(StrEnum):
+    """What a ballot says. `request_changes` counts as a no and sends its reason back to the proposer."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    ABSTAIN = "abstain"
+    REQUEST_CHANGES = "request_changes"
+    ABSENT = "absent"  # set by the lab: the agent failed or was too slow; not a vote
+
+
+CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES)
+
+
+@record
+class Ballot:
+    """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds) and by which proof of identity."""
+
+    choice: Choice
+    reason: str = ""
+    voter: str = ""
+    at: float = 0.0
+    via: str = ""
+
+
+def choice_of(value: object) -> Choice:
+    """The choice that a bool or a word stands for; ValueError for anything else."""
+    if isinstance(value, bool):
+        return Choice.APPROVE if value else Choice.REJECT
+    if isinstance(value, str) and value in CHOICES:
+        return Choice(value)
+    raise ValueError(f"a vote is one of {', '.join(CHOICES)}, not {value!r}")

@@ -1,0 +1,78 @@
+"""Waiting for a run or a proposal: from a script, from a cell, and with `await`.
+
+A cell that blocks the kernel's main thread also blocks the clicks that would decide, so a wait that only people could
+end refuses there, and says what to do instead.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ..core.base.errors import Refused, WouldBlock
+from ..core.machine.state import RunState
+from ..core.votes.proposal import Proposal, ProposalState
+from ..runtime.feed import Feed
+
+LOOK_EVERY = 0.2  #: seconds between looks whether only people are missing
+
+
+def answer(future: Future[Any], timeout: float | None = 30.0) -> Any:
+    """The answer to a command; a `Refused` is raised."""
+    value = future.result(timeout)
+    if isinstance(value, Refused):
+        raise value
+    return value
+
+
+def wait(feed: Feed, met: Callable[[RunState], bool], timeout: float | None, stuck: Callable[[RunState], str]) -> RunState:
+    """The first state for which `met` holds. TimeoutError after `timeout` seconds.
+
+    `stuck(state)` names the people without whom nothing moves, or is empty; then a notebook's main thread refuses."""
+    future = feed.until(met)
+    give_up = None if timeout is None else time.monotonic() + timeout
+    guarded = in_kernel_main_thread()
+    while True:
+        left = None if give_up is None else max(0.0, give_up - time.monotonic())
+        slice_ = LOOK_EVERY if guarded and (left is None or left > LOOK_EVERY) else left
+        try:
+            return future.result(slice_)
+        except TimeoutError:
+            if give_up is not None and time.monotonic() >= give_up:
+                raise
+        if guarded and (people := stuck(feed.state)):
+            raise WouldBlock(
+                f"only a person can decide now ({people}), and a cell that waits keeps the buttons from working",
+                rule="would-block",
+                fix="end the cell and use `await`, or vote in code: p.vote(...)",
+            )
+
+
+def in_kernel_main_thread() -> bool:
+    """Whether this is the main thread of a Jupyter kernel."""
+    if threading.current_thread() is not threading.main_thread() or "ipykernel" not in sys.modules:
+        return False
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
+
+
+def people_only(state: RunState) -> str:
+    """Names of the people without whose ballots nothing in the run moves; empty while something else goes on."""
+    if state.over or state.outstanding or state.dues or any(upto < state.hookable for upto in state.hooks.values()):
+        return ""
+    waiting = [needed(state, proposal) for proposal in state.open_proposals()]
+    return "; ".join(waiting) if waiting and all(waiting) else ""
+
+
+def needed(state: RunState, proposal: Proposal) -> str:
+    """Names of the people that a proposal waits for; empty if it waits for anybody else."""
+    if proposal.state is not ProposalState.OPEN:
+        return ""
+    needs = proposal.tally(state.policy, state.at).needs
+    humans = {name for name, seat in state.seats.items() if seat.human}
+    return ", ".join(needs) if needs and set(needs) <= humans else ""

@@ -1,0 +1,144 @@
+"""The seams: what the controller needs from the world, as Protocols. Each method is one sentence.
+
+A store keeps bytes, a blob store keeps big bytes by content, a pool runs attempts. Implementations live in `runtime`;
+conformance suites for them live in `testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from .core.runs.attempt import Task
+
+Put = Callable[[str, Any], None]
+"""How the world tells the controller something: `put(run, message)`, from any thread; returns at once."""
+
+
+class Value(NamedTuple):
+    """A stored value and its revision: opaque, to be compared for equality only."""
+
+    data: bytes
+    rev: int
+
+
+class Row(NamedTuple):
+    """One entry of a stream; `seq` counts 1, 2, 3, ... without a gap."""
+
+    seq: int
+    data: bytes
+
+
+class Lease(NamedTuple):
+    """The right to act under a name for `ttl` seconds; `token` is greater than that of every earlier holder."""
+
+    name: str
+    owner: str
+    token: int
+    ttl: float
+
+
+class CommitRefused(NamedTuple):
+    """Why a commit did nothing: `kind` is "guard" (another revision than expected) or "fence" (the lease is gone)."""
+
+    kind: str
+    key: str
+
+
+class Durability(NamedTuple):
+    """What an acknowledged commit survives: a killed process, a power cut, the loss of the leading server."""
+
+    crash: bool
+    power: bool
+    failover: bool
+
+
+@runtime_checkable
+class Store(Protocol):
+    """A small linearizable store with one primitive, `commit`. All methods may raise `StoreUnavailable`.
+
+    Limits that every store takes: 64 KiB a value or row for portability (SQLite takes more), 32 keys a commit.
+    """
+
+    durability: Durability
+
+    async def open(self) -> None:
+        """Connect, create what is missing; `StoreUnavailable` within 5 s if nobody answers."""
+
+    async def close(self) -> None:
+        """Give everything back."""
+
+    async def get(self, key: str) -> Value | None:
+        """The value under a key, or None."""
+
+    async def commit(
+        self,
+        guards: Mapping[str, int] = {},
+        puts: Mapping[str, bytes | None] = {},
+        append: Mapping[str, Sequence[bytes]] = {},
+        fence: Lease | None = None,
+    ) -> int | CommitRefused:
+        """Atomically: if every guarded key has its revision (0: absent) and the fence is the current, unexpired lease,
+        put all values (None deletes), append all rows, and return the new revision; else change nothing."""
+
+    async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
+        """The rows of a stream with seq > after, in order, at most `limit`."""
+
+    def watch(self, stream: str, after: int = 0) -> AsyncIterator[Row]:
+        """The rows of a stream with seq > after, for ever; a row is seen at most 1 s after its commit."""
+
+    async def acquire(self, name: str, owner: str, ttl: float) -> Lease | None:
+        """The lease of that name, or None while another holder's is alive. The same owner string may take its own
+        lease again, with a new token; a holder on this host whose process is dead loses it at once."""
+
+    async def renew(self, lease: Lease) -> bool:
+        """Whether the lease was still held and is now held for another ttl."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back; tokens keep growing."""
+
+    async def holder(self, name: str) -> str | None:
+        """The owner of the lease of that name while it is alive, else None."""
+
+
+@runtime_checkable
+class Blobs(Protocol):
+    """Big values by content. Keys are SHA-256, hexadecimal."""
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes; their SHA-256."""
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes; `StoreUnavailable` if they are missing or not what their name says."""
+
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes are there."""
+
+
+class Pool(Protocol):
+    """Runs attempts somewhere. Everything it has to say goes through `put`."""
+
+    async def open(self, put: Put) -> None:
+        """Start or reach workers; `PoolUnavailable` within 5 s if nobody answers. Ends with a `PoolChanged` report."""
+
+    async def close(self) -> None:
+        """End what it started; leave what it was given."""
+
+    async def publish(self, run: str, version: int, data: bytes) -> None:
+        """Let workers see a version of a run: version 1 is a whole graph as JSON, later ones are changesets."""
+
+    async def submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
+        """Run some attempts; inputs that are still being made are named by node and fence. `code` gives the bytes for
+        a task's reference to code."""
+
+    async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        """Forget attempts that are no longer wanted; one that runs already may run to its end."""
+
+    async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        """Let go of results that are kept elsewhere or needed no more."""
+
+    async def value(self, run: str, node: str, fence: int) -> Any:
+        """A result that lives in the pool only; `NotFinished` if it is lost."""
+
+    def workers(self) -> list[Mapping[str, Any]]:
+        """One row a worker: id, host, state, node, capabilities."""

@@ -1,0 +1,107 @@
+"""The one door out: the latest state of a run, its events, and who waits for what.
+
+Readers take a reference to an immutable state and need no lock. Observers are called on a thread of their own, in
+order; a slow or failing one stalls nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from ..core.machine.state import RunState
+
+Observer = Callable[[Any], None]
+_END = object()
+_log = logging.getLogger(__name__)
+
+
+class Feed:
+    """Published states of one run."""
+
+    def __init__(self, state: RunState | None = None) -> None:
+        self.state = state or RunState()
+        self.events: list[Any] = []
+        self.notes: dict[str, Any] = {}
+        self.broken: Exception | None = None
+        self._waiting: list[tuple[Callable[[RunState], bool], Future[RunState]]] = []
+        self._observers: list[tuple[Observer, queue.SimpleQueue[Any]]] = []
+        self._lock = threading.Lock()
+
+    def publish(self, state: RunState, events: Sequence[Any]) -> None:
+        """A step was committed: this is the state now, these are its events."""
+        with self._lock:
+            self.state = state
+            self.events.extend(events)
+            for _, pending in self._observers:
+                for event in events:
+                    pending.put(event)
+            met, self._waiting = _split(self._waiting, state)
+        for future in met:
+            if future.set_running_or_notify_cancel():
+                future.set_result(state)
+
+    def note(self, note: Any) -> None:
+        """Progress or a line of log of a running node."""
+        self.notes[note.node] = note
+
+    def until(self, met: Callable[[RunState], bool]) -> Future[RunState]:
+        """A future that gets the first state for which `met` holds."""
+        future: Future[RunState] = Future()
+        with self._lock:
+            if self.broken is not None:
+                future.set_exception(self.broken)
+            elif met(self.state):
+                future.set_result(self.state)
+            else:
+                self._waiting.append((met, future))
+        return future
+
+    def end(self, why: Exception) -> None:
+        """Nothing more will be published: whoever waits is told why."""
+        with self._lock:
+            self.broken = why
+            waiting, self._waiting = self._waiting, []
+            for _, pending in self._observers:
+                pending.put(_END)
+        for _, future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(why)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call `observer(event)` for each event from now on; the returned function ends that."""
+        pending: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        entry = (observer, pending)
+        with self._lock:
+            self._observers.append(entry)
+        threading.Thread(target=_observe, args=entry, name="hexdag-observer", daemon=True).start()
+
+        def stop() -> None:
+            with self._lock:
+                if entry in self._observers:
+                    self._observers.remove(entry)
+            pending.put(_END)
+
+        return stop
+
+
+def _split(waiting: list[Any], state: RunState) -> tuple[list[Future[RunState]], list[Any]]:
+    met, rest = [], []
+    for condition, future in waiting:
+        if condition(state):
+            met.append(future)
+        else:
+            rest.append((condition, future))
+    return met, rest
+
+
+def _observe(observer: Observer, pending: queue.SimpleQueue[Any]) -> None:
+    while (event := pending.get()) is not _END:
+        try:
+            observer(event)
+        except Exception:  # an observer is a guest: its errors are its own
+            _log.exception("an observer failed on %s", event)

@@ -1,0 +1,109 @@
+"""Making functions and values travel: code becomes a signed reference to a blob, values become `Kept`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..core.dag.changeset import Changeset, NodeChange
+from ..core.dag.dag import Dag
+from ..core.dag.node import NodeSpec
+from ..core.runs.value import Kept
+from ..ports import Blobs
+from ..worker import values
+from ..worker.ship import pack, pack_value, unpack
+from .seal import Seal
+
+LARGE = values.INLINE
+
+
+class Shipping:
+    """Ships for one lab: its blobs, its key."""
+
+    def __init__(self, blobs: Blobs, seal: Seal) -> None:
+        self._blobs, self._seal = blobs, seal
+        self.key = seal
+        self._known: dict[tuple[int, bytes], tuple[Any, str]] = {}
+        self._bytes: dict[str, bytes] = {}
+
+    # -- code
+
+    def spec(self, spec: NodeSpec) -> NodeSpec:
+        """A spec that names its shipped code. Raises `SchemaError` if the function cannot be shipped."""
+        if spec.fn is None:
+            return spec if spec.blob else replace(spec, blob=self._put(pack(spec)))  # pack says what is missing
+        key = (id(spec.fn), spec.code.digest)
+        known = self._known.get(key) if spec.code.known and not (spec.in_model or spec.out_model) else None
+        reference = known[1] if known else self._put(pack(spec))
+        self._known[key] = (spec.fn, reference)  # the function is kept, so that its id stays its own
+        return replace(spec, blob=reference)
+
+    def _put(self, data: bytes) -> str:
+        digest = self._blobs.put(data)
+        self._bytes[digest] = data
+        return self._seal.code(digest)
+
+    def accept(self, data: bytes) -> None:
+        """Keep code that one of the lab's own workers sent."""
+        self._bytes[self._blobs.put(data)] = data
+
+    def dag(self, dag: Dag) -> Dag:
+        """A graph whose specs name their shipped code."""
+        return Dag.from_entries([(self.spec(e.spec), e.wires) for e in dag.entries.values()], dag.version)
+
+    def changeset(self, changeset: Changeset) -> Changeset:
+        """A changeset whose new specs name their shipped code."""
+        nodes = {
+            name: NodeChange(change.old, change.new and self.spec(change.new))
+            for name, change in changeset.nodes.items()
+        }
+        return Changeset(changeset.base, nodes, changeset.edges, changeset.handling)
+
+    def sign(self, changeset: Changeset) -> Changeset:
+        """A changeset from one of the lab's own workers, with its code references signed."""
+        nodes = {}
+        for name, change in changeset.nodes.items():
+            new = change.new
+            if new is not None and new.blob and "." not in new.blob:
+                new = replace(new, blob=self._seal.code(new.blob))
+            nodes[name] = NodeChange(change.old, new)
+        return Changeset(changeset.base, nodes, changeset.edges, changeset.handling)
+
+    def code(self, reference: str) -> bytes:
+        """The bytes of shipped code; `NotAllowed` if the reference is not signed with the lab's key."""
+        digest = self._seal.code_digest(reference)
+        data = self._bytes.get(digest)
+        if data is None:
+            data = self._bytes[digest] = self._blobs.get(digest)
+        return data
+
+    def function(self, fn: Callable[..., Any], what: str) -> str:
+        """Ship a plain function, such as an agent's: a signed reference."""
+        return self._put(pack_value(fn, what))
+
+    def load_function(self, reference: str) -> Callable[..., Any]:
+        """The function behind a reference."""
+        found: Callable[..., Any] = unpack(self.code(reference), reference.partition(".")[0])
+        return found
+
+    # -- values
+
+    def keep(self, value: Any) -> Kept:
+        """A value, signed; a large one goes to the blob store."""
+        kept = values.encode(value)
+        if kept.size > LARGE:
+            assert kept.inline is not None
+            self._blobs.put(kept.inline)
+            kept = kept._replace(inline=None, where="blob")
+        return self._seal.value(kept)
+
+    def seal(self, kept: Kept) -> Kept:
+        """A value from one of the lab's own workers, signed."""
+        return self._seal.value(kept)
+
+    def read(self, kept: Kept) -> Any:
+        """A kept value; `NotAllowed` if it is a pickle that was not signed with the lab's key."""
+        self._seal.check_value(kept)
+        data = kept.inline if kept.inline is not None else self._blobs.get(kept.sha256)
+        return values.decode(kept, data)

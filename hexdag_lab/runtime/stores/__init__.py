@@ -1,0 +1,174 @@
+"""Stores: where a lab keeps its journal, ballots and leases. `store_of` finds one by its URL.
+
+What stores on one host share stands here as well: who owns a lease and whether that process still lives, the
+clock that leases run by, how large a value may be, and the bell that wakes the watchers inside a process.
+What a store promises is told in `ports.Store` and checked by `testing.conformance`; it is not told again
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+
+from ...core.base.errors import SchemaError
+from ...ports import Store
+
+LARGEST = 16 * 2**20
+"""The most bytes that a value or row may have in a store of this machine."""
+
+KNOWN = (
+    "sqlite:///relative.db or sqlite:////absolute/path.db (a file on a local disk)",
+    "memory://name (shared by name in this process) or memory:// (private)",
+)
+
+
+def store_of(url: str | Store) -> Store:
+    """The store that a URL names; a store passes through. It is not opened yet."""
+    if not isinstance(url, str):
+        return url
+    scheme, mark, rest = url.partition("://")
+    if mark and scheme == "memory":
+        from .memory import MemoryStore, named
+
+        return named(rest) if rest else MemoryStore()
+    if mark and scheme == "sqlite":
+        from .sqlite import SqliteStore
+
+        return SqliteStore(_sqlite_path(url, rest))
+    raise ValueError(f"there is no store for {url!r}; known are: {'; '.join(KNOWN)}")
+
+
+def _sqlite_path(url: str, rest: str) -> str:
+    if not rest.startswith("/"):
+        raise ValueError(f"{url!r} has too few slashes; write sqlite:///{rest or 'relative.db'}")
+    path = rest[1:]
+    if not path or path.startswith(":memory:"):
+        raise ValueError(f"{url!r} names no file; write sqlite:///relative.db, or memory:// to keep nothing")
+    return path
+
+
+def check_sizes(puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]) -> None:
+    """Refuse what is too large, before anything is sent."""
+    for key, data in puts.items():
+        if data is not None and len(data) > LARGEST:
+            raise _too_large(f"the value of {key!r}", len(data))
+    for stream, rows in append.items():
+        for row in rows:
+            if len(row) > LARGEST:
+                raise _too_large(f"a row for stream {stream!r}", len(row))
+
+
+def _too_large(what: str, size: int) -> SchemaError:
+    return SchemaError(
+        f"{what} has {size:,} bytes and a store takes at most {LARGEST:,};"
+        " keep it as a blob and store its SHA-256"
+    )
+
+
+def owner_id() -> str:
+    """Who this process is, for leases: "host:pid:starttime:pidspace"; ":label" may be added."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{_started(pid) or 0}:{_pid_space()}"
+
+
+def process_gone(owner: str) -> bool:
+    """Whether an owner was a process of this host that has ended; False where that cannot be told."""
+    host, pid, started, space, *_ = (*owner.split(":"), "", "", "", "")
+    if space == "0" or space != _pid_space() or host != socket.gethostname():
+        return False  # another host, or a container with process ids of its own: only time can tell
+    if not pid.isdecimal() or len(pid) > 10:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass  # it is there, and somebody else's
+    now = _started(int(pid))
+    return now is not None and now != started
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since boot; "ended" if it only waits to be reaped; None if hidden."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = text.rpartition(b")")[2].split()  # the name in brackets may hold anything
+    return "ended" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _pid_space() -> str:
+    """The namespace of process ids: in another container a number means another process. "0": not Linux."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        return "0"
+
+
+if sys.platform == "linux":
+
+    def host_clock() -> float:
+        """Seconds since this host has started: the same in all its processes, going on while it sleeps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    host_clock = time.monotonic
+
+
+def boot_id() -> str:
+    """Which start of the host this is: its clock begins anew with each. "": not Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+class Bell:
+    """Wakes the watchers of a stream in this process, in whichever event loop each of them lives."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._ears: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+
+    @contextmanager
+    def listening(self, stream: str) -> Iterator[asyncio.Event]:
+        """An event that each ring for the stream sets. Listen first, then look: so nothing is missed."""
+        ear = (asyncio.get_running_loop(), asyncio.Event())
+        with self._lock:
+            self._ears.setdefault(stream, []).append(ear)
+        try:
+            yield ear[1]
+        finally:
+            with self._lock:
+                self._ears[stream].remove(ear)
+                if not self._ears[stream]:
+                    del self._ears[stream]
+
+    def ring(self, streams: Iterable[str]) -> None:
+        """Say that these streams have grown; from any thread."""
+        if not self._ears:
+            return
+        with self._lock:
+            ears = [ear for stream in streams for ear in self._ears.get(stream, ())]
+        for loop, event in ears:
+            with suppress(RuntimeError):  # that loop is closed, and its watcher with it
+                loop.call_soon_threadsafe(event.set)
+
+
+async def heard(rung: asyncio.Event, seconds: float) -> None:
+    """Wait for the bell, at most so long. The next look must come after this returns."""
+    timer = asyncio.get_running_loop().call_later(seconds, rung.set)
+    try:
+        await rung.wait()
+    finally:
+        timer.cancel()
+    rung.clear()

@@ -1,0 +1,168 @@
+"""`hx.context()`: what a node can ask and say while it runs.
+
+One small frozen-in-spirit object per attempt, in a ContextVar: it names the attempt, shows the graph as it was when the
+attempt began, and lets the node propose changes, wait for decisions, and tell how far it is. Waiting ends the attempt
+and frees the slot; the function is called again, with `restored` and `decision`, when the decision is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from ..core.base.codec import record
+from ..core.base.errors import HexdagError
+from ..core.dag.changeset import Changeset, NodeChange
+from ..core.dag.dag import Dag
+from ..core.dag.node import NodeSpec
+from ..core.machine.messages import Propose
+from ..core.runs.attempt import Task
+from .ship import pack
+
+Say = Callable[[Any], None]
+"""How a worker tells the controller something: a message of the core, or one of the records below."""
+
+
+@record
+class CodeBlob:
+    """Code that a message sent after it refers to by its SHA-256."""
+
+    sha256: str
+    data: bytes
+
+
+@record
+class Note:
+    """Progress (0 to 1) or a line of log from a running attempt: shown, not journaled."""
+
+    at: float
+    node: str
+    fence: int
+    text: str = ""
+    fraction: float | None = None
+
+
+class Suspend(BaseException):
+    """Ends an attempt that waits for a proposal. Not an Exception, so that `except Exception` in a node lets it pass."""
+
+    def __init__(self, proposal: str) -> None:
+        self.proposal = proposal
+        super().__init__(proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A proposal made from inside a node; `decision` is its final state once the node was called again with it."""
+
+    id: str
+    decision: str | None = None
+
+
+@dataclass(slots=True)
+class RunContext:
+    """The attempt that is running.
+
+    run_id, node, attempt, version, worker   which it is, of which version of the graph, where
+    values    the values of the node's parameters
+    restored  what the last attempt gave to `checkpoint`, or None
+    decision  the final state of the last proposal waited for ("APPLIED", "REJECTED", ...), or None
+    """
+
+    task: Task
+    worker: str
+    values: Mapping[str, Any]
+    restored: Any
+    _say: Say
+    _dag: Callable[[str, int], Dag]
+    _proposed: int = 0
+    saved: Any = field(default=None, repr=False)
+
+    @property
+    def run_id(self) -> str:
+        return self.task.run
+
+    @property
+    def node(self) -> str:
+        return self.task.node
+
+    @property
+    def attempt(self) -> int:
+        return self.task.attempt
+
+    @property
+    def version(self) -> int:
+        return self.task.version
+
+    @property
+    def decision(self) -> str | None:
+        return self.task.decision
+
+    @property
+    def dag(self) -> Dag:
+        """The graph as it was when this attempt was submitted."""
+        return self._dag(self.task.run, self.task.version)
+
+    def propose(self, changeset: Changeset, reason: str = "", *, key: str | None = None, priority: int = 0) -> Proposed:
+        """Put a change to the vote. `key` names it within the node: the same key again, also in a later attempt, is
+        the same proposal; without one, the first proposal of an attempt is "1", and so on."""
+        self._proposed += 1
+        id_ = f"{self.task.run}/{self.task.node}-{key or self._proposed}"
+        if id_ not in (self.task.decisions or {}):
+            changeset = self._shipped(changeset)
+            self._say(Propose(time.time(), id_, changeset, self.task.proposer, reason, priority))
+        return Proposed(id_, (self.task.decisions or {}).get(id_))
+
+    def _shipped(self, changeset: Changeset) -> Changeset:
+        """The changeset with its new code sent ahead."""
+        nodes = {}
+        for name, change in changeset.nodes.items():
+            if change.new is not None and change.new.fn is not None:
+                data = pack(change.new)
+                digest = sha256(data).hexdigest()
+                self._say(CodeBlob(digest, data))
+                change = NodeChange(change.old, _with_blob(change.new, digest))
+            nodes[name] = change
+        return Changeset(changeset.base, nodes, changeset.edges, changeset.handling)
+
+    def wait_for(self, proposal: Proposed) -> str:
+        """The final state of a proposal. Ends this attempt and frees its slot until it is decided."""
+        decided = (self.task.decisions or {}).get(proposal.id)
+        if decided is None:
+            raise Suspend(proposal.id)
+        return str(decided)
+
+    def checkpoint(self, state: Any) -> None:
+        """Give the next attempt something to start from: it finds it in `restored`."""
+        self.saved = state
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Tell how far the node is, 0 to 1."""
+        self._say(Note(time.time(), self.task.node, self.task.fence, text, min(1.0, max(0.0, float(fraction)))))
+
+    def log(self, text: str) -> None:
+        """Tell something."""
+        self._say(Note(time.time(), self.task.node, self.task.fence, str(text)))
+
+
+def _with_blob(spec: NodeSpec, digest: str) -> NodeSpec:
+    return spec.but(blob=digest, code=spec.code)
+
+
+_current: ContextVar[RunContext] = ContextVar("hexdag_lab_context")
+
+
+def context() -> RunContext:
+    """The `RunContext` of the node that is running here. Raises `HexdagError` outside of a node."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise HexdagError("hx.context() is there only inside a node that a run is executing") from None
+
+
+def enter(ctx: RunContext) -> None:
+    """Make `ctx` the context of the code that is called from here."""
+    _current.set(ctx)
