@@ -1,4 +1,4 @@
-"""What the SQLite store does when processes are killed, a file is not what it should be, or a disk is full."""
+"""What the SQLite store does when a process is killed, a file is not what it should be, or a disk is full."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ is stale and changes nothing. What was submitted on the strength of an attempt t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..base.heap import pop
@@ -33,6 +34,9 @@ def dispatch(step: Step, m: ms.Dispatch) -> None:
 
 
 def _submit(step: Step) -> None:
+    # Refill in larger portions: while the pool has work beyond its slots, half of the lookahead may run down first.
+    if step.state.outstanding > max(step.state.slots, step.state.slots + step.state.lookahead // 2 - 1):
+        return
     tasks: list[Task] = []
     last_wave = _current_wave(step.state) if step.state.schedule == "waves" else None
     while (room := step.state.slots + step.state.lookahead - step.state.outstanding) > 0:
@@ -43,7 +47,7 @@ def _submit(step: Step) -> None:
                 break
             name, frontier = pop(frontier)
             taken += 1
-            if name not in batch and _may_go(step.state, name):
+            if name not in batch and _may_go(step.state, name, last_wave):
                 batch[name] = step.state.nodes[name].fence + 1
         if not taken:
             break
@@ -57,22 +61,25 @@ def _current_wave(state: RunState) -> int:
     return min((state.dag.level(n) for n, rec in state.nodes.items() if rec.state not in SETTLED), default=0)
 
 
-def _may_go(state: RunState, name: str) -> bool:
-    """Whether a node that came out of the frontier can be submitted now."""
+def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
+    """Whether a node that came out of the frontier can be submitted now. If not, it comes back when it can."""
     rec = state.nodes.get(name)
     if rec is None or rec.submitted or rec.unsent or rec.due is not None:
         return False
     if rec.state not in (NodeState.WAITING, NodeState.READY):
         return False
     spec = state.dag.entries[name].spec
-    if rec.unmet and (not state.lookahead or spec.effects or state.schedule == "waves"):
+    if rec.unmet and (not state.lookahead or spec.effects):
+        return False
+    if last_wave is not None and (rec.unmet or state.dag.level(name) > last_wave):
         return False
     return capable(state, spec.requires)
 
 
-def capable(state: RunState, requires: frozenset[str]) -> bool:
+def capable(state: RunState, requires: Iterable[str]) -> bool:
     """Whether some worker has everything that a node requires; True while the pool has not said."""
-    return not requires or state.capabilities is None or any(requires <= has for has in state.capabilities)
+    wanted = frozenset(requires)
+    return not wanted or state.capabilities is None or any(wanted <= has for has in state.capabilities)
 
 
 def _task(state: RunState, name: str) -> Task:
@@ -81,7 +88,7 @@ def _task(state: RunState, name: str) -> Task:
     return Task(
         run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version, code=spec.blob or "",
         params=spec.params, inputs=(*_given(state, name, entry), *_from_upstream(state, entry)),
-        requires=spec.requires, timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
+        requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved, decision=rec.decision, decisions=rec.decisions,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
     )  # fmt: skip
@@ -119,16 +126,16 @@ def _complete(state: RunState) -> bool:
 
 
 def _current(step: Step, m: Any) -> NodeRecord | None:
-    """The record that a report is about, or None if the report is stale."""
+    """The record that a report is about, or None if the report is stale, or comes after the attempt's result."""
     rec = step.record(m.node)
-    if rec is None or step.state.over or not rec.submitted or rec.fence != m.fence:
+    if rec is None or not rec.submitted or rec.fence != m.fence:
         return None
-    return rec
+    return None if step.state.over or m.node in step.state.held else rec
 
 
 def started(step: Step, m: ms.Started) -> None:
     rec = _current(step, m)
-    if rec is None or m.node in step.state.held:
+    if rec is None:
         return
     if rec.state is NodeState.RUNNING and rec.worker == m.worker:
         return  # said twice
@@ -140,7 +147,7 @@ def started(step: Step, m: ms.Started) -> None:
 
 def succeeded(step: Step, m: ms.Succeeded) -> None:
     rec = _current(step, m)
-    if rec is None or m.node in step.state.held:
+    if rec is None:
         return
     result = {"fence": m.fence, "seconds": m.seconds, "result": m.result, "worker": m.worker}
     if rec.unmet:  # its upstream's own report is still on the way
@@ -159,7 +166,8 @@ def _accept(step: Step, node: str, **result: Any) -> None:
         for down in sorted(step.state.dag.dependents(name)):
             held = step.state.held.get(down)
             if held is not None and not step.state.nodes[down].unmet:
-                accepted.append((down, dict(zip(("fence", "seconds", "result", "worker"), held, strict=True))))
+                keys = ("fence", "seconds", "result", "worker")
+                accepted.append((down, dict(zip(keys, held, strict=True))))
 
 
 def result_kept(step: Step, m: ms.ResultKept) -> None:
@@ -192,8 +200,8 @@ def lost(step: Step, m: ms.Lost) -> None:
     if rec is None:
         return
     _take_back_below(step, m.node, f"upstream {m.node} runs again")
-    if rec.started - rec.failures > MOST_LOST:
-        failure = Failure("AttemptLost", f"{m.why}; given up after {rec.started} attempts")
+    if rec.lost >= MOST_LOST:
+        failure = Failure("AttemptLost", f"{m.why}; given up after {rec.lost + 1} lost attempts")
         _fail(step, m.node, failure, 0.0)
         return
     step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=m.why)
@@ -201,11 +209,22 @@ def lost(step: Step, m: ms.Lost) -> None:
 
 def _fail(step: Step, node: str, failure: Failure, seconds: float) -> None:
     step.emit(ev.NodeFailed, node=node, version=step.state.version, failure=failure, seconds=seconds)
-    below = step.state.dag.below(node)
-    blocked = tuple(sorted(name for name in below if step.state.nodes[name].state not in SETTLED))
+    blocked = tuple(sorted(_unsettled_below(step.state, node)))
     if blocked:
         step.recall(blocked)
         step.emit(ev.NodesBlocked, node=node, version=step.state.version, nodes=blocked)
+
+
+def _unsettled_below(state: RunState, node: str) -> set[str]:
+    """What waits for a node, however far; a node that has its result goes on to serve those below it."""
+    found: set[str] = set()
+    stack = [node]
+    while stack:
+        for down in state.dag.dependents(stack.pop()):
+            if down not in found and state.nodes[down].state not in SETTLED:
+                found.add(down)
+                stack.append(down)
+    return found
 
 
 def _take_back_below(step: Step, node: str, why: str) -> None:
@@ -220,9 +239,12 @@ def suspended(step: Step, m: ms.Suspended) -> None:
     if rec is None:
         return
     _take_back_below(step, m.node, f"upstream {m.node} waits for a decision")
-    step.emit(
-        ev.NodeSuspended, node=m.node, version=step.state.version, waits_for=m.proposal, saved=m.saved
-    )
+    if rec.unmet:  # what it saved may rest on a result that never gets reported: it is called again
+        step.recall([m.node])
+        why = "it suspended before its upstreams were reported"
+        step.emit(ev.AttemptsWithdrawn, nodes=(m.node,), why=why)
+        return
+    step.emit(ev.NodeSuspended, node=m.node, version=step.state.version, waits_for=m.proposal, saved=m.saved)
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
         resume(step, m.proposal, ProposalState.REJECTED)
@@ -232,14 +254,15 @@ def suspended(step: Step, m: ms.Suspended) -> None:
 
 def resume(step: Step, proposal: str, decision: ProposalState) -> None:
     """Let the nodes that wait for a proposal go on."""
-    for name, rec in sorted(step.state.nodes.items()):
-        if rec.state is NodeState.SUSPENDED and rec.waits_for == proposal:
+    suspended = [name for name, rec in step.state.nodes.items() if rec.state is NodeState.SUSPENDED]
+    for name in sorted(suspended):
+        if step.state.nodes[name].waits_for == proposal:
             step.emit(ev.NodeResumed, node=name, version=step.state.version, decision=decision.value)
 
 
 def pool_changed(step: Step, m: ms.PoolChanged) -> None:
     now = (step.state.slots, step.state.lookahead, step.state.capabilities)
-    if (m.slots, m.lookahead, m.capabilities) != now:
+    if (m.slots, m.lookahead, m.capabilities) != now and not step.state.over:
         step.emit(ev.PoolOffered, slots=m.slots, lookahead=m.lookahead, capabilities=m.capabilities)
 
 

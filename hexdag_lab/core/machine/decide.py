@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused
+from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
 from . import attempts, proposals
@@ -51,7 +52,8 @@ def recover(state: RunState) -> list[ef.Effect]:
         return []
     effects: list[ef.Effect] = []
     for older, version in zip((None, *state.versions), state.versions, strict=False):
-        effects.append(ef.Publish(version.number, version.dag if older is None else _change(older.dag, version.dag)))
+        change = version.dag if older is None else Changeset.between(older.dag, version.dag)
+        effects.append(ef.Publish(version.number, change))
     for proposal in state.open_proposals():
         cast = proposal.cast()
         seats = proposal.electorate.seats if proposal.electorate else ()
@@ -63,15 +65,11 @@ def recover(state: RunState) -> list[ef.Effect]:
     return effects
 
 
-def _change(old: Any, new: Any) -> Any:
-    from ..dag.changeset import Changeset
-
-    return Changeset.between(old, new)
-
-
 def _start(step: Step, m: ms.StartRun) -> None:
     if step.state.started:
-        return step.reply(Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id"))
+        return step.reply(
+            Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id")
+        )
     step.emit(
         ev.RunStarted, run=m.run, dag=m.dag, inputs=m.inputs, policy=m.policy, seats=m.seats, owner=m.owner, by=m.by,
         schedule=m.schedule, budget=m.budget, done=m.done,
@@ -81,7 +79,8 @@ def _start(step: Step, m: ms.StartRun) -> None:
 
 
 def _join(step: Step, m: ms.Join) -> None:
-    if step.state.seats.get(m.seat.id) != m.seat and not step.state.over:
+    away = m.seat.hooks is not None and m.seat.id not in step.state.hooks  # as after an Attach without it
+    if (step.state.seats.get(m.seat.id) != m.seat or away) and not step.state.over:
         step.emit(ev.SeatTaken, seat=m.seat)
     step.reply(m.seat.id)
 
@@ -106,7 +105,9 @@ def _may_steer(step: Step, by: str) -> Refused | None:
     if seat is None or seat.role is not Role.ORCHESTRATOR:
         return NotAllowed(f"{by!r} may not steer this run", rule="steer", fix="ask an orchestrator")
     if step.state.over:
-        return AlreadyDecided(f"run {step.state.run} is {step.state.status}", rule="run-over", fix="run.fork()")
+        return AlreadyDecided(
+            f"run {step.state.run} is {step.state.status}", rule="run-over", fix="run.fork()"
+        )
     return None
 
 

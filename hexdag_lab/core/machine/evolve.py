@@ -48,7 +48,8 @@ def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
         node = NodeState.SUCCEEDED if kept else NodeState.WAITING if open_ups else NodeState.READY
         why = "taken over from the run it was forked from" if kept else ""
         records[name] = NodeRecord(node, why, unmet=open_ups, unsent=open_ups, result=kept)
-    state = state._replace(nodes=type(state.nodes)(records), left=len(records) - len(e.done))
+    left = sum(rec.state not in SETTLED for rec in records.values())
+    state = state._replace(nodes=type(state.nodes)(records), left=left)
     return _pushed(state, [name for name, rec in records.items() if not rec.unsent and not rec.result])
 
 
@@ -57,12 +58,18 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
     nodes, left = state.nodes, state.left
     for name, rec in state.nodes.items():
         if rec.submitted:
-            nodes = nodes.set(name, rec._replace(submitted=False, state=NodeState.READY, why="the controller changed"))
+            nodes = nodes.set(
+                name, rec._replace(submitted=False, state=NodeState.READY, why="the controller changed")
+            )
         elif name in e.again:
-            nodes = nodes.set(name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept"))
+            nodes = nodes.set(
+                name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept")
+            )
             left += 1
     hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
-    state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict())
+    state = state._replace(
+        nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict()
+    )
     return _recounted(state, state.nodes)
 
 
@@ -80,8 +87,14 @@ def _finished(state: RunState, e: ev.RunFinished) -> RunState:
     nodes = state.nodes
     for name, rec in state.nodes.items():
         if rec.state not in SETTLED:
-            nodes = nodes.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"cancelled by {e.by}"))
-    return state._replace(status=e.status, nodes=nodes, left=0, outstanding=0, dues=FrozenDict(), held=FrozenDict())
+            why = f"cancelled by {e.by}"
+            nodes = nodes.set(
+                name, rec._replace(state=NodeState.CANCELLED, submitted=False, due=None, why=why)
+            )
+    state = state._replace(
+        status=e.status, nodes=nodes, left=0, outstanding=0, dues=FrozenDict(), held=FrozenDict()
+    )
+    return _recounted(state, nodes)._replace(frontier=None)
 
 
 def _seat_taken(state: RunState, e: ev.SeatTaken) -> RunState:
@@ -137,7 +150,12 @@ def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
 def _node_started(state: RunState, e: ev.NodeStarted) -> RunState:
     rec = state.nodes[e.node]
     rec = rec._replace(
-        state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version
+        state=NodeState.RUNNING,
+        worker=e.worker,
+        began=e.at,
+        started=rec.started + 1,
+        why=e.why,
+        version=e.version,
     )
     return state._replace(nodes=state.nodes.set(e.node, rec))
 
@@ -156,10 +174,9 @@ def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     nodes, met = state.nodes.set(e.node, done), []
     for down in state.dag.dependents(e.node):
         below = nodes[down]
+        fewer = below._replace(unmet=below.unmet - 1)
         ready = below.unmet == 1 and below.state is NodeState.WAITING
-        nodes = nodes.set(
-            down, below._replace(unmet=below.unmet - 1, state=NodeState.READY if ready else below.state, why="")
-        )
+        nodes = nodes.set(down, fewer._replace(state=NodeState.READY, why="") if ready else fewer)
         if below.unmet == 1 and not below.submitted:
             met.append(down)
     held = state.held
@@ -177,7 +194,7 @@ def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
     rec = state.nodes[e.node]
     again = rec._replace(
         state=NodeState.READY, submitted=False, why=e.why, due=e.due, failure=e.failure or rec.failure,
-        failures=rec.failures + (e.failure is not None),
+        failures=rec.failures + (e.failure is not None), lost=rec.lost + (e.failure is None),
     )  # fmt: skip
     state = state._replace(nodes=state.nodes.set(e.node, again), outstanding=state.outstanding - 1)
     if e.due is not None:
@@ -197,9 +214,10 @@ def _node_failed(state: RunState, e: ev.NodeFailed) -> RunState:
         state=NodeState.FAILED, submitted=False, failure=e.failure, seconds=e.seconds, why=str(e.failure),
         failures=rec.failures + 1, version=e.version,
     )  # fmt: skip
-    return state._replace(
-        nodes=state.nodes.set(e.node, failed), outstanding=state.outstanding - rec.submitted, left=state.left - 1
-    )
+    nodes = state.nodes.set(e.node, failed)
+    for down in state.dag.dependents(e.node):
+        nodes = nodes.set(down, nodes[down]._replace(unsent=nodes[down].unsent + rec.submitted))
+    return state._replace(nodes=nodes, outstanding=state.outstanding - rec.submitted, left=state.left - 1)
 
 
 def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
@@ -208,24 +226,35 @@ def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
         rec = nodes[name]
         outstanding -= rec.submitted
         nodes = nodes.set(
-            name, rec._replace(state=NodeState.BLOCKED, submitted=False, due=None, why=f"upstream {e.node} failed")
+            name,
+            rec._replace(state=NodeState.BLOCKED, submitted=False, due=None, why=f"upstream {e.node} failed"),
         )
     dues = FrozenDict({name: due for name, due in state.dues.items() if name not in e.nodes})
-    return state._replace(nodes=nodes, outstanding=outstanding, left=state.left - len(e.nodes), dues=dues)
+    state = state._replace(nodes=nodes, outstanding=outstanding, left=state.left - len(e.nodes), dues=dues)
+    return _recounted(state, _with_downs(state.dag, e.nodes))
 
 
 def _node_suspended(state: RunState, e: ev.NodeSuspended) -> RunState:
     rec = state.nodes[e.node]._replace(
-        state=NodeState.SUSPENDED, submitted=False, waits_for=e.waits_for, saved=e.saved, why=f"waits for {e.waits_for}"
+        state=NodeState.SUSPENDED,
+        submitted=False,
+        waits_for=e.waits_for,
+        saved=e.saved,
+        why=f"waits for {e.waits_for}",
     )
-    return state._replace(nodes=state.nodes.set(e.node, rec), outstanding=state.outstanding - 1)
+    state = state._replace(nodes=state.nodes.set(e.node, rec), outstanding=state.outstanding - 1)
+    return _recounted(state, state.dag.dependents(e.node))
 
 
 def _node_resumed(state: RunState, e: ev.NodeResumed) -> RunState:
     old = state.nodes[e.node]
     decisions = FrozenDict({**old.decisions, old.waits_for: e.decision})
     rec = old._replace(
-        state=NodeState.READY, decision=e.decision, decisions=decisions, waits_for="", why=f"{e.decision}: goes on"
+        state=NodeState.READY,
+        decision=e.decision,
+        decisions=decisions,
+        waits_for="",
+        why=f"{e.decision}: goes on",
     )
     state = state._replace(nodes=state.nodes.set(e.node, rec))
     return _recounted(state, _with_downs(state.dag, [e.node]))
@@ -242,25 +271,52 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
         rec = nodes[name]
         outstanding -= rec.submitted
         left -= rec.state not in SETTLED
-        gone = gone.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"removed by {e.by}"))
+        gone = gone.set(
+            name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"removed by {e.by}")
+        )
         nodes = nodes.delete(name)
     for name in e.changeset.added:
-        fence = state.gone[name].fence if name in state.gone else 0  # a name that comes back: fences only rise
+        fence = (
+            state.gone[name].fence if name in state.gone else 0
+        )  # a name that comes back: fences only rise
         nodes = nodes.set(name, NodeRecord(version=e.version, fence=fence))
+        gone = gone.delete(name) if name in gone else gone
     reopened = set(e.restarted) | set(e.rerun)
     for name in sorted(reopened):
         rec = nodes[name]
         outstanding -= rec.submitted
         left += rec.state in SETTLED
-        fresh = rec._replace(state=NodeState.WAITING, submitted=False, result=None, saved=None, why=_why(name, e))
-        nodes = nodes.set(name, fresh)
+        fresh = _untried(rec)._replace(
+            state=NodeState.WAITING, submitted=False, result=None, why=_why(name, e)
+        )
+        nodes = nodes.set(name, fresh._replace(saved=None, waits_for="", decision=None, failure=None))
+    for name in e.changeset.changed:
+        if name not in reopened and nodes[name].state in (
+            NodeState.WAITING,
+            NodeState.READY,
+            NodeState.BLOCKED,
+        ):
+            nodes = nodes.set(name, _untried(nodes[name]))
     version = Version(e.version, dag, e.by, e.reason, e.proposal, e.at)
     state = state._replace(
-        dag=dag, nodes=nodes, gone=gone, outstanding=outstanding, left=left, versions=(*state.versions, version)
+        dag=dag,
+        nodes=nodes,
+        gone=gone,
+        outstanding=outstanding,
+        left=left,
+        versions=(*state.versions, version),
     )
     touched = {name for name in e.changeset.nodes if name in dag} | reopened
     touched |= {down for _, down in e.changeset.edges if down in dag}
-    return _recounted(_forgotten(state, e.changeset.removed), _with_downs(dag, touched))
+    if state.schedule == "waves":
+        touched = set(dag.entries)  # the frontier is in the order of waves, and any of them may have moved
+    state = _forgotten(state, {*e.changeset.removed, *e.changeset.changed, *reopened})
+    return _recounted(state, _with_downs(dag, touched))
+
+
+def _untried(rec: NodeRecord) -> NodeRecord:
+    """Another definition has all its attempts before it, and need not sit out the backoff of the old one."""
+    return rec._replace(failures=0, lost=0, due=None)
 
 
 def _why(name: str, e: ev.VersionCommitted) -> str:
@@ -268,12 +324,16 @@ def _why(name: str, e: ev.VersionCommitted) -> str:
     return f"{verb}: changed in v{e.version}" if name in e.changeset.nodes else f"{verb}: an upstream changed"
 
 
-def _forgotten(state: RunState, names: Iterable[str]) -> RunState:
-    gone = set(names)
+def _forgotten(state: RunState, names: set[str]) -> RunState:
+    """Without the retries of some nodes, and without early results of those that are not in the pool any more."""
     return state._replace(
-        dues=FrozenDict({name: due for name, due in state.dues.items() if name not in gone}),
-        held=FrozenDict({name: item for name, item in state.held.items() if name not in gone}),
+        dues=FrozenDict({name: due for name, due in state.dues.items() if name not in names}),
+        held=FrozenDict({name: item for name, item in state.held.items() if _in_pool(state, name)}),
     )
+
+
+def _in_pool(state: RunState, name: str) -> bool:
+    return name in state.nodes and state.nodes[name].submitted
 
 
 def _proposal_made(state: RunState, e: ev.ProposalMade) -> RunState:
@@ -361,7 +421,11 @@ def _counted(dag: Dag, nodes: Any, name: str, rec: NodeRecord) -> NodeRecord:
         return rec
     for wire, up in zip(dag.entries[name].wires, ups, strict=True):
         if up.state in (NodeState.FAILED, NodeState.BLOCKED):
-            cause = wire.up if up.state is NodeState.FAILED else up.why.removeprefix("upstream ").removesuffix(" failed")
+            cause = (
+                wire.up
+                if up.state is NodeState.FAILED
+                else up.why.removeprefix("upstream ").removesuffix(" failed")
+            )
             return rec._replace(state=NodeState.BLOCKED, why=f"upstream {cause} failed")
     why = "" if rec.state is NodeState.BLOCKED else rec.why
     return rec._replace(state=NodeState.WAITING if unmet else NodeState.READY, why=why)
@@ -372,7 +436,6 @@ def _pushed(state: RunState, names: Iterable[str]) -> RunState:
     for name in names:
         frontier = push(frontier, (state.dag.level(name),), name)
     return state if frontier is state.frontier else state._replace(frontier=frontier)
-
 
 
 _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..base.heap import Heap
 from ..runs.run import PASSED, SETTLED, NodeState, RunStatus
 from ..votes.policy import Verdict
 from ..votes.proposal import TERMINAL, ProposalState
+from .attempts import capable
 from .state import RunState
 
 
 def violations(state: RunState) -> list[str]:
     """Sentences that say what does not hold; empty if all is well."""
-    return [*_nodes(state), *_counts(state), *_versions(state), *_proposals(state)] if state.started else []
+    if not state.started:
+        return []
+    return [*_nodes(state), *_counts(state), *_queues(state), *_versions(state), *_proposals(state)]
 
 
 def _nodes(state: RunState) -> Iterator[str]:
@@ -25,11 +29,14 @@ def _nodes(state: RunState) -> Iterator[str]:
             yield f"{name} succeeded without a result"
         if rec.state is NodeState.READY and not all(s in PASSED for s in states):
             yield f"{name} is ready, but an upstream has not succeeded"
-        if rec.state is NodeState.BLOCKED and not any(s in (NodeState.FAILED, NodeState.BLOCKED) for s in states):
+        if rec.state is NodeState.BLOCKED and not any(
+            s in (NodeState.FAILED, NodeState.BLOCKED) for s in states
+        ):
             yield f"{name} is blocked, but no upstream failed"
         if rec.submitted and rec.state in SETTLED:
             yield f"{name} is settled, but still submitted"
-        if rec.submitted and not all(s in PASSED or state.nodes[up].submitted for up, s in zip(ups, states, strict=True)):
+        sent = (s in PASSED or state.nodes[up].submitted for up, s in zip(ups, states, strict=True))
+        if rec.submitted and not all(sent):
             yield f"{name} is submitted, but an upstream is neither done nor submitted"
         if rec.state is NodeState.RUNNING and not rec.submitted:
             yield f"{name} runs, but is not submitted"
@@ -51,13 +58,40 @@ def _counts(state: RunState) -> Iterator[str]:
         yield f"the run is {state.status}, but something is left"
 
 
+def _queues(state: RunState) -> Iterator[str]:
+    """Nothing is forgotten: what may go is in the frontier, what is to be tried again has its time."""
+    if state.over:
+        return
+    waiting = set(_items(state.frontier))
+    for name, rec in state.nodes.items():
+        if (rec.due is not None) != (name in state.dues):
+            yield f"{name}: its record and the list of retries do not agree on when it is due"
+        idle = rec.state is NodeState.READY and not rec.submitted and rec.due is None
+        if idle and name not in waiting and capable(state, state.dag.entries[name].spec.requires):
+            yield f"{name} is ready, but not in the frontier"
+        if name in state.held and not (rec.submitted and rec.unmet):
+            yield f"{name}: a result is held that should have been accepted, or dropped"
+    for name in {*state.dues, *state.held}:
+        if name not in state.nodes:
+            yield f"{name} is not in the graph, but something waits for it"
+
+
+def _items(heap: Heap) -> Iterator[str]:
+    stack = [heap]
+    while stack:
+        node = stack.pop()
+        if node is not None:
+            yield node.item
+            stack += [node.left, node.right]
+
+
 def _versions(state: RunState) -> Iterator[str]:
     if [v.number for v in state.versions] != list(range(1, len(state.versions) + 1)):
         yield "version numbers are not 1, 2, 3, ..."
     if state.versions and state.versions[-1].dag != state.dag:
         yield "the head is not the last version"
     applied = [p.version for p in state.proposals.values() if p.state is ProposalState.APPLIED]
-    if sorted(applied, key=int) != [v.number for v in state.versions[1:]]:
+    if sorted(applied, key=lambda number: number or 0) != [v.number for v in state.versions[1:]]:
         yield "applied proposals and versions do not match one to one"
 
 
@@ -69,7 +103,7 @@ def _proposals(state: RunState) -> Iterator[str]:
             yield f"{proposal.id} was applied against its checks"
         if proposal.state is ProposalState.APPLIED and proposal.electorate is not None:
             opinion = state.policy.evaluate(proposal.cast(), proposal.electorate, proposal.decided_at or 0.0)
-            if opinion.verdict is not Verdict.YES:
+            if opinion.verdict not in (Verdict.YES, Verdict.NONE):
                 yield f"{proposal.id} was applied, but its ballots say {opinion.verdict}"
         voters = [ballot.voter for ballot in proposal.ballots]
         if len(set(voters)) != len(voters):

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
-from ..dag.changeset import Changeset, Conflict
+from ..dag.changeset import Changeset
+from ..dag.conflict import Conflict
 from ..dag.dag import unbound_params
 from ..runs.estimate import mean_seconds, work
 from ..runs.plan import Plan, plan
@@ -50,7 +51,15 @@ def propose(step: Step, m: ms.Propose) -> None:
         )
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
     proposal = Proposal(
-        m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING
+        m.id,
+        m.by,
+        m.changeset,
+        version.number,
+        m.reason,
+        priority,
+        m.apply_from,
+        step.at,
+        ProposalState.CHECKING,
     )
     _check_and_open(step, proposal)
     step.reply(m.id)
@@ -61,10 +70,14 @@ def _may(state: RunState, who: str, what: str) -> Seat | NotAllowed:
     seat = state.seats.get(who)
     if seat is None:
         return NotAllowed(
-            f"{who!r} takes no part in this run, so may not {what}", rule="stranger", fix=f"lab.add_agent(… {who!r} …)"
+            f"{who!r} takes no part in this run, so may not {what}",
+            rule="stranger",
+            fix=f"lab.add_agent(… {who!r} …)",
         )
     if seat.role is Role.OBSERVER:
-        return NotAllowed(f"{who} is an observer, so may not {what}", rule="observer", fix="ask an orchestrator")
+        return NotAllowed(
+            f"{who} is an observer, so may not {what}", rule="observer", fix="ask an orchestrator"
+        )
     return seat
 
 
@@ -84,16 +97,18 @@ def _check_and_open(step: Step, proposal: Proposal) -> None:
         return _end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", "hexdag_lab")
     effect, checks = examine(step.state, rebased)
     electorate = _electorate(step.state, proposal, effect, rebased)
-    checked = replace(
-        proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate
-    )
+    checked = replace(proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate)
     step.emit(ev.ProposalMade, proposal=checked)
     broken = [check for check in checks if not check.ok]
     if broken:
-        return _end(step, ev.ProposalRejected, proposal.id, str(broken[0]), "checks")
+        return _end(step, ev.ProposalRejected, proposal.id, _said(broken[0]), "checks")
     step.emit(ev.ProposalOpened, proposal=proposal.id, by=proposal.by)
     _ask(step, checked)
     return settle(step, proposal.id)
+
+
+def _said(check: Check) -> str:
+    return f"{check.message}; {check.fix}"
 
 
 def _electorate(state: RunState, proposal: Proposal, effect: Effect, changeset: Changeset) -> Electorate:
@@ -102,7 +117,8 @@ def _electorate(state: RunState, proposal: Proposal, effect: Effect, changeset: 
         for name, seat in sorted(state.seats.items())
         if seat.role is not Role.OBSERVER and name != proposal.by
     )
-    additive = not (changeset.removed or changeset.changed or changeset.edges_removed)
+    new = set(changeset.added)
+    additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
     return Electorate(seats, proposal.by, state.owner, proposal.at, effect.cost, additive)
 
 
@@ -135,7 +151,9 @@ def _unbound(state: RunState, rebased: Changeset) -> list[Check]:
         for param in unbound_params(entry) if entry else ():
             if param not in state.inputs and f"{name}.{param}" not in state.inputs:
                 fix = f"add an edge that fills it, or params={{{param!r}: …}}"
-                found.append(Check("inputs", False, f"{name}: nothing fills its parameter {param!r}", name, fix))
+                found.append(
+                    Check("inputs", False, f"{name}: nothing fills its parameter {param!r}", name, fix)
+                )
     return found or [Check("inputs", True, "every required parameter is filled")]
 
 
@@ -146,7 +164,9 @@ def _capabilities(state: RunState, rebased: Changeset) -> list[Check]:
         assert change.new is not None
         if not capable(state, change.new.requires):
             needs = ", ".join(sorted(change.new.requires))
-            found.append(Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one"))
+            found.append(
+                Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one")
+            )
     return found or [Check("capability", True, "workers can run it")]
 
 
@@ -172,18 +192,23 @@ def _busy(state: RunState, name: str) -> bool:
 def cast_ballot(step: Step, m: ms.CastBallot) -> None:
     state = step.state
     seat = _may(state, m.by, "vote")
-    proposal = state.proposals.get(m.proposal)
     if isinstance(seat, Refused):
         return step.reply(seat)
+    if m.proposal in state.proposals:
+        settle(step, m.proposal)  # the deadline may have passed: then it decides, not this ballot
+    proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
         return step.reply(
-            Refused(f"there is no proposal {m.proposal!r} in this run", rule="unknown-proposal", fix="see run.proposals")
+            Refused(
+                f"there is no proposal {m.proposal!r} in this run",
+                rule="unknown-proposal",
+                fix="see run.proposals",
+            )
         )
     if proposal.terminal:
         when = f"{proposal.state} by {proposal.decided_by}" if proposal.decided_by else proposal.state
-        return step.reply(
-            AlreadyDecided(f"proposal {proposal.id} is {when}: {proposal.why}", rule="decided", fix="propose it anew")
-        )
+        text = f"proposal {proposal.id} is {when}: {proposal.why}"
+        return step.reply(AlreadyDecided(text, rule="decided", fix="propose it anew"))
     refused = _not_in(proposal, m.by)
     if refused is not None:
         return step.reply(refused)
@@ -199,7 +224,9 @@ def _not_in(proposal: Proposal, who: str) -> NotAllowed | None:
     electorate = proposal.electorate
     if electorate is None or all(seat.id != who for seat in electorate.seats):
         if who == proposal.by:
-            return NotAllowed(f"{who} made this proposal, so may not vote on it", rule="own-proposal", fix="withdraw()")
+            return NotAllowed(
+                f"{who} made this proposal, so may not vote on it", rule="own-proposal", fix="withdraw()"
+            )
         return NotAllowed(
             f"{who} joined after voting on {proposal.id} opened", rule="late-voter", fix="propose it anew"
         )
@@ -210,7 +237,9 @@ def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None or proposal.terminal or m.agent in proposal.cast() or _not_in(proposal, m.agent):
         return
-    step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab"))
+    step.emit(
+        ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab")
+    )
     settle(step, m.proposal)
 
 
@@ -220,8 +249,11 @@ def settle(step: Step, id_: str) -> None:
     if proposal.state is not ProposalState.OPEN or proposal.electorate is None:
         return
     opinion = step.state.policy.evaluate(proposal.cast(), proposal.electorate, step.at)
-    by = ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT) or "the policy"
-    if opinion.verdict is Verdict.YES:
+    by = (
+        ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT)
+        or "the policy"
+    )
+    if opinion.verdict in (Verdict.YES, Verdict.NONE):  # no rule of a policy that binds is no objection
         step.emit(ev.ProposalApproved, proposal=id_, why=opinion.text, by=by)
         _apply(step, id_, by)
     elif opinion.verdict is Verdict.NO:
@@ -245,7 +277,7 @@ def _apply(step: Step, id_: str, by: str) -> None:
     assert proposal.effect is not None
     broken = [check for check in checks if not check.ok]
     if broken:
-        return _end(step, ev.ProposalRejected, id_, f"since the vote, {broken[0].message}; {broken[0].fix}", "checks")
+        return _end(step, ev.ProposalRejected, id_, f"since the vote, {_said(broken[0])}", "checks")
     if not still_approved((proposal.changeset, proposal.effect), (rebased, effect)):
         why = "the graph moved on, and this now throws away more work than was voted on"
         step.emit(ev.ProposalRevised, proposal=id_, changeset=rebased, effect=effect, why=why)
@@ -256,7 +288,13 @@ def _apply(step: Step, id_: str, by: str) -> None:
 
 
 def _commit_version(step: Step, proposal: Proposal, rebased: Changeset, effect: Effect, by: str) -> None:
-    step.emit(ev.ProposalApplied, proposal=proposal.id, why=step.state.proposals[proposal.id].why, by=by, version=step.state.version + 1)
+    step.emit(
+        ev.ProposalApplied,
+        proposal=proposal.id,
+        why=step.state.proposals[proposal.id].why,
+        by=by,
+        version=step.state.version + 1,
+    )
     _make_room(step, rebased, effect)
     step.emit(
         ev.VersionCommitted, version=step.state.version + 1, changeset=rebased, proposal=proposal.id, by=proposal.by,
@@ -271,20 +309,28 @@ def _make_room(step: Step, rebased: Changeset, effect: Effect) -> None:
     nodes = step.state.nodes
     lost = [n for n in (*effect.restart, *effect.cancel, *effect.rerun) if n in nodes]
     touched = {n for n in rebased.nodes if n in nodes} | {down for _, down in rebased.edges if down in nodes}
-    waiting = [n for n in touched if nodes[n].submitted and nodes[n].state in (NodeState.WAITING, NodeState.READY)]
+    waiting = [
+        n for n in touched if nodes[n].submitted and nodes[n].state in (NodeState.WAITING, NodeState.READY)
+    ]
     below = {*step.submitted_below([*lost, *waiting]), *waiting} - set(lost)
     if below:
         step.recall(sorted(below))
-        step.emit(ev.AttemptsWithdrawn, nodes=tuple(sorted(below)), why=f"changed in v{step.state.version + 1}")
+        step.emit(
+            ev.AttemptsWithdrawn, nodes=tuple(sorted(below)), why=f"changed in v{step.state.version + 1}"
+        )
     step.recall(lost)
 
 
 def withdraw(step: Step, m: ms.Withdraw) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
-        return step.reply(Refused(f"there is no proposal {m.proposal!r} in this run", rule="unknown-proposal"))
+        return step.reply(
+            Refused(f"there is no proposal {m.proposal!r} in this run", rule="unknown-proposal")
+        )
     if m.by not in (proposal.by, step.state.owner):
-        return step.reply(NotAllowed(f"{m.by} did not make {proposal.id}", rule="not-yours", fix="vote against it"))
+        return step.reply(
+            NotAllowed(f"{m.by} did not make {proposal.id}", rule="not-yours", fix="vote against it")
+        )
     if proposal.terminal:
         return step.reply(AlreadyDecided(f"proposal {proposal.id} is {proposal.state}", rule="decided"))
     _end(step, ev.ProposalWithdrawn, m.proposal, f"withdrawn by {m.by}", m.by)

@@ -13,7 +13,7 @@ from ..dag.dag import Dag
 from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
-from ..votes.policy import Policy
+from ..votes.policy import Electorate, Policy, Verdict
 from ..votes.policy import solo as _solo
 from ..votes.proposal import Proposal, ProposalState
 
@@ -101,10 +101,17 @@ class RunState(NamedTuple):
         times = list(self.dues.values())
         for proposal in self.open_proposals():
             if proposal.state is ProposalState.OPEN and proposal.electorate is not None:
-                deadline = self.policy.deadline(proposal.electorate)
-                if deadline is not None:
-                    times.append(deadline)
+                times += self._deadline(proposal, proposal.electorate)
         return min(times, default=None)
+
+    def _deadline(self, proposal: Proposal, electorate: Electorate) -> list[float]:
+        """The next deadline of an open proposal; one that has passed counts only while it is not acted upon."""
+        first = self.policy.deadline(electorate)
+        if first is not None and first <= self.at:
+            opinion = self.policy.evaluate(proposal.cast(), electorate, self.at)
+            if opinion.verdict is Verdict.PENDING:
+                first = self.policy.deadline(electorate, self.at)
+        return [] if first is None else [first]
 
     def spent(self) -> Fraction:
         """What the attempts so far cost, by the nodes' own estimates."""

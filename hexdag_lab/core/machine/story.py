@@ -35,7 +35,11 @@ def sentence(event: Any, node: str | None = None) -> str:
             return _named(node, (*event.nodes, event.node), f"blocked: upstream {event.node} failed")
         case ev.VersionCommitted():
             touched = {*event.changeset.nodes, *(name for edge in event.changeset.edges for name in edge)}
-            return "" if node and node not in touched else f"v{event.version} by {event.by}: {event.changeset.summary}"
+            return (
+                ""
+                if node and node not in touched
+                else f"v{event.version} by {event.by}: {event.changeset.summary}"
+            )
         case ev.RunAttached():
             return "another controller goes on with the run"
         case ev.RunFinished():
@@ -49,7 +53,11 @@ def sentence(event: Any, node: str | None = None) -> str:
         case ev.Event() if event.node is not None:
             return _about_node(event) if node in (None, event.node) else ""
         case ev.Event() if isinstance(event, ev._Moved):
-            return "" if node else f"{event.proposal}: {event.kind.removeprefix('Proposal').lower()} {event.why}".strip()
+            return (
+                ""
+                if node
+                else f"{event.proposal}: {event.kind.removeprefix('Proposal').lower()} {event.why}".strip()
+            )
     return "" if node else event.kind
 
 
@@ -82,7 +90,9 @@ def why(state: RunState, node: str) -> str | None:
     """Why a node does not move, in one sentence; None while it moves or is done."""
     rec = state.nodes.get(node)
     if rec is None:
-        return state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
+        return (
+            state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
+        )
     if rec.state in (NodeState.RUNNING, NodeState.SUCCEEDED):
         return None
     if rec.state in (NodeState.FAILED, NodeState.BLOCKED, NodeState.CANCELLED, NodeState.SKIPPED):
@@ -101,7 +111,9 @@ def why(state: RunState, node: str) -> str | None:
     if not capable(state, requires):
         return f"no worker has {', '.join(sorted(requires))}"
     if rec.unmet:
-        ups = sorted(up for up in state.dag.dependencies(node) if state.nodes[up].state is not NodeState.SUCCEEDED)
+        ups = sorted(
+            up for up in state.dag.dependencies(node) if state.nodes[up].state is not NodeState.SUCCEEDED
+        )
         return f"waits for {', '.join(ups[:5])}{', …' if len(ups) > 5 else ''}"
     if not state.slots:
         return "there are no workers yet"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from ..base.codec import enum, record
+from ..base.canon import digest
+from ..base.codec import dumps, enum, record
 from ..base.frozen import FrozenDict
 from .value import Kept
 
@@ -38,8 +39,10 @@ R = RunStatus
 
 #: what may follow what. A finished node is re-opened only by a change that says so, or because its result was lost.
 NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
-    N.WAITING: frozenset({N.READY, N.RUNNING, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
-    N.READY: frozenset({N.WAITING, N.RUNNING, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
+    N.WAITING: frozenset({N.READY, N.RUNNING, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
+    N.READY: frozenset(
+        {N.WAITING, N.RUNNING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}
+    ),
     N.RUNNING: frozenset({N.READY, N.WAITING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED}),
     N.SUSPENDED: frozenset({N.READY, N.WAITING, N.BLOCKED, N.CANCELLED}),
     N.SUCCEEDED: frozenset({N.READY, N.WAITING, N.BLOCKED}),
@@ -83,7 +86,7 @@ class NodeRecord(NamedTuple):
 
     fence      rises with each submission; only its result counts;  submitted  the pool has it
     unmet      upstreams that have not succeeded;  unsent  upstreams that have neither succeeded nor been submitted
-    started    attempts that began;  failures  of these, how many raised
+    started    attempts that began;  failures  of these, how many raised;  lost  ended without an answer
     decisions  proposal -> what was decided, for all that the node waited for;  decision  the last one
     due        unix seconds before which it is not tried again;  began  when the current attempt did
     """
@@ -107,6 +110,12 @@ class NodeRecord(NamedTuple):
     decision: str | None = None
     decisions: Mapping[str, str] = FrozenDict()
     failure: Failure | None = None
+    lost: int = 0
+
+    @property
+    def digest(self) -> bytes:
+        """Content hash, by which maps of records are compared: 32 bytes."""
+        return digest(dumps(self))
 
 
 def backoff(seconds: float, failures: int) -> float:

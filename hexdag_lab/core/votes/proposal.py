@@ -6,8 +6,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..base.canon import hash_of
-from ..base.codec import enum, record
+from ..base.canon import digest, hash_of
+from ..base.codec import dumps, enum, record
 from ..dag.changeset import Changeset
 from .ballot import Ballot
 from .policy import Ballots, Electorate, Opinion, Policy, Verdict
@@ -96,7 +96,12 @@ class Effect:
 
     def __str__(self) -> str:
         parts = [f"keeps {self.keep}"]
-        named = (("starts", self.start), ("restarts", self.restart), ("cancels", self.cancel), ("re-runs", self.rerun))
+        named = (
+            ("starts", self.start),
+            ("restarts", self.restart),
+            ("cancels", self.cancel),
+            ("re-runs", self.rerun),
+        )
         parts += [f"{verb} {', '.join(names)}" for verb, names in named if names]
         if not (self.restart or self.cancel or self.rerun):
             parts.append("nothing cancelled")
@@ -147,6 +152,11 @@ class Proposal:
     decided_at: float | None = None
     decided_by: str = ""
     version: int | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Content hash, by which maps of proposals are compared: 32 bytes."""
+        return digest(dumps(self))
 
     @property
     def terminal(self) -> bool:

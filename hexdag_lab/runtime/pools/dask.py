@@ -26,7 +26,7 @@ from .cluster import OwnCluster
 
 CONNECT = 4.0  #: seconds to wait for a scheduler that should be there
 BOOT = 60.0  #: seconds for an own cluster to come up
-LOOKAHEAD = 8  #: attempts known to Dask beforehand, per slot
+LOOKAHEAD = 32  #: attempts known to Dask beforehand, per slot
 LARGE_CODE = 16 * 1024  #: bytes; larger code is sent once per worker, not once per task
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
 LOOK_EVERY = 0.25  #: seconds between looks at futures and workers
