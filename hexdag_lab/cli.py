@@ -29,14 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hexdag-lab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nhexdag-lab: interrupted; `hexdag-lab runs` lists what can be attached again", file=sys.stderr)
+        print(
+            "\nhexdag-lab: interrupted; `hexdag-lab runs` lists what can be attached again", file=sys.stderr
+        )
         return 130
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hexdag-lab", description="Pull requests for a running graph.")
-    parser.add_argument("--store", default=os.environ.get("HEXDAG_STORE", DEFAULT_STORE), help="default: %(default)s")
+    parser.add_argument(
+        "--store", default=os.environ.get("HEXDAG_STORE", DEFAULT_STORE), help="default: %(default)s"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: Any, text: str, *words: str) -> argparse.ArgumentParser:
@@ -47,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     demo = command("demo", _demo, "model search on real data, changed while it runs by agents and you")
-    demo.add_argument("--yes", action="store_true", help="a scripted person decides (also without a terminal)")
+    demo.add_argument(
+        "--yes", action="store_true", help="a scripted person decides (also without a terminal)"
+    )
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--pool", default="dask", help='"dask", "inline" or a scheduler address')
     demo.add_argument("--run-id", default=None)
@@ -58,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     attach = command("attach", _attach, "go on with a run whose process is gone, or watch it", "run")
     attach.add_argument("--pool", default="dask")
     command("inbox", _inbox, "open proposals, the most urgent first")
-    vote = command("vote", _vote, "vote on a proposal: approve, reject, abstain or request_changes", "proposal", "choice")
+    vote = command(
+        "vote", _vote, "vote on a proposal: approve, reject, abstain or request_changes", "proposal", "choice"
+    )
     vote.add_argument("--reason", default="")
     vote.add_argument("--by", default=None, help="default: your login name")
     diff = command("diff", _diff, "what differs between two versions of a run", "run")
@@ -84,9 +92,16 @@ def _demo(options: argparse.Namespace) -> int:
     with Lab(pool=options.pool, store=options.store, leader=True) as lab:
         join(lab, scripted=not person_here)
         run = lab.start(
-            first_graph(), inputs={"seed": options.seed}, run_id=options.run_id, policy=policy(), budget=BUDGET
+            first_graph(),
+            inputs={"seed": options.seed},
+            run_id=options.run_id,
+            policy=policy(),
+            budget=BUDGET,
         )
-        console.print(f"run {run.id} in {options.store}; if this process dies: hexdag-lab attach {run.id}", highlight=False)
+        console.print(
+            f"run {run.id} in {options.store}; if this process dies: hexdag-lab attach {run.id}",
+            highlight=False,
+        )
         show.follow(run, console, lab.owner if person_here else None)
         show.finish(run, console, options.seed, time.monotonic() - began)
         return 0 if run.status == "SUCCEEDED" else 1
@@ -152,7 +167,9 @@ def _runs(options: argparse.Namespace) -> int:
         rows = lab.runs()
     for row in rows:
         live = row.status in ("RUNNING", "PAUSED")
-        status = f"{row.status} (orphaned: hexdag-lab attach {row.id})" if live and not row.led else row.status
+        status = (
+            f"{row.status} (orphaned: hexdag-lab attach {row.id})" if live and not row.led else row.status
+        )
         table.add_row(row.id, status, f"v{row.version}", f"{row.done}/{row.nodes}", str(row.open), row.by)
     _console().print(table if rows else f"no runs in {options.store}")
     return 0

@@ -66,8 +66,14 @@ def fit(split: dict[str, Any], C: float, gamma: float) -> dict[str, Any]:
         valid[fold == number] = machine.decision_function(pixels[outside])
     machine = SVC(C=C, gamma=gamma).fit(pixels[train], labels[train])
     test = machine.decision_function(pixels[split["test"]]).astype(np.float32)
-    return {"C": C, "gamma": gamma, "score": accuracy(valid, split["train"]), "valid": valid,
-            "test": test, "seconds": time.perf_counter() - start}  # fmt: skip
+    return {
+        "C": C,
+        "gamma": gamma,
+        "score": accuracy(valid, split["train"]),
+        "valid": valid,
+        "test": test,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def accuracy(scores: NDArray[np.floating[Any]], rows: Sequence[int]) -> float:
@@ -77,8 +83,7 @@ def accuracy(scores: NDArray[np.floating[Any]], rows: Sequence[int]) -> float:
 
 def board(**fits: dict[str, Any]) -> list[dict[str, Any]]:
     """Fits from best to worst validation score; of equals, smaller C, then gamma, goes first."""
-    rows = [{"name": name, **{key: one[key] for key in ("score", "C", "gamma")}}
-            for name, one in fits.items()]  # fmt: skip
+    rows = [{"name": name, **{key: one[key] for key in ("score", "C", "gamma")}} for name, one in fits.items()]
     return sorted(rows, key=lambda row: (-row["score"], row["C"], row["gamma"], row["name"]))
 
 
@@ -87,8 +92,7 @@ def ensemble(split: dict[str, Any], **fits: dict[str, Any]) -> dict[str, Any]:
     members = [row["name"] for row in board(**fits)[:TOP]]
     valid = np.mean([fits[name]["valid"] for name in members], axis=0)
     test = np.mean([fits[name]["test"] for name in members], axis=0)
-    return {"members": members, "score": accuracy(valid, split["train"]),
-            "accuracy": accuracy(test, split["test"])}  # fmt: skip
+    return {"members": members, "score": accuracy(valid, split["train"]), "accuracy": accuracy(test, split["test"])}
 
 
 def static_grid(n: int = 5) -> list[Point]:
@@ -107,8 +111,7 @@ def step(fits: int) -> float:
     return 0.5 ** max(0, (fits - len(coarse_grid())) // ROUND)
 
 
-def refine(done: Collection[Done], known: Collection[Point], step: float, count: int = ROUND
-           ) -> list[Point]:  # fmt: skip
+def refine(done: Collection[Done], known: Collection[Point], step: float, count: int = ROUND) -> list[Point]:
     """At most `count` points not in `known`, diagonal neighbours of the best fits, `step` away.
 
     The best fit's come first, then the second's and third's.  A point outside the range is never
@@ -149,10 +152,16 @@ def static_result(seed: int = 0) -> dict[str, Any]:
     start, rows = time.perf_counter(), split(seed)
     fits = {f"grid_{k:02d}": fit(rows, *point) for k, point in enumerate(static_grid(), 1)}
     best = board(**fits)[0]
-    return {"fits": len(fits), "best": best["name"], "C": best["C"], "gamma": best["gamma"],
-            "score": best["score"], "accuracy": accuracy(fits[best["name"]]["test"], rows["test"]),
-            "ensemble": ensemble(rows, **fits)["accuracy"],
-            "seconds": time.perf_counter() - start}  # fmt: skip
+    return {
+        "fits": len(fits),
+        "best": best["name"],
+        "C": best["C"],
+        "gamma": best["gamma"],
+        "score": best["score"],
+        "accuracy": accuracy(fits[best["name"]]["test"], rows["test"]),
+        "ensemble": ensemble(rows, **fits)["accuracy"],
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def _ranked(done: Collection[Done]) -> list[Done]:

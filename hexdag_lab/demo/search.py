@@ -17,6 +17,7 @@ from ..core.dag.node import NodeSpec
 from ..core.runs.run import NodeState
 from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import Deadline, HumanApproval, Policy, Supermajority
+from ..runtime.desk import Context
 from . import digits
 
 FIRST_ROUND = 6  #: fits of the first refinement: more than a fifth of the budget, so a person decides
@@ -105,7 +106,7 @@ def _point(spec: NodeSpec) -> digits.Point:
 # -- the agents
 
 
-def explore(event: Any, context: Any) -> Changeset | None:
+def explore(event: Any, context: Context) -> Changeset | None:
     """When a round of fits is done: more fits around the best ones, as long as the budget lasts."""
     if event.kind not in ("NodeSucceeded", "VersionCommitted", "ProposalRejected", "ProposalExpired"):
         return None
@@ -114,7 +115,10 @@ def explore(event: Any, context: Any) -> Changeset | None:
         return None
     first = len(search.known) == len(digits.coarse_grid())
     count = min(search.room, FIRST_ROUND if first else digits.ROUND)
-    points = digits.refine(search.done, search.known, digits.step(len(search.points)), count)
+    step = digits.step(len(search.points))
+    points = digits.refine(search.done, search.known, step, count)
+    if len(points) < count:
+        points += digits.refine(search.done, search.known | set(points), step / 2, count - len(points))
     if not points:
         return None
     change = context.change()
@@ -124,7 +128,7 @@ def explore(event: Any, context: Any) -> Changeset | None:
     return change.because(f"{best[2]:.3f} is the best score so far; its neighbours are untried")
 
 
-def prune(event: Any, context: Any) -> Changeset | None:
+def prune(event: Any, context: Context) -> Changeset | None:
     """When a fit lands: pending fits beside clearly worse ones go, and their budget is free again."""
     if event.kind != "NodeSucceeded" or not str(event.node).startswith("fit_"):
         return None
@@ -141,15 +145,21 @@ def prune(event: Any, context: Any) -> Changeset | None:
     return change.because("the nearest finished fit is clearly worse than the best one")
 
 
-def stack(event: Any, context: Any) -> Changeset | None:
+def stack(event: Any, context: Context) -> Changeset | None:
     """When nothing more can be tried: an ensemble of the top three."""
     if event.kind not in ("NodeSucceeded", "ProposalRejected", "ProposalExpired", "ProposalApplied"):
         return None
     search = Search(context.run)
     if search.unsettled or search.proposing or "stack" in context.dag or len(search.done) < digits.TOP:
         return None
-    turned_down = any(p.by == "Explorer" and p.terminal and p.state != "APPLIED" for p in context.run.proposals.values())
-    if search.room > 0 and not turned_down and digits.refine(search.done, search.known, digits.step(len(search.points))):
+    turned_down = any(
+        p.by == "Explorer" and p.terminal and p.state != "APPLIED" for p in context.run.proposals.values()
+    )
+    if (
+        search.room > 0
+        and not turned_down
+        and digits.refine(search.done, search.known, digits.step(len(search.points)))
+    ):
         return None
     ranked = sorted(search.finished, key=lambda name: (-_score(context.run, name), *search.points[name]))
     top = ranked[: digits.TOP]
@@ -161,17 +171,17 @@ def _score(run: Any, name: str) -> float:
     return float(run.result(name)["score"])
 
 
-def weigh_cost(context: Any) -> Any:
+def weigh_cost(context: Context) -> Ballot:
     """Yes while the fits asked for, these included, stay within the budget."""
-    proposal = context.proposal
+    effect = context.proposal.effect if context.proposal else None
+    cost = int(effect.cost) if effect else 0
     search = Search(context.run)
-    cost = int(proposal.effect.cost)
     if len(search.points) + cost <= digits.BUDGET:
         return Ballot(Choice.APPROVE, f"{len(search.points) + cost} of {digits.BUDGET} fits")
     return Ballot(Choice.REJECT, f"{cost} more fits would be over the budget of {digits.BUDGET}")
 
 
-def say_yes(context: Any) -> bool:
+def say_yes(context: Context) -> bool:
     """The scripted person."""
     return True
 

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ..core.base.errors import Refused
+from ..core.machine.events import UNHOOKED
 from ..core.machine.story import sentence
 from ..core.runs.run import RunStatus
 from ..views import terminal
@@ -47,9 +48,8 @@ def _lines(run: Any, console: Console) -> None:
         over = run.view.state.over
         for event in run.events(after=seen):
             seen = event.seq
-            if text := sentence(event):
-                if event.kind not in ("AttemptsSubmitted", "AttemptsWithdrawn", "HooksSeen", "PoolOffered", "SeatTaken"):
-                    console.print(f"{seen:>5}  {text}", markup=False, highlight=False)
+            if not isinstance(event, UNHOOKED) and (text := sentence(event)):
+                console.print(f"{seen:>5}  {text}", markup=False, highlight=False)
         if over:
             return
         time.sleep(FRAME)
@@ -77,7 +77,12 @@ def _ask(run: Any, proposal: Any, console: Console, person: str) -> None:
         return
     yes = answer.lower() in ("y", "yes", "")
     try:
-        proposal.vote(person, "approve" if yes else "reject", "" if yes or answer.lower() in ("n", "no") else answer, "terminal")
+        proposal.vote(
+            person,
+            "approve" if yes else "reject",
+            "" if yes or answer.lower() in ("n", "no") else answer,
+            "terminal",
+        )
     except Refused as refused:
         console.print(str(refused), markup=False)
 
@@ -100,7 +105,9 @@ def finish(run: Any, console: Console, seed: int, seconds: float) -> None:
     found = outcome(run.view.results())
     console.print("the static grid runs for comparison …", style="dim")
     static = digits.static_result(seed)
-    table = Table(title=f"digits, seed {seed}: accuracy on {digits.TEST} held-out images", title_justify="left")
+    table = Table(
+        title=f"digits, seed {seed}: accuracy on {digits.TEST} held-out images", title_justify="left"
+    )
     for column in ("search", "fits", "accuracy"):
         table.add_column(column, justify="left" if column == "search" else "right")
     table.add_row("static 5 x 5 grid, its best fit", str(static["fits"]), f"{static['accuracy']:.4f}")

@@ -10,15 +10,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..agents import Agent
-from ..core.base.errors import LabInUse, Refused, SchemaError
+from ..core.base.errors import LabInUse, NotAllowed, Refused, SchemaError
 from ..core.base.frozen import FrozenDict
 from ..core.dag.catalog import Catalog
-from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
 from ..core.dag.node import exact
 from ..core.machine import messages as ms
@@ -77,7 +75,9 @@ class Lab:
     `close()` it. Raises `StoreUnavailable`, `PoolUnavailable` within 5 seconds.
     """
 
-    _open = False
+    _open: bool = False
+    policy: Policy
+    catalog: Catalog
 
     def __new__(cls, pool: Any = "dask", store: Any = DEFAULT_STORE, **_: Any) -> Lab:
         with _LOCK:
@@ -116,7 +116,9 @@ class Lab:
             self._thread = LoopThread("hexdag-controller")
             self._thread.start()
             try:
-                self.doors: Controller | Remote = self._thread.run(self._lead_or_watch(pool, workers, threads, blob_store, leader))
+                self.doors: Controller | Remote = self._thread.run(
+                    self._lead_or_watch(pool, workers, threads, blob_store, leader)
+                )
             except BaseException:
                 self._thread.stop()
                 raise
@@ -132,7 +134,9 @@ class Lab:
         self._temporary = tempfile.TemporaryDirectory(prefix="hexdag-lab-")
         return Path(self._temporary.name)
 
-    async def _lead_or_watch(self, pool: Any, workers: int | None, threads: int, blobs: Any, leader: bool | None) -> Any:
+    async def _lead_or_watch(
+        self, pool: Any, workers: int | None, threads: int, blobs: Any, leader: bool | None
+    ) -> Any:
         await self._store.open()
         if leader is not False:
             made = pool_of(pool, workers=workers, threads=threads, blobs=getattr(blobs, "url", None))
@@ -144,7 +148,9 @@ class Lab:
             if leader:
                 holder = await self._store.holder(wire.LEADER)
                 await self._store.close()
-                raise LabInUse(f"another process leads this lab ({holder}); end it, or open the lab with leader=False")
+                raise LabInUse(
+                    f"another process leads this lab ({holder}); end it, or open the lab with leader=False"
+                )
         return Remote(self._store, self.shipping, asyncio.get_running_loop())
 
     @property
@@ -158,6 +164,7 @@ class Lab:
         """Let an agent take part, in runs to come and in those that are going on."""
         if not isinstance(agent, Agent):
             raise TypeError(f"add_agent takes an Agent or a HumanAgent, not {type(agent).__name__}")
+        self._must_lead("add an agent")
         self._agents[agent.id] = agent
         agent.bench = _Bench(self)
         if isinstance(self.doors, Controller):
@@ -212,6 +219,10 @@ class Lab:
             raise ValueError(f'schedule is "ready" or "waves", not {schedule!r}')
         given = dict(inputs or {})
         check_inputs(dag, given)
+        for name, spec in dag.nodes.items():
+            if spec.agent is not None and spec.agent not in {self.owner, EXECUTOR, *self._agents}:
+                fix = f"lab.add_agent(hx.Agent({spec.agent!r}, role='executor'))"
+                raise NotAllowed(f"node {name} is given to {spec.agent!r}, whom this lab does not know", rule="agent", fix=fix)
         kept = FrozenDict({name: self.shipping.keep(value) for name, value in given.items()})
         rule = self.policy if policy is None else policy_of(policy)
         limit = None if budget is None else exact(budget, "budget")
@@ -230,10 +241,22 @@ class Lab:
                 number += 1
                 continue
             message = ms.StartRun(
-                time.time(), id_, dag, inputs, policy, self._seats(), self.owner, self.owner, schedule, budget, done
+                time.time(),
+                id_,
+                dag,
+                inputs,
+                policy,
+                self._seats(),
+                self.owner,
+                self.owner,
+                schedule,
+                budget,
+                done,
             )
             if self._thread.run(self._store.get(wire.summary(id_))) is not None:
-                raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
+                raise Refused(
+                    f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it"
+                )
             answer(self.doors.command(id_, message))
             self.doors.feed(id_).until(lambda state: state.started).result(30)
             return Run(self, id_)
@@ -246,14 +269,18 @@ class Lab:
             if rec.state is NodeState.SUCCEEDED and rec.result is not None and rec.result.where != "pool"
         }
         dag = state.dag.numbered(1)
-        return self._start(dag, state.inputs, FrozenDict(done), run_id, state.schedule, state.policy, state.budget)
+        return self._start(
+            dag, state.inputs, FrozenDict(done), run_id, state.schedule, state.policy, state.budget
+        )
 
     def attach(self, run_id: str) -> Run:
         """A run of this store: go on with it if its controller is gone, else watch it; also one that has ended."""
         if isinstance(self.doors, Controller):
             self._thread.run(self.doors.adopt(run_id, self.owner), 60)
         elif self._thread.run(self._store.get(wire.summary(run_id))) is None:
-            raise Refused(f"there is no run {run_id!r} in this store", rule="unknown-run", fix="see lab.runs()")
+            raise Refused(
+                f"there is no run {run_id!r} in this store", rule="unknown-run", fix="see lab.runs()"
+            )
         run = Run(self, run_id)
         self.doors.feed(run_id).until(lambda state: state.started).result(30)
         return run
@@ -271,7 +298,19 @@ class Lab:
             if found is not None:
                 s = json.loads(found.data)
                 led = holder is not None and (not self.leads or id_ in self.doors.runs())
-                rows.append(RunRow(id_, s["status"], s["version"], s["done"], s["nodes"], s["open"], s["by"], s["started"], led))
+                rows.append(
+                    RunRow(
+                        id_,
+                        s["status"],
+                        s["version"],
+                        s["done"],
+                        s["nodes"],
+                        s["open"],
+                        s["by"],
+                        s["started"],
+                        led,
+                    )
+                )
         return rows
 
     # -- deciding
@@ -293,7 +332,9 @@ class Lab:
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""
         live = [row.id for row in self.runs() if row.status in ("RUNNING", "PAUSED")]
-        found = [run.proposal(p.id) for run in map(self.attached, live) for p in run._feed.state.open_proposals()]
+        found = [
+            run.proposal(p.id) for run in map(self.attached, live) for p in run._feed.state.open_proposals()
+        ]
         return sorted(found, key=lambda p: (-p.view._proposal.priority, p.at))
 
     def workers(self) -> list[Any]:
@@ -341,7 +382,9 @@ class Lab:
 
     def _must_lead(self, what: str) -> None:
         if not self.leads:
-            raise LabInUse(f"another process leads this lab, so this one cannot {what}; watch, propose and vote work")
+            raise LabInUse(
+                f"another process leads this lab, so this one cannot {what}; watch, propose and vote work"
+            )
 
 
 class _Bench:

@@ -50,7 +50,11 @@ class Run:
     def proposal(self, id_: str) -> ProposalHandle:
         """The proposal of that id."""
         if id_ not in self._feed.state.proposals:
-            raise Refused(f"there is no proposal {id_!r} in run {self.id}", rule="unknown-proposal", fix="see run.proposals")
+            raise Refused(
+                f"there is no proposal {id_!r} in run {self.id}",
+                rule="unknown-proposal",
+                fix="see run.proposals",
+            )
         return ProposalHandle(self._lab.doors, self.id, id_, self._lab.owner)
 
     # -- changing it
@@ -77,7 +81,9 @@ class Run:
         number = len(self._feed.state.proposals) + 1
         while True:
             id_ = f"{self.id}/p{number}"
-            message = ms.Propose(time.time(), id_, shipped, by or self._lab.owner, reason, priority, apply_from)
+            message = ms.Propose(
+                time.time(), id_, shipped, by or self._lab.owner, reason, priority, apply_from
+            )
             try:
                 answer(self._lab.doors.command(self.id, message))
             except Refused as refused:
@@ -151,7 +157,11 @@ class Run:
         results = view.results()
         if view.status is RunStatus.SUCCEEDED:
             return results
-        bad = [f"{name}: {node.failure or node.why}" for name, node in view.nodes.items() if node.state == "FAILED"]
+        bad = [
+            f"{name}: {node.failure or node.why}"
+            for name, node in view.nodes.items()
+            if node.state == "FAILED"
+        ]
         raise RunFailed(f"run {self.id} is {view.status}" + (f" ({'; '.join(bad)})" if bad else ""), results)
 
     # -- looking back
@@ -196,11 +206,11 @@ class Run:
                 given = view.state.inputs.get(param)
             if given is not None:
                 values[param] = self._lab.shipping.read(given)
-        for up, param in view.dag.wires(node):
-            if param == MANY:
-                values.setdefault(str(spec.code.collector), {})[up] = view.result(up)
-            elif param is not None:
-                values[param] = view.result(up)
+        for wire in view.dag.wires(node):
+            if wire.param == MANY:
+                values.setdefault(str(spec.code.collector), {})[wire.up] = view.result(wire.up)
+            elif wire.param is not None:
+                values[wire.param] = view.result(wire.up)
         return values
 
     def __repr__(self) -> str:
@@ -216,9 +226,17 @@ def check_inputs(dag: Dag, inputs: Mapping[str, Any]) -> None:
     takers = {name: entry.spec.code for name, entry in dag.entries.items()}
     for key in inputs:
         node, dot, param = key.partition(".")
-        known = takers[node].accepts(param) if dot and node in takers else any(key in c.names() for c in takers.values())
+        known = (
+            takers[node].accepts(param)
+            if dot and node in takers
+            else any(key in c.names() for c in takers.values())
+        )
         if not known:
-            raise UnboundParameter(f"input {key!r} matches no parameter; the inputs are {', '.join(dag.inputs) or 'none'}")
+            raise UnboundParameter(
+                f"input {key!r} matches no parameter; the inputs are {', '.join(dag.inputs) or 'none'}"
+            )
     for name, param in dag.unbound():
         if param not in inputs and f"{name}.{param}" not in inputs:
-            raise UnboundParameter(f"input {param!r} is missing: {name} needs it; start(dag, inputs={{{param!r}: …}})")
+            raise UnboundParameter(
+                f"input {param!r} is missing: {name} needs it; start(dag, inputs={{{param!r}: …}})"
+            )

@@ -29,7 +29,9 @@ def answer(future: Future[Any], timeout: float | None = 30.0) -> Any:
     return value
 
 
-def wait(feed: Feed, met: Callable[[RunState], bool], timeout: float | None, stuck: Callable[[RunState], str]) -> RunState:
+def wait(
+    feed: Feed, met: Callable[[RunState], bool], timeout: float | None, stuck: Callable[[RunState], str]
+) -> RunState:
     """The first state for which `met` holds. TimeoutError after `timeout` seconds.
 
     `stuck(state)` names the people without whom nothing moves, or is empty; then a notebook's main thread refuses."""
@@ -63,7 +65,12 @@ def in_kernel_main_thread() -> bool:
 
 def people_only(state: RunState) -> str:
     """Names of the people without whose ballots nothing in the run moves; empty while something else goes on."""
-    if state.over or state.outstanding or state.dues or any(upto < state.hookable for upto in state.hooks.values()):
+    if (
+        state.over
+        or state.outstanding
+        or state.dues
+        or any(upto < state.hookable for upto in state.hooks.values())
+    ):
         return ""
     waiting = [needed(state, proposal) for proposal in state.open_proposals()]
     return "; ".join(waiting) if waiting and all(waiting) else ""

@@ -174,7 +174,7 @@ class Controller:
 
     async def history(self, run: str) -> tuple[RunState, list[Base]]:
         """A run's state and events, folded from its journal."""
-        state, events = RunState(), []
+        state, events = RunState(), list[Base]()
         while rows := await self._store.read(wire.journal(run), len(events)):
             for row in rows:
                 event = loads(row.data)
@@ -278,7 +278,9 @@ class Controller:
         step.offset = max(step.offset, item.offset)
 
     async def _commit(self, step: _Step) -> None:
-        append = {wire.journal(run): [dumps(event) for event in events] for run, events in step.events.items()}
+        append = {
+            wire.journal(run): [dumps(event) for event in events] for run, events in step.events.items()
+        }
         puts: dict[str, bytes | None] = {
             wire.summary(run): _summary(step.states[run]) for run in step.events if step.states[run].started
         }
@@ -294,7 +296,9 @@ class Controller:
             return
         revision = await self._store.commit(puts=puts, append=append, fence=self._lease)
         if isinstance(revision, CommitRefused):
-            raise LabInUse("another process leads this lab now; this one has stepped down. Lab() gives a remote handle")
+            raise LabInUse(
+                "another process leads this lab now; this one has stepped down. Lab() gives a remote handle"
+            )
         self._offset = max(self._offset, step.offset)
 
     def _answer(self, step: _Step) -> None:
@@ -381,7 +385,11 @@ def _plain(value: Any) -> Any:
 
 
 def _summary(state: RunState) -> bytes:
-    done = sum(rec.state in SETTLED for rec in state.nodes.values()) if state.over else len(state.nodes) - state.left
+    done = (
+        sum(rec.state in SETTLED for rec in state.nodes.values())
+        if state.over
+        else len(state.nodes) - state.left
+    )
     row = {
         "status": state.status.value, "version": state.version, "done": done, "nodes": len(state.nodes),
         "open": len(state.open), "seq": state.seq, "at": state.at, "by": state.versions[0].by,

@@ -79,7 +79,9 @@ class Remote:
     def reader(self, run: str) -> Callable[[str, int, Kept], Any]:
         def read(node: str, fence: int, kept: Kept) -> Any:
             if kept.where == "pool":
-                raise NotFinished(f"the result of {node} is only in the workers' memory: ask the process that leads")
+                raise NotFinished(
+                    f"the result of {node} is only in the workers' memory: ask the process that leads"
+                )
             return self._shipping.read(kept)
 
         return read

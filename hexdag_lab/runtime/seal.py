@@ -36,7 +36,9 @@ class Seal:
             except FileExistsError:
                 return cls.of_file(path)
         except (ValueError, OSError) as error:
-            raise SchemaError(f"the lab's key in {path} cannot be read: {error}; move it away to get a new one") from error
+            raise SchemaError(
+                f"the lab's key in {path} cannot be read: {error}; move it away to get a new one"
+            ) from error
         if len(key) != 32:
             raise SchemaError(f"the lab's key in {path} is not 32 bytes; move it away to get a new one")
         return cls(key)
@@ -67,7 +69,9 @@ class Seal:
 
     def value(self, kept: Kept) -> Kept:
         """A kept value with its HMAC. What is only in the pool has no hash yet and gets none."""
-        return kept if kept.where == "pool" else kept._replace(mac=self.mac("value", kept.codec + kept.sha256))
+        return (
+            kept if kept.where == "pool" else kept._replace(mac=self.mac("value", kept.codec + kept.sha256))
+        )
 
     def check_value(self, kept: Kept) -> None:
         """Raise `NotAllowed` if reading this value would load a pickle that nobody with the key has made."""

@@ -32,7 +32,9 @@ class Shipping:
     def spec(self, spec: NodeSpec) -> NodeSpec:
         """A spec that names its shipped code. Raises `SchemaError` if the function cannot be shipped."""
         if spec.fn is None:
-            return spec if spec.blob else replace(spec, blob=self._put(pack(spec)))  # pack says what is missing
+            return (
+                spec if spec.blob else replace(spec, blob=self._put(pack(spec)))
+            )  # pack says what is missing
         key = (id(spec.fn), spec.code.digest)
         known = self._known.get(key) if spec.code.known and not (spec.in_model or spec.out_model) else None
         reference = known[1] if known else self._put(pack(spec))

@@ -52,7 +52,9 @@ def unpack_command(data: bytes, seal: Seal) -> Command | Refused:
         outer = json.loads(data)
         body = outer["body"]
         if not seal.good(outer["mac"], "command", body):
-            return NotAllowed("this command does not carry the lab's key", rule="unsigned-command", fix="share the key file")
+            return NotAllowed(
+                "this command does not carry the lab's key", rule="unsigned-command", fix="share the key file"
+            )
         inner = json.loads(body)
         return Command(inner["id"], inner["run"], loads(inner["message"]))
     except (ValueError, KeyError, TypeError, SchemaError) as error:
@@ -62,7 +64,12 @@ def unpack_command(data: bytes, seal: Seal) -> Command | Refused:
 def pack_reply(value: Any) -> bytes:
     """The answer to a command as text."""
     if isinstance(value, Refused):
-        refused = {"kind": type(value).__name__, "message": value.message, "rule": value.rule, "fix": value.fix}
+        refused = {
+            "kind": type(value).__name__,
+            "message": value.message,
+            "rule": value.rule,
+            "fix": value.fix,
+        }
         return json.dumps({"refused": refused}).encode()
     return json.dumps({"value": value}).encode()
 

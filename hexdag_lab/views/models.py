@@ -79,7 +79,9 @@ def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
         for name in wave:
             rec = state.nodes[name]
             note = f"{rec.seconds:.1f} s" if rec.state is NodeState.SUCCEEDED else why(state, name) or ""
-            rows.append(NodeRow(name, rec.state, MARKS[rec.state], note, before is not None and name not in before))
+            rows.append(
+                NodeRow(name, rec.state, MARKS[rec.state], note, before is not None and name not in before)
+            )
         found.append(tuple(rows))
     return tuple(found)
 
@@ -93,7 +95,9 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
         + (f' "{clean(b.reason, 120)}"' if b.reason else "")
         for b in proposal.ballots
     )
-    deadline = state.policy.deadline(proposal.electorate) if proposal.electorate and not proposal.terminal else None
+    deadline = (
+        state.policy.deadline(proposal.electorate) if proposal.electorate and not proposal.terminal else None
+    )
     effect = proposal.effect
     return Card(
         proposal.id,
@@ -112,7 +116,9 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
 
 def clean(text: str, most: int) -> str:
     """Text of an agent for a screen: no control or bidirectional characters, cut with a mark."""
-    plain = "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else " " for c in text[: most * 4])
+    plain = "".join(
+        c if c == " " or unicodedata.category(c)[0] not in "CZ" else " " for c in text[: most * 4]
+    )
     plain = " ".join(plain.split())
     return plain if len(plain) <= most and len(text) <= most * 4 else plain[: most - 1] + "…"
 

@@ -106,7 +106,9 @@ class RunContext:
         """The graph as it was when this attempt was submitted."""
         return self._dag(self.task.run, self.task.version)
 
-    def propose(self, changeset: Changeset, reason: str = "", *, key: str | None = None, priority: int = 0) -> Proposed:
+    def propose(
+        self, changeset: Changeset, reason: str = "", *, key: str | None = None, priority: int = 0
+    ) -> Proposed:
         """Put a change to the vote. `key` names it within the node: the same key again, also in a later attempt, is
         the same proposal; without one, the first proposal of an attempt is "1", and so on."""
         self._proposed += 1
@@ -141,7 +143,9 @@ class RunContext:
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell how far the node is, 0 to 1."""
-        self._say(Note(time.time(), self.task.node, self.task.fence, text, min(1.0, max(0.0, float(fraction)))))
+        self._say(
+            Note(time.time(), self.task.node, self.task.fence, text, min(1.0, max(0.0, float(fraction))))
+        )
 
     def log(self, text: str) -> None:
         """Tell something."""

@@ -71,7 +71,7 @@ class _Desk:
             fetch=blobs.get if blobs else _nowhere,
             keep=blobs.put if blobs else None,
             dag=self._dag,
-            later=later.submit,
+            later=lambda work: _ignore(later.submit(work)),
         )
 
     def sayer(self, task: Task) -> Callable[[Any], None]:
@@ -121,6 +121,10 @@ def version_keys(run: str, version: int) -> list[str]:
 @lru_cache(maxsize=8)
 def _desk(topic: str, blobs_url: str | None) -> _Desk:
     return _Desk(topic, blobs_url)
+
+
+def _ignore(_: object) -> None:
+    return None
 
 
 def _nowhere(sha256: str) -> bytes:

@@ -145,7 +145,9 @@ def _within(seconds: float, call: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(seconds)
     if not box:
-        raise TimeoutError(f"no result after {seconds:g} s; its thread goes on in this worker until it ends by itself")
+        raise TimeoutError(
+            f"no result after {seconds:g} s; its thread goes on in this worker until it ends by itself"
+        )
     ok, value = box[0]
     if not ok:
         raise value

@@ -37,7 +37,9 @@ class Loaded(NamedTuple):
 def pack(spec: NodeSpec) -> bytes:
     """A node's code as bytes. Raises `SchemaError` if it cannot be shipped."""
     if spec.fn is None:
-        raise SchemaError(f"node {spec.name!r} has no function here; read it with a catalog: Dag.from_json(text, catalog)")
+        raise SchemaError(
+            f"node {spec.name!r} has no function here; read it with a catalog: Dag.from_json(text, catalog)"
+        )
     models = tuple(model and model.cls for model in (spec.in_model, spec.out_model))
     return pack_value((spec.fn, *models), f"node {spec.name!r}")
 
@@ -59,10 +61,14 @@ def pack_value(value: Any, what: str) -> bytes:
 def unpack(data: bytes, digest: str) -> Any:
     """What was packed; `SchemaError` unless the bytes have that SHA-256 and were packed by this Python's minor."""
     if sha256(data).hexdigest() != digest:
-        raise SchemaError("the code of this node is damaged: its bytes do not match the hash that was approved")
+        raise SchemaError(
+            "the code of this node is damaged: its bytes do not match the hash that was approved"
+        )
     header, python, body = data.split(b"\n", 2)
     if header + b"\n" != _HEADER:
-        raise SchemaError("the code of this node was packed by another release of hexdag_lab; start its run anew")
+        raise SchemaError(
+            "the code of this node was packed by another release of hexdag_lab; start its run anew"
+        )
     if python.decode() != _PYTHON:
         raise SchemaError(
             f"the code of this node was packed by Python {python.decode()}, and this worker has {_PYTHON}: "

@@ -59,7 +59,7 @@ def _faithful(value: Any, depth: int) -> bool:
     if value is None or kind is bool or kind is str:
         return True
     if kind is int:
-        return value.bit_length() < 1000
+        return int(value).bit_length() < 1000
     if kind is float:
         return isfinite(value)
     if not depth:

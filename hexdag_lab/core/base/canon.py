@@ -17,7 +17,7 @@ from .errors import SchemaError
 DIGEST_SIZE = 32  #: bytes
 
 
-def digest(*parts: bytes) -> bytes:
+def digest(*parts: bytes | memoryview) -> bytes:
     """SHA-256 over length-prefixed parts: 32 bytes."""
     h = sha256()
     for part in parts:
@@ -41,9 +41,59 @@ def canonical(value: Any) -> bytes:
     return b"".join(out)
 
 
-def _write(value: Any, out: list[bytes], depth: int) -> None:
+def plain(value: Any) -> Any:
+    """A copy of plain data that is made of builtin types only and shares nothing that can change.
+
+    Subclasses (StrEnum, NamedTuple) come out as what they are underneath, numbers of numpy as Python's.
+    Raises `SchemaError` for anything else.
+    """
+    return _copy(value, 0)
+
+
+def _copy(value: Any, depth: int) -> Any:
+    _check_depth(depth)
+    kind = type(value)
+    if kind in _IMMUTABLE:
+        return value
+    for sequence in (list, tuple, frozenset, set):
+        if isinstance(value, sequence):
+            return _hashable(lambda: sequence([_copy(item, depth + 1) for item in value]))
+    if isinstance(value, Mapping):
+        return _hashable(lambda: {_copy(k, depth + 1): _copy(item, depth + 1) for k, item in value.items()})
+    for scalar in (int, float, complex, bytes):
+        if isinstance(value, scalar):
+            return scalar(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # the text itself, whatever the subclass shows
+    if getattr(value, "shape", None) == ():
+        return _copy(value.item(), depth + 1)
+    raise _not_plain(value)
+
+
+def _hashable(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except TypeError as error:
+        raise SchemaError(f"this is not plain data: {error}") from error
+
+
+_IMMUTABLE = frozenset({type(None), bool, int, float, complex, str, bytes, Fraction})
+
+
+def _check_depth(depth: int) -> None:
     if depth > 100:
         raise SchemaError("data is nested deeper than 100 levels; flatten it, or load it inside the node")
+
+
+def _not_plain(value: Any) -> SchemaError:
+    return SchemaError(
+        f"{type(value).__module__}.{type(value).__qualname__} is not plain data (numbers, text, bytes, lists, "
+        "dicts): pass it as an input of the run, or load it inside a node"
+    )
+
+
+def _write(value: Any, out: list[bytes], depth: int) -> None:
+    _check_depth(depth)
     writer = _WRITERS.get(type(value))
     if writer is not None:
         writer(value, out, depth)
@@ -52,10 +102,7 @@ def _write(value: Any, out: list[bytes], depth: int) -> None:
         if isinstance(value, kind):
             base_writer(value, out, depth)
             return
-    raise SchemaError(
-        f"{type(value).__module__}.{type(value).__qualname__} is not plain data (numbers, text, bytes, lists, "
-        "dicts): pass it as an input of the run, or load it inside a node"
-    )
+    raise _not_plain(value)
 
 
 def _frame(tag: bytes, body: bytes, out: list[bytes]) -> None:
@@ -70,7 +117,7 @@ def _scalar(tag: bytes, to_bytes: Callable[[Any], bytes]) -> Callable[[Any, list
 def _float_bytes(value: float) -> bytes:
     if isnan(value):
         return b"nan"
-    return float.hex(value + 0.0).encode()
+    return float.hex(value + 0.0).encode()  # 0.0 and -0.0 are one number
 
 
 def _sequence(tag: bytes) -> Callable[[Any, list[bytes], int], None]:
@@ -104,7 +151,7 @@ def _sequence_of_bytes(tag: bytes, items: list[bytes], out: list[bytes]) -> None
 _WRITERS: Mapping[type, Callable[[Any, list[bytes], int], None]] = {
     type(None): _scalar(b"N", lambda _: b""),
     bool: _scalar(b"B", lambda v: b"1" if v else b"0"),
-    int: _scalar(b"I", lambda v: str(v).encode() if v.bit_length() < 10_000 else hex(v).encode()),
+    int: _scalar(b"I", lambda v: int.__format__(v, "x").encode()),
     float: _scalar(b"F", _float_bytes),
     complex: _scalar(b"C", lambda v: _float_bytes(v.real) + b"," + _float_bytes(v.imag)),
     str: _scalar(b"T", lambda v: v.encode("utf-8", "surrogatepass")),

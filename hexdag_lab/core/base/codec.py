@@ -2,7 +2,7 @@
 
 A record is a frozen dataclass registered under its class name. In JSON it is an object whose key "!" names the class;
 other values that JSON lacks (bytes, fractions, sets) are tagged the same way, and a list always comes back as a tuple.
-Nothing is ever executed on reading: an unknown tag is a `SchemaError`.
+Nothing is ever executed on reading: an unknown tag, or a record with other fields, is a `SchemaError`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from fractions import Fraction
+from math import isfinite
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
-from .errors import SchemaError
+from .canon import plain
+from .errors import HexdagError, SchemaError
 from .frozen import FrozenDict
 
 T = TypeVar("T")
@@ -23,6 +25,7 @@ Encoder = Callable[[Any], Any]
 
 _ENCODERS: dict[type, Encoder] = {}
 _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {}
+_MODULES: dict[str, str] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=False)
@@ -41,10 +44,7 @@ def record(cls: type[T]) -> type[T]:
         return data
 
     def from_data(data: dict[str, Any]) -> Any:
-        try:
-            return made(**{key: decode(item) for key, item in data.items() if key != "!"})
-        except TypeError as error:
-            raise SchemaError(f"cannot read a {tag}: {error}; was it written by a newer hexdag_lab?") from error
+        return made(**{key: decode(item) for key, item in data.items() if key != "!"})
 
     register(made, tag, to_data, from_data)
     return made
@@ -52,6 +52,8 @@ def record(cls: type[T]) -> type[T]:
 
 def register(kind: type, tag: str, to_data: Encoder, from_data: Callable[[dict[str, Any]], Any]) -> None:
     """Teach the codec a class that is not a plain record. `to_data` gives a dict; "!" is added here."""
+    if _MODULES.setdefault(tag, kind.__module__) != kind.__module__:
+        raise TypeError(f"two records are called {tag}: in {_MODULES[tag]} and in {kind.__module__}; rename one")
     _ENCODERS[kind] = lambda value: {"!": tag, **to_data(value)}
     _DECODERS[tag] = from_data
 
@@ -84,24 +86,30 @@ def decode(data: Any) -> Any:
     tag = data.get("!")
     if tag is None:
         return FrozenDict({key: decode(item) for key, item in data.items()})
-    decoder = _DECODERS.get(tag)
+    decoder = _DECODERS.get(tag) if type(tag) is str else None
     if decoder is None:
         raise SchemaError(f"unknown record {tag!r}; was it written by a newer hexdag_lab?")
-    return decoder(data)
+    try:
+        return decoder(data)
+    except HexdagError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise SchemaError(f"cannot read a {tag}: {error!r}; was it written by a newer hexdag_lab?") from error
 
 
 def dumps(value: Any) -> bytes:
     """`encode` as compact JSON: UTF-8, keys in the order of the fields."""
-    return json.dumps(encode(value), separators=(",", ":"), allow_nan=True).encode()
+    return json.dumps(encode(value), separators=(",", ":"), allow_nan=False).encode()
 
 
 def loads(text: bytes | str) -> Any:
     """`decode` of JSON text; raises `SchemaError` if it is none."""
     try:
-        data = json.loads(text)
+        return decode(json.loads(text))
+    except HexdagError:
+        raise
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"not readable as JSON: {error}") from error
-    return decode(data)
 
 
 def namedtuple(cls: type[NamedTuple]) -> None:
@@ -122,24 +130,28 @@ def encode_data(value: Any) -> Any:
         return {"!": "dict", "v": [[encode_data(key), encode_data(item)] for key, item in value.items()]}
     if kind in _SCALARS:
         return encode(value)
-    raise SchemaError(f"{kind.__module__}.{kind.__qualname__} is not plain data")
+    return encode_data(plain(value))  # a subclass, as what it is underneath
 
 
-def decode_data(data: Any) -> Any:
+def decode_data(data: Any, depth: int = 0) -> Any:
     """The value that `encode_data` was given."""
+    if depth > 100:
+        raise SchemaError("data is nested deeper than 100 levels")
     if type(data) is list:
-        return [decode_data(item) for item in data]
+        return [decode_data(item, depth + 1) for item in data]
     if type(data) is not dict:
         return data
     match data.get("!"):
         case None:
-            return {key: decode_data(item) for key, item in data.items()}
+            return {key: decode_data(item, depth + 1) for key, item in data.items()}
         case "tuple":
-            return tuple(decode_data(item) for item in data["v"])
+            return tuple([decode_data(item, depth + 1) for item in data["v"]])
         case "dict":
-            return {decode_data(key): decode_data(item) for key, item in data["v"]}
-        case _:
+            return {decode_data(key, depth + 1): decode_data(item, depth + 1) for key, item in data["v"]}
+        case tag if tag in _DATA_TAGS:
             return decode(data)
+        case tag:
+            raise SchemaError(f"{tag!r} is no kind of plain data")
 
 
 def _mapping(value: Mapping[Any, Any]) -> Any:
@@ -156,17 +168,32 @@ def _items(value: Any) -> list[Any]:
     return [encode(item) for item in value]
 
 
-for _kind in (type(None), bool, int, float, str):
+def _fraction(text: str) -> Fraction:
+    above, below = text.split("/")
+    return Fraction(int(above), int(below))
+
+
+def _int(value: int) -> Any:
+    return value if -(2**63) <= value < 2**63 else {"!": "i", "v": f"{value:x}"}
+
+
+def _float(value: float) -> Any:
+    return value if isfinite(value) else {"!": "f", "v": repr(value)}
+
+
+for _kind in (type(None), bool, str):
     _ENCODERS[_kind] = _plain
+_ENCODERS |= {int: _int, float: _float}
+_DECODERS |= {"i": lambda d: int(d["v"], 16), "f": lambda d: float(d["v"])}
 _ENCODERS |= {dict: _mapping, FrozenDict: _mapping, tuple: _items, list: _items}
 _DECODERS["dict"] = lambda data: {decode(key): decode(item) for key, item in data["v"]}
 register(bytes, "b", lambda v: {"v": b64encode(v).decode()}, lambda d: b64decode(d["v"], validate=True))
-register(Fraction, "q", lambda v: {"v": f"{v.numerator}/{v.denominator}"}, lambda d: Fraction(d["v"]))
+register(Fraction, "q", lambda v: {"v": f"{v.numerator}/{v.denominator}"}, lambda d: _fraction(d["v"]))
 register(set, "set", lambda v: {"v": _sorted(v)}, lambda d: {decode(item) for item in d["v"]})
 register(frozenset, "fset", lambda v: {"v": _sorted(v)}, lambda d: frozenset(decode(item) for item in d["v"]))
-register(complex, "c", lambda v: {"v": [v.real, v.imag]}, lambda d: complex(*d["v"]))
+register(complex, "c", lambda v: {"v": _items((v.real, v.imag))}, lambda d: complex(*decode(d["v"])))
 
-
+_DATA_TAGS = ("b", "q", "set", "fset", "c", "i", "f")
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes, Fraction, set, frozenset, complex})
 
 

@@ -45,6 +45,9 @@ class CycleError(DagError):
         self.path = tuple(path)
         super().__init__(f"these edges close a cycle: {' -> '.join(self.path)}; leave one of them out")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)
+
 
 class UnknownNode(DagError):
     """A name that is not a node of the graph."""

@@ -107,6 +107,8 @@ class MerkleMap(Mapping[str, V]):
         yield from _diff(self._root, other._root, 0)
 
     def __getitem__(self, key: str) -> V:
+        if not isinstance(key, str):
+            raise KeyError(key)
         node = self._root
         path = rest = _path(key)
         while type(node) is _Branch:

@@ -2,7 +2,7 @@
 
 `code_of(fn)` walks over a function and all that it reaches: its syntax tree (see `source`), its defaults, and what it
 reaches by name: closure values, globals, and in turn the functions, classes and instances among them. What belongs to
-an installed package or to Python itself counts by name and release. Each thing is described once, in the order in
+Python or to an installed package, other than the function's own, counts by name and release. Each thing is described once, in the order in
 which it is met, so recursion, mutual recursion and long chains of helpers are no special cases. Bytecode and pickles
 are no identity: they change between releases of Python.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import copyreg
 import inspect
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -27,7 +28,7 @@ from typing import Any
 
 from ..base.canon import canonical, digest
 from ..base.errors import SchemaError
-from .source import Source, parts_of, source_of
+from .source import Source, codes_in, functions_in, parts_of, source_of
 
 SCHEME = b"hexdag/code/1"  #: part of every code hash; a new scheme only costs re-runs
 LIMIT = 20_000  #: things that one walk describes; beyond that `known` is False
@@ -92,17 +93,9 @@ def _plain_function(value: Any) -> Any:
     return value if inner is None else inner
 
 
-# Since 3.14 annotations are evaluated when asked for, and may name what is not there.
-_SIGNATURE: dict[str, Any] = {}
-if sys.version_info >= (3, 14):
-    import annotationlib
-
-    _SIGNATURE = {"annotation_format": annotationlib.Format.FORWARDREF}
-
-
 def _params(fn: Callable[..., Any]) -> tuple[Param, ...]:
     try:
-        signature = inspect.signature(fn, **_SIGNATURE)
+        signature = _signature(fn)
     except (ValueError, TypeError):  # some builtins tell nothing
         return (Param("value", required=True, kind="positional"),)
     found = []
@@ -114,12 +107,25 @@ def _params(fn: Callable[..., Any]) -> tuple[Param, ...]:
     return tuple(found)
 
 
+# Since 3.14 annotations are evaluated when asked for, and may name what is not there.
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    def _signature(fn: Callable[..., Any]) -> inspect.Signature:
+        return inspect.signature(fn, annotation_format=Format.FORWARDREF)
+
+    def _annotations(cls: type) -> dict[str, Any]:
+        return inspect.get_annotations(cls, format=Format.FORWARDREF)
+else:
+    _signature, _annotations = inspect.signature, inspect.get_annotations
+
+
 class _Walk:
     """One walk over everything that a function reaches. `known` turns False where content cannot be seen."""
 
     def __init__(self, root: Any) -> None:
         self.root = root
-        self.home = _package(_module(root))
+        self.home = _home(root)
         self.known = True
         self.places: dict[int, int] = {}
         self.met: list[Any] = []  # also keeps what was met alive, so that no id comes up twice
@@ -149,7 +155,7 @@ class _Walk:
             yield name.encode()
             yield self.refer(named[name])
 
-    def describe(self, value: Any) -> list[bytes]:
+    def describe(self, value: Any) -> list[bytes | memoryview]:
         """What a thing is, with references to what it is made of."""
         match value:
             case FunctionType():
@@ -161,103 +167,107 @@ class _Walk:
             case MethodType():
                 return [b"method", self.refer(value.__func__), self.refer(value.__self__)]
             case Enum():
-                return [b"member", self.refer(type(value)), value.name.encode()]
+                return [b"member", self.refer(type(value)), self.refer(value.value)]
             case property() | staticmethod() | classmethod():
                 return [type(value).__name__.encode(), *map(self.refer, parts_of(value))]
             case CodeType():
                 return self.bytecode(value)
             case PickleBuffer():
-                return [b"buffer", value.raw()]  # type: ignore[list-item]  # hashed without a copy
+                return [b"buffer", value.raw()]  # hashed where it lies
         if type(value) in (list, tuple):
             return [type(value).__name__.encode(), *map(self.refer, value)]
         if type(value) is dict:
-            return [b"dict", *(self.refer(part) for pair in value.items() for part in pair)]
+            pairs = sorted(value.items()) if all(type(key) is str for key in value) else value.items()
+            return [b"dict", *(self.refer(part) for pair in pairs for part in pair)]
         if type(value) in (set, frozenset):
             return [b"set", *map(self.refer, sorted(value, key=_label))]
         return self.instance(value)
 
-    def function(self, fn: FunctionType) -> list[bytes]:
-        cells = {}
-        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-            try:
-                cells[name] = cell.cell_contents
-            except ValueError:  # not yet assigned
-                continue
+    def function(self, fn: FunctionType) -> list[bytes | memoryview]:
+        name, cells = fn.__code__.co_qualname, _cells(fn)
+        if not self.is_own(fn) and "<" not in name:  # a lambda, or a function in a function, has no name to go by
+            return [b"named", _named(name, _module(fn)), *self.refer_all(cells)]
         defaults = [self.refer(fn.__defaults__), self.refer(fn.__kwdefaults__)]
-        if not self.is_own(fn):
-            made_here = "<locals>" in fn.__code__.co_qualname
-            return [b"named", _named(fn), *self.refer_all(cells), *(defaults if made_here else ())]
         source = source_of(fn)
-        if source is None:
-            self.known = False
-            found = {name: fn.__globals__[name] for name in fn.__code__.co_names if name in fn.__globals__}
-            return [b"bytecode", self.refer(fn.__code__), *defaults, *self.refer_all(found | cells)]
-        scope = fn.__globals__ | cells
-        return [b"function", source.tree, *defaults, *self.refer_all(self.reached(source, scope))]
+        if source is not None:
+            reached = self.reached(source, ChainMap(cells, fn.__globals__))
+            return [b"function", source.tree, *defaults, *self.refer_all(reached)]
+        self.known = False
+        names = {name for code in codes_in(fn.__code__) for name in code.co_names}
+        reached = {name: fn.__globals__[name] for name in names if name in fn.__globals__}
+        return [b"bytecode", self.refer(fn.__code__), *defaults, *self.refer_all(reached | cells)]
 
-    def type(self, cls: type) -> list[bytes]:
+    def type(self, cls: type) -> list[bytes | memoryview]:
         if not self.is_own(cls):
-            return [b"named", _named(cls)]
+            return [b"named", _named(cls.__qualname__, cls.__module__)]
         source = source_of(cls)
         if source is None:
             return self.members(cls)
-        return [b"class", source.tree, *self.refer_all(self.reached(source, _scope_of(cls)))]
+        return [b"class", source.tree, *self.refer_all(self.reached(source, _scope(cls)))]
 
-    def members(self, cls: type) -> list[bytes]:
+    def members(self, cls: type) -> list[bytes | memoryview]:
         """A class without source, as those of a notebook that have no methods: its bases and what it holds."""
         held = {
             name: member
             for name, member in vars(cls).items()
-            if name not in _MEMBERS_LEFT_OUT
-            and not name.startswith("__pydantic_")
-            and not getattr(getattr(member, "__code__", None), "co_filename", "").startswith("<")  # made by dataclass
+            if name not in _NO_CONTENT
+            and (not name.startswith("__pydantic_") or name in _PYDANTIC)
+            and not _is_generated(member)
         }
-        types = {name: _type_label(kind) for name, kind in inspect.get_annotations(cls).items()}
+        for field in vars(cls).get("__dataclass_fields__", {}).values():
+            held[f"field {field.name}"] = (field.default, field.default_factory)
+        types = {f"type of {name}": kind for name, kind in _annotations(cls).items()}
         bases = [self.refer(base) for base in (type(cls), *cls.__bases__)]
-        return [b"members", cls.__qualname__.encode(), *bases, canonical(types), *self.refer_all(held)]
+        return [b"members", cls.__qualname__.encode(), *bases, *self.refer_all(types | held)]
 
-    def instance(self, value: Any) -> list[bytes]:
+    def instance(self, value: Any) -> list[bytes | memoryview]:
         """Anything else, by how it would be rebuilt; a thing that is found by its name counts by its name."""
+        kind = type(value)
         try:
-            reduce = copyreg.dispatch_table.get(type(value))
+            reduce = copyreg.dispatch_table.get(kind)
             made = value.__reduce_ex__(5) if reduce is None else reduce(value)
         except Exception:  # any class's own code
             self.known = False
-            return [b"opaque", _named(type(value))]
+            return [b"opaque", _named(kind.__qualname__, kind.__module__)]
         if isinstance(made, str):
             inner = getattr(value, "__wrapped__", None)
-            return [b"global", _named(value), *([] if inner is None else [self.refer(inner)])]
-        parts = [list(part) if isinstance(part, Iterator) else part for part in made]
-        return [b"instance", *map(self.refer, parts)]
+            return [b"global", _named(made, _module(value)), self.refer(inner)]
+        return [b"instance", *(self.refer(list(part) if isinstance(part, Iterator) else part) for part in made)]
 
-    def bytecode(self, code: CodeType) -> list[bytes]:
+    def bytecode(self, code: CodeType) -> list[bytes | memoryview]:
         head = (sys.version_info[:2], code.co_code, code.co_names, code.co_varnames, code.co_flags)
         return [b"code", canonical(head), *map(self.refer, code.co_consts)]
 
     def reached(self, source: Source, scope: Mapping[str, Any]) -> dict[str, Any]:
         """What a definition reaches: by name, through own modules by attribute, and by imports when it runs."""
         found = {name: scope[name] for name in source.names if name in scope}
-        roots = dict(found)
-        for name, module, level, member in source.imports:
-            whole = "." * level + module
-            target = sys.modules.get(resolve_name(whole, scope.get("__package__") or "") if level else whole)
-            if target is not None:
-                found[name] = roots[name] = getattr(target, member, target) if member else target
+        imported = dict(self.imported(source, str(scope.get("__package__") or "")))
+        found |= {name: value for name, value in imported.items() if not isinstance(value, ModuleType)}
+        roots = found | imported
         for path in source.paths:
             value, end = roots.get(path[0]), 1
-            while isinstance(value, ModuleType) and self.is_own(value) and hasattr(value, path[end]):
+            while end < len(path) and self.is_own_module(value) and hasattr(value, path[end]):
                 value, end = getattr(value, path[end]), end + 1
-                if end == len(path):
-                    break
             if end > 1:
                 found[".".join(path[:end])] = value
         return found
 
+    def imported(self, source: Source, package: str) -> Iterator[tuple[str, Any]]:
+        """What a definition imports from own modules when it runs, as far as they are loaded already."""
+        for name, module, level, member in source.imports:
+            if level and not package:
+                continue
+            target = sys.modules.get(resolve_name("." * level + module, package) if level else module)
+            if self.is_own_module(target):
+                yield name, getattr(target, member, None) if member else target
+
+    def is_own_module(self, value: Any) -> bool:
+        return isinstance(value, ModuleType) and _is_own(value.__name__, self.home)
+
     def is_own(self, value: Any) -> bool:
-        """Whether content counts: the node itself, its package, the notebook, and files that are not installed."""
-        if value is self.root and not isinstance(value, ModuleType):
-            return True
-        return _is_own(_module(value), self.home)
+        """Whether content counts; else name and release do."""
+        module = _module(value)
+        return _is_own(module, self.home) or (value is self.root and _package(module) == _THIS)
 
 
 def _module(value: Any) -> str:
@@ -276,20 +286,26 @@ def _package(module: str) -> str:
 _THIS = _package(__name__)
 
 
+def _home(root: Any) -> str:
+    """The package of a node's function, if its content counts: it is not installed, or it uses hexdag_lab."""
+    module = _module(root)
+    users = (v for v in getattr(root, "__globals__", {}).values() if isinstance(v, ModuleType | FunctionType | type))
+    return _package(module) if _is_own(module, "") or any(_package(_module(v)) == _THIS for v in users) else ""
+
+
 def _is_own(module: str, home: str) -> bool:
+    """Whether a module is the user's own: the notebook, the package `home`, or a file that is not installed."""
     package = _package(module)
-    if package in sys.stdlib_module_names or package == _THIS:
-        return package in {"__main__", "__mp_main__"}
-    if package in {home, "__main__", "__mp_main__", ""}:
+    if package in {"__main__", "__mp_main__", home}:
         return True
+    if package in sys.stdlib_module_names or package == _THIS:
+        return False
     file = getattr(sys.modules.get(module), "__file__", None) or "site-packages"
     return not {"site-packages", "dist-packages"} & set(file.replace("\\", "/").split("/"))
 
 
-def _named(value: Any) -> bytes:
-    code = getattr(value, "__code__", None)
-    name = getattr(code, "co_qualname", None) or getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    return str(name or type(value).__qualname__).encode() + b"@" + _release(_module(value))
+def _named(name: str, module: str) -> bytes:
+    return name.encode() + b"@" + _release(module)
 
 
 @lru_cache(maxsize=1000)
@@ -322,21 +338,38 @@ def _is_plain(value: Any, depth: int) -> bool:
 
 def _label(value: Any) -> bytes:
     """Sorts the members of a set that are not plain data."""
-    return canonical(value) if _is_plain(value, 0) else _named(value)
+    if _is_plain(value, 0):
+        return canonical(value)
+    return _named(getattr(value, "__qualname__", type(value).__qualname__), _module(value))
 
 
-def _type_label(kind: Any) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) else str(kind)
+def _cells(fn: FunctionType) -> dict[str, Any]:
+    """The closure variables of a function that have a value."""
+    found = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not yet assigned
+            continue
+    return found
 
 
-def _scope_of(cls: type) -> dict[str, Any]:
-    """The names that a class can see: its module, and what its methods enclose."""
+def _scope(cls: type) -> dict[str, Any]:
+    """The names that a class sees: those of its module, and what its methods enclose."""
     scope = dict(vars(sys.modules[cls.__module__])) if cls.__module__ in sys.modules else {}
+    for fn in functions_in(cls):
+        scope |= _cells(fn)
     return scope
 
 
-_MEMBERS_LEFT_OUT = frozenset(
+def _is_generated(member: Any) -> bool:
+    """Whether a method was written by `dataclass`, from the fields that count anyway."""
+    return isinstance(member, FunctionType) and member.__code__.co_qualname.startswith("__create_fn__.")
+
+
+_NO_CONTENT = frozenset(
     "__module__ __qualname__ __doc__ __dict__ __weakref__ __firstlineno__ __static_attributes__ __annotations__ "
     "__annotate__ __annotate_func__ __annotations_cache__ __abstractmethods__ _abc_impl __match_args__ "
-    "__dataclass_fields__ __dataclass_params__".split()
+    "__dataclass_fields__ __class_vars__ __private_attributes__ __signature__".split()
 )
+_PYDANTIC = frozenset({"__pydantic_fields__", "__pydantic_decorators__"})

@@ -136,15 +136,15 @@ def _file(name: str, scope: dict[str, Any]) -> _File | None:
         return None
     if not module.body:
         return None
-    while len(_FILES) >= _MOST_FILES:
-        _FILES.pop(next(iter(_FILES)), None)
-    made = _FILES[name] = _File(lines, module, {}, {}, {})
-    _index(made)
+    if len(_FILES) >= _MOST_FILES:
+        _FILES.clear()
+    made = _FILES[name] = _indexed(lines, module)
     return made
 
 
-def _index(file: _File) -> None:
-    stack: list[tuple[ast.AST, str]] = [(file.module, "")]
+def _indexed(lines: list[str], module: ast.Module) -> _File:
+    file = _File(lines, module, {}, {}, {})
+    stack: list[tuple[ast.AST, str]] = [(module, "")]
     while stack:
         node, prefix = stack.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -157,6 +157,7 @@ def _index(file: _File) -> None:
             file.lambdas.setdefault(node.lineno, []).append(node)
             prefix += "<lambda>.<locals>."
         stack += [(child, prefix) for child in ast.iter_child_nodes(node)]
+    return file
 
 
 def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
@@ -175,22 +176,21 @@ def _lambda(file: _File, code: CodeType) -> ast.AST | None:
     """The lambda that a code object was made from. Several that start on one line are compiled and compared."""
     here = file.lambdas.get(code.co_firstlineno, [])
     if len(here) > 1:
-        mark = len(file.lines) + 1
-        compiled = _compile_marked(file.module, here, mark)
-        here = [tree for place, tree in enumerate(here) if _alike(compiled.get(mark + place), code)]
+        compiled = _compiled_lambdas(file, code.co_firstlineno)
+        here = [tree for tree, made in zip(here, compiled, strict=False) if _shape(made) == _shape(code)]
     trees = {tree_bytes(tree): tree for tree in here}
     return next(iter(trees.values())) if len(trees) == 1 else None
 
 
-def _compile_marked(module: ast.Module, trees: list[ast.Lambda], mark: int) -> dict[int, CodeType]:
-    """The code of some lambdas of a file, by the line number that each is given meanwhile: `mark`, `mark` + 1, ..."""
-    places = [(tree.lineno, tree.end_lineno) for tree in trees]
-    for number, tree in enumerate(trees, mark):
-        tree.lineno = tree.end_lineno = number
-    whole = _compiled(module)
-    for tree, (first, last) in zip(trees, places, strict=True):
-        tree.lineno, tree.end_lineno = first, last
-    return {} if whole is None else {code.co_firstlineno: code for code in _codes(whole)}
+def _compiled_lambdas(file: _File, line: int) -> list[CodeType]:
+    """The code of the lambdas that start on a line; a copy of each is given a line number of its own to find it by."""
+    copy = _indexed(file.lines, ast.parse("".join(file.lines)))
+    marked = dict(enumerate(copy.lambdas[line], len(file.lines) + 1))
+    for mark, tree in marked.items():
+        tree.lineno = tree.end_lineno = mark
+    whole = _compiled(copy.module)
+    by_line = {code.co_firstlineno: code for code in codes_in(whole)} if whole else {}
+    return [by_line[mark] for mark in marked] if marked.keys() <= by_line.keys() else []
 
 
 def _compiled(module: ast.Module) -> CodeType | None:
@@ -201,16 +201,12 @@ def _compiled(module: ast.Module) -> CodeType | None:
     return code
 
 
-def _alike(a: CodeType | None, b: CodeType) -> bool:
-    """Whether two code objects do the same, wherever they stand."""
-    return a is not None and _shape(a) == _shape(b)
-
-
 def _shape(code: CodeType) -> list[Any]:
+    """What a code object does, wherever it stands."""
     return [
         (c.co_code, c.co_names, c.co_varnames, c.co_freevars, c.co_cellvars, c.co_flags, c.co_kwonlyargcount,
          [repr(const) for const in c.co_consts if not isinstance(const, CodeType)])
-        for c in _codes(code)
+        for c in codes_in(code)
     ]  # fmt: skip
 
 
@@ -253,12 +249,12 @@ _LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 def _loaded(code: CodeType) -> set[str]:
     """The globals and closure variables that a code object loads, with all that is defined in it."""
     found = set(code.co_freevars)
-    for inner in _codes(code):
+    for inner in codes_in(code):
         found |= {step.argval for step in dis.get_instructions(inner) if step.opname in _LOADS}
     return found
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def codes_in(code: CodeType) -> Iterator[CodeType]:
     """A code object and all code objects in it."""
     stack = [code]
     while stack:

@@ -433,7 +433,7 @@ def _counted(dag: Dag, nodes: Any, name: str, rec: NodeRecord) -> NodeRecord:
 
 def _pushed(state: RunState, names: Iterable[str]) -> RunState:
     frontier = state.frontier
-    for name in names:
+    for name in sorted(names):  # the shape of the heap is part of the state, and names may come from a set
         frontier = push(frontier, (state.dag.level(name),), name)
     return state if frontier is state.frontier else state._replace(frontier=frontier)
 

@@ -139,6 +139,7 @@ def examine(state: RunState, rebased: Changeset) -> tuple[Effect, tuple[Check, .
         checks.append(Check("frozen", True, "touches nothing that runs or has finished, or says so"))
     checks += _unbound(state, rebased)
     checks += _capabilities(state, rebased)
+    checks += _agents(state, rebased)
     return _effect(state, rebased, made), tuple(checks)
 
 
@@ -168,6 +169,16 @@ def _capabilities(state: RunState, rebased: Changeset) -> list[Check]:
                 Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one")
             )
     return found or [Check("capability", True, "workers can run it")]
+
+
+def _agents(state: RunState, rebased: Changeset) -> list[Check]:
+    found = []
+    for name in (*rebased.added, *rebased.changed):
+        change = rebased.nodes[name]
+        agent = change.new.agent if change.new is not None else None
+        if agent is not None and agent not in state.seats:
+            found.append(Check("agent", False, f"{name} is given to {agent!r}, who takes no part", name, "add the agent"))
+    return found
 
 
 def _effect(state: RunState, rebased: Changeset, made: Plan) -> Effect:

@@ -20,7 +20,7 @@ def main() -> None:
     role, options = sys.argv[1], json.loads(sys.argv[2])
     sys.path[:0] = [path for path in options.pop("path") if path not in sys.path]
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    asyncio.run({"scheduler": _scheduler, "worker": _worker}[role](**options))
+    asyncio.run(_scheduler(**options) if role == "scheduler" else _worker(**options))
 
 
 def _leave_with_parent() -> None:
@@ -62,7 +62,9 @@ async def _scheduler(port: int) -> None:
         await scheduler.finished()
 
 
-async def _worker(scheduler: str, name: str, nthreads: int, directory: str, resources: dict[str, float]) -> None:
+async def _worker(
+    scheduler: str, name: str, nthreads: int, directory: str, resources: dict[str, float]
+) -> None:
     _settings()
     from distributed import Worker
 

@@ -25,8 +25,12 @@ class OwnCluster:
     `capabilities`: what every worker can do, as in `@node(requires={"gpu"})`.
     """
 
-    def __init__(self, workers: int | None = None, threads: int = 1, capabilities: Iterable[str] = ()) -> None:
-        self.count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 2
+    def __init__(
+        self, workers: int | None = None, threads: int = 1, capabilities: Iterable[str] = ()
+    ) -> None:
+        self.count = (
+            workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 2
+        )
         self.threads = threads
         self.resources = dict.fromkeys(capabilities, 1000.0)
         self.address = ""
@@ -59,7 +63,12 @@ class OwnCluster:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(options["path"])}
         with (self._directory / f"{role}.log").open("ab") as log:
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
 
     @property
@@ -83,7 +92,9 @@ class OwnCluster:
         """The last lines that the children wrote, to say why they did not come up."""
         if self._directory is None:
             return ""
-        lines = [line for log in sorted(self._directory.glob("*.log")) for line in log.read_text().splitlines()]
+        lines = [
+            line for log in sorted(self._directory.glob("*.log")) for line in log.read_text().splitlines()
+        ]
         return "\n".join(lines[-5:])
 
     def stop(self) -> None:

@@ -49,7 +49,7 @@ class DaskPool:
         self._quiet: dict[Attempt, float] = {}
         self._code: dict[str, Any] = {}
         self._workers: list[Mapping[str, Any]] = []
-        self._offered: PoolChanged | None = None
+        self._offered: tuple[int, int, tuple[frozenset[str], ...]] | None = None
         self._published: dict[tuple[str, int], bytes] = {}
         self._client: Any = None
         self._watching: asyncio.Task[None] | None = None
@@ -65,7 +65,9 @@ class DaskPool:
     async def _connect(self, patience: float) -> None:
         from distributed import Client
 
-        client = Client(self._address, asynchronous=True, timeout=patience, security=self._security, name="hexdag-lab")
+        client = Client(
+            self._address, asynchronous=True, timeout=patience, security=self._security, name="hexdag-lab"
+        )
         try:
             await client
         except (OSError, TimeoutError, ValueError) as error:
@@ -123,7 +125,9 @@ class DaskPool:
                     attempt = (task.run, wanted.up, wanted.fence)
                     upstream.append(keys.get(attempt) or self._futures.get(attempt))
             if None in upstream:
-                self._put(task.run, Lost(time.time(), task.node, task.fence, "an input is not in the pool any more"))
+                self._put(
+                    task.run, Lost(time.time(), task.node, task.fence, "an input is not in the pool any more")
+                )
                 continue
             payload = pickle.dumps((task, self._blobs_url), protocol=5)
             graph[keys[task.run, task.node, task.fence]] = (
@@ -213,7 +217,8 @@ class DaskPool:
 
     async def _look_at_workers(self) -> None:
         identity = await self._client.scheduler.identity(n_workers=-1)
-        rows, slots, capabilities = [], 0, set()
+        rows: list[Mapping[str, Any]] = []
+        slots, capabilities = 0, set[frozenset[str]]()
         for address, row in sorted(identity["workers"].items()):
             has = frozenset(row.get("resources") or ())
             capabilities.add(has)
@@ -226,8 +231,8 @@ class DaskPool:
             )  # fmt: skip
         self._workers = rows
         offered = (slots, LOOKAHEAD * slots, tuple(sorted(capabilities, key=sorted)))
-        if self._offered is None or offered != self._offered:
-            self._offered = offered  # type: ignore[assignment]
+        if offered != self._offered:
+            self._offered = offered
             self._put("", PoolChanged(time.time(), *offered))
 
     async def _restart(self) -> None:

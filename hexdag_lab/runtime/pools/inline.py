@@ -84,10 +84,17 @@ class InlinePool:
     def _world(self) -> World:
         blobs = self.blobs
         fetch = blobs.get if blobs else _nowhere
-        return World("inline", fetch, blobs.put if blobs else None, self._dag, self._later.submit)
+        return World("inline", fetch, blobs.put if blobs else None, self._dag, _background(self._later))
 
     def _dag(self, run: str, version: int) -> Dag:
         return self._versions.dag(run, version)
+
+
+def _background(threads: ThreadPoolExecutor) -> Callable[[Callable[[], None]], None]:
+    def later(work: Callable[[], None]) -> None:
+        threads.submit(work)
+
+    return later
 
 
 def _nowhere(sha256: str) -> bytes:

@@ -1,0 +1,108 @@
+"""What must be true of a whole journal, looked at after the end by other means than the core's own.
+
+Each accepted result is held against the note of what it was made from: it must be of the attempt that was submitted for
+it, of the definition that was in force (or that a change let end), and of results that were accepted upstream. And each
+result is accepted once, unless an event in between re-opened its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..core.base.merkle import MerkleMap
+from ..core.dag.dag import Dag
+from ..core.machine import events as ev
+from ..core.machine.state import RunState
+
+Notes = Mapping[str, Mapping[str, Any]]
+
+
+def differences(a: RunState, b: RunState) -> list[str]:
+    """The fields in which two states differ, and where."""
+    found = []
+    for name in RunState._fields:
+        one, two = getattr(a, name), getattr(b, name)
+        if isinstance(one, MerkleMap):
+            one, two = dict(one.items()), dict(two.items())
+        if isinstance(one, dict):
+            keys = sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+            found += [f"{name}[{key!r}] differs" for key in keys]
+        elif one != two:
+            found.append(f"{name}: {one!r} is not {two!r}")
+    return found
+
+
+def audit(events: Iterable[Any], notes: Notes, sent: Mapping[tuple[str, int], int]) -> list[str]:
+    """Sentences that say what is wrong with a journal; empty if all is well."""
+    return list(_Audit(notes, sent).walk(events))
+
+
+class _Audit:
+    def __init__(self, notes: Notes, sent: Mapping[tuple[str, int], int]) -> None:
+        self.notes, self.sent = notes, sent
+        self.dag = Dag.of()
+        self.accepted: dict[str, tuple[int, str]] = {}
+        self.intended: dict[tuple[str, int], bytes] = {}
+        self.let_end: set[str] = set()
+
+    def walk(self, events: Iterable[Any]) -> Iterator[str]:
+        seq = 0
+        for event in events:
+            if event.seq != seq + 1:
+                yield f"event {event.seq} follows event {seq}"
+            seq = event.seq
+            match event:
+                case ev.RunStarted():
+                    self.dag = event.dag
+                case ev.RunAttached():
+                    self._reopen(event.again)
+                case ev.AttemptsSubmitted():
+                    for name, fence in event.nodes:
+                        self.intended[name, fence] = self.dag.nodes[name].digest
+                        self.let_end.discard(name)
+                case ev.VersionCommitted():
+                    self._committed(event)
+                case ev.NodeSuspended() if event.saved is not None:
+                    yield from self._made_of(event.node, self.notes[event.saved.sha256], "what it saved")
+                case ev.NodeSucceeded():
+                    yield from self._succeeded(event)
+                    self.accepted[event.node] = (event.fence, event.result.sha256)
+
+    def _reopen(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.accepted.pop(name, None)
+
+    def _committed(self, event: ev.VersionCommitted) -> None:
+        change = event.changeset
+        self.dag = self.dag.apply(change)
+        self._reopen((*event.restarted, *event.rerun, *change.added))
+        for name, handling in change.handling.items():
+            if handling.running == "finish_old":
+                self.let_end.add(name)
+
+    def _succeeded(self, event: ev.NodeSucceeded) -> Iterator[str]:
+        name, fence, note = event.node, event.fence, self.notes[event.result.sha256]
+        if name in self.accepted:
+            yield f"{name} has two accepted results, of attempts {self.accepted[name][0]} and {fence}"
+        if (note["node"], note["fence"]) != (name, fence):
+            yield f"a result of {note['node']}#{note['fence']} was accepted for {name}#{fence}: the fence is open"
+        if (name, fence) not in self.intended:
+            yield f"{name}#{fence} was accepted, but its submission is not in the journal"
+            return
+        if note["serial"] != self.sent.get((name, fence)):
+            yield f"{name}#{fence} was accepted from another attempt than the one that was sent"
+        if note["definition"] != self.intended[name, fence].hex():
+            yield f"{name}#{fence} ran another definition than the one it was submitted with"
+        if note["definition"] != self.dag.nodes[name].digest.hex() and name not in self.let_end:
+            yield f"{name}#{fence} was accepted, though {name} had been changed since"
+        yield from self._made_of(name, note, "its result")
+        if note["resumed"] is not None:
+            yield from self._made_of(name, self.notes[note["resumed"]], "what it went on from", fence_only=True)
+
+    def _made_of(self, name: str, note: Mapping[str, Any], what: str, *, fence_only: bool = False) -> Iterator[str]:
+        for up, fence, sha in note["inputs"]:
+            if up not in self.dag or fence_only:
+                continue
+            if self.accepted.get(up) != (fence, sha):
+                yield f"{name}: {what} was made from {up}#{fence}, which is not what was accepted of {up}"

@@ -1,0 +1,128 @@
+"""The agents of the simulated world: seats, and what they propose and vote, sensible or not."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from random import Random
+from typing import Any
+
+from ..core.base.canon import digest
+from ..core.base.errors import DagError
+from ..core.dag.changeset import Changeset
+from ..core.dag.code import Code, Param
+from ..core.dag.dag import Dag
+from ..core.dag.node import NodeSpec
+from ..core.votes.agent import Role, Seat
+from ..core.votes.ballot import Choice
+from ..core.votes.policy import (
+    Deadline,
+    HumanApproval,
+    Majority,
+    OwnerDecides,
+    Policy,
+    Quorum,
+    Supermajority,
+    Unanimous,
+    Veto,
+)
+
+OWNER = "ann"
+WEIGHTS = (Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(4, 5), Fraction(1), Fraction(2))
+CHOICES = (Choice.APPROVE,) * 6 + (Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES)
+
+
+def seats(rng: Random) -> tuple[Seat, ...]:
+    """An owner, two agents who are asked, another person, an executor, an observer, and one who hooks on events."""
+    return (
+        Seat(OWNER, human=True),
+        Seat("bea", weight=rng.choice(WEIGHTS), votes="here"),
+        Seat("cal", weight=rng.choice(WEIGHTS), votes="here"),
+        Seat("dan", weight=rng.choice(WEIGHTS), human=True),
+        Seat("eve", Role.EXECUTOR, votes="here"),
+        Seat("fay", Role.OBSERVER),
+        Seat("hal", Role.EXECUTOR, hooks="here"),
+    )
+
+
+def policy(rng: Random) -> Policy:
+    """One of many policies; each has a deadline, since people may never answer."""
+    third = Fraction(2, 3)
+    decides: tuple[Policy, ...] = (
+        OwnerDecides(), Supermajority(third), Supermajority(third, "cast"), Majority(), Unanimous(), HumanApproval(),
+        HumanApproval(above=2), HumanApproval(unless_additive=True), Majority() & Quorum(voters=2),
+        Supermajority(third, "cast") & Quorum(share=Fraction(1, 2)), Majority() & Veto("dan"),
+        OwnerDecides() | Supermajority(third), Supermajority(third, voters=("orchestrator", "executor")),
+    )  # fmt: skip
+    otherwise = "accept" if rng.random() < 0.3 else "reject"
+    return rng.choice(decides) & Deadline(rng.choice((10, 30, 90)), otherwise)
+
+
+def spec(rng: Random, name: str) -> NodeSpec:
+    """A node with code of its own; some fail, ask for a change, act on the world, or need a special worker."""
+    kind = rng.choice(("gather",) * 6 + ("ask",))
+    code = Code(kind, "world", digest(str(rng.randrange(10**9)).encode()), (Param("kw", False, "many"),))
+    return NodeSpec(
+        name, code=code, retries=rng.randrange(3), backoff=rng.choice((0, 0.5, 4)), effects=rng.random() < 0.1,
+        requires={"gpu"} if rng.random() < 0.1 else frozenset(), cost=rng.randrange(3),
+    )  # fmt: skip
+
+
+def graph(rng: Random, size: int) -> Dag:
+    """A random graph; later nodes hang on earlier ones."""
+    found: list[NodeSpec] = []
+    for number in range(size):
+        ups = rng.sample(found, min(len(found), rng.choice((0, 1, 1, 2, 3))))
+        found.append(spec(rng, f"n{number}").after(*ups))
+    return Dag.of(*found)
+
+
+def change(rng: Random, dag: Dag, names: list[str]) -> Changeset | None:
+    """A change of some kind to a graph, or None if what was tried cannot be. `names`: all names ever used."""
+    made = Changeset.on(dag)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        try:
+            made = _edit(rng, made, names)
+        except DagError:
+            continue
+    return None if made.empty and rng.random() < 0.9 else made
+
+
+def _edit(rng: Random, made: Changeset, names: list[str]) -> Changeset:
+    assert made.target is not None
+    there = sorted(made.target)
+    kinds = ("add", "add", "subgraph", "replace", "replace", "remove", "edge", "edge", "unedge", "again")
+    kind = rng.choice(kinds) if there else "add"
+    if kind == "add":
+        return made.add_node(spec(rng, _new(names)).after(*rng.sample(there, min(len(there), rng.randrange(3)))))
+    if kind == "again":  # a name that was there before, perhaps
+        return made.add_node(spec(rng, rng.choice(names)))
+    if kind == "subgraph":
+        top = spec(rng, _new(names))
+        return made.add_subgraph(rng.choice(there), Dag.of(top, spec(rng, _new(names)).after(top)))
+    name = rng.choice(there)
+    handling: dict[str, Any] = {}
+    if rng.random() < 0.7:
+        handling = {"running": rng.choice(("finish_old", "restart")), "finished": rng.choice(("keep", "rerun"))}
+    if kind == "replace":
+        return made.replace_node(name, _odd(rng, spec(rng, name)), **handling)
+    if kind == "remove":
+        return made.remove_node(name, **handling)
+    if kind == "edge":
+        return made.add_edge(name, rng.choice(there))
+    edges = sorted(made.target.edges)
+    return made.remove_edge(*rng.choice(edges)) if edges else made
+
+
+def _odd(rng: Random, node: NodeSpec) -> NodeSpec:
+    """Now and then something that its checks must find."""
+    if rng.random() < 0.1:
+        return node.but(requires={"tpu"})
+    if rng.random() < 0.1:
+        code = Code("one", "world", digest(b"one"), (Param("x", True),))
+        return node.but(code=code)
+    return node
+
+
+def _new(names: list[str]) -> str:
+    names.append(f"n{len(names)}")
+    return names[-1]

@@ -1,0 +1,247 @@
+"""The pool of the simulated world: workers that start, fail, die, run things twice and report late.
+
+It does what the contract of `ports.Pool` allows and no more: an attempt runs when its inputs are there, a chained one
+waits for its upstream's attempt in the pool, an attempt that was recalled while it runs may run to its end, and a
+worker that dies takes its attempts along (reported `Lost`), or the pool runs them again by itself. Values are not
+computed: a result is a note of what it was made from, which the audit reads at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+from ..core.dag.changeset import Changeset
+from ..core.dag.dag import Dag
+from ..core.machine import messages as ms
+from ..core.runs.attempt import Task
+from ..core.runs.run import Failure
+from ..core.runs.value import Kept
+
+
+class Broken(AssertionError):
+    """Something that must not happen has happened."""
+
+
+class Home(Protocol):
+    """What a pool needs of the world around it."""
+
+    rng: Random
+    now: float
+    notes: dict[str, dict[str, Any]]
+    sent: dict[tuple[str, int], int]
+
+    def post(self, message: Any) -> None: ...
+    def tell(self, message: Any) -> None: ...
+    def later(self, seconds: float, action: Callable[[], None]) -> None: ...
+    def node_proposes(self, task: Task, version: Dag) -> str: ...
+
+
+class Attempt:
+    """One submitted task. `state`: waiting, running, done (its value is in the pool) or ended (without one)."""
+
+    def __init__(self, task: Task, serial: int) -> None:
+        self.task, self.serial = task, serial
+        self.state, self.worker, self.run = "waiting", "", 0
+        self.inputs: list[list[Any]] | None = None
+        self.sha, self.forgotten, self.recalled = "", False, False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.task.node, self.task.fence
+
+
+class Worker(NamedTuple):
+    name: str
+    has: frozenset[str]
+
+
+class SimPool:
+    """Workers and attempts of one controller's life. `slots` and what workers can do are chosen by the world."""
+
+    def __init__(self, home: Home, name: str, workers: int, lookahead: int) -> None:
+        self.home, self.name, self.lookahead = home, name, lookahead
+        self.hired = 0
+        self.workers: list[Worker] = []
+        self.attempts: dict[tuple[str, int], Attempt] = {}
+        self.versions: dict[int, Dag] = {}
+        self.closed = False
+        for number in range(workers):
+            self._hire(frozenset({"gpu"} if number % 2 == 0 else ()))
+
+    # -- what the controller asks for
+
+    def offer(self) -> ms.PoolChanged:
+        able = tuple(worker.has for worker in self.workers)
+        return ms.PoolChanged(self.home.now, len(self.workers), self.lookahead, able)
+
+    def publish(self, version: int, change: Dag | Changeset) -> None:
+        if isinstance(change, Dag):
+            self.versions[version] = change
+        elif version - 1 in self.versions:
+            self.versions[version] = self.versions[version - 1].apply(change)
+        else:
+            raise Broken(f"workers are told how v{version} differs from v{version - 1}, which they never saw")
+
+    def submit(self, tasks: tuple[Task, ...]) -> None:
+        for task in tasks:
+            key = (task.node, task.fence)
+            if key in self.home.sent:
+                raise Broken(f"attempt {task.fence} of {task.node} is submitted twice: its intent was lost")
+            if task.version not in self.versions:
+                raise Broken(f"{task.node} is submitted for v{task.version}, which workers never saw")
+            for given in task.inputs:
+                made_here = given.up and (given.kept is None or given.kept.where == "pool")
+                if made_here and (given.up, given.fence) not in self.attempts:
+                    raise Broken(f"{task.node} waits for {given.up}#{given.fence}, which the pool does not have")
+            self.home.sent[key] = len(self.home.sent) + 1
+            self.attempts[key] = Attempt(task, self.home.sent[key])
+        self.look()
+
+    def recall(self, keys: tuple[tuple[str, int], ...]) -> None:
+        for key in keys:
+            attempt = self.attempts.get(key)
+            if attempt is None:
+                continue
+            attempt.recalled = True
+            if attempt.state == "waiting" or (attempt.state == "running" and self.home.rng.random() < 0.7):
+                attempt.state = "ended"
+        self.look()
+
+    def forget(self, keys: tuple[tuple[str, int], ...]) -> None:
+        for key in keys:
+            if key in self.attempts:
+                self.attempts[key].forgotten = True
+
+    def close(self) -> None:
+        """Its controller is gone. What runs dies, but for some workers that do not notice at once."""
+        self.closed = True
+        for attempt in self.attempts.values():
+            if attempt.state == "waiting" or (attempt.state == "running" and self.home.rng.random() < 0.6):
+                attempt.state = "ended"
+
+    def leftovers(self) -> list[str]:
+        """Attempts that nobody recalled and that would wait for ever."""
+        left = [a for a in self.attempts.values() if a.state == "waiting" and not a.sha]
+        return [f"{a.task.node}#{a.task.fence}" for a in left]
+
+    # -- what happens in it
+
+    def look(self) -> None:
+        """Start what can start."""
+        if self.closed:
+            return
+        busy = {a.worker for a in self.attempts.values() if a.state == "running"}
+        waiting = [a for a in self.attempts.values() if a.state == "waiting" and self._inputs(a.task) is not None]
+        for attempt in sorted(waiting, key=lambda a: (-a.task.priority, a.task.node)):
+            free = [w for w in self.workers if w.name not in busy and attempt.task.requires <= w.has]
+            if free:
+                worker = self.home.rng.choice(free).name
+                busy.add(worker)
+                self._start(attempt, worker)
+
+    def _inputs(self, task: Task) -> list[list[Any]] | None:
+        """[upstream, fence, hash] of all that a task gets from upstream, or None while something is missing."""
+        found = []
+        for given in task.inputs:
+            if not given.up:
+                continue
+            if given.kept is not None and given.kept.where != "pool":
+                found.append([given.up, given.fence, given.kept.sha256])
+                continue
+            made = self.attempts.get((given.up, given.fence))
+            if made is None or made.state != "done":
+                return None
+            found.append([given.up, given.fence, made.sha])
+        return found
+
+    def _start(self, attempt: Attempt, worker: str) -> None:
+        attempt.state, attempt.worker = "running", worker
+        attempt.run += 1
+        attempt.inputs = self._inputs(attempt.task)
+        task, run = attempt.task, attempt.run
+        if self.home.rng.random() < 0.9:
+            self.home.post(ms.Started(self.home.now, task.node, task.fence, worker))
+        seconds = round(self.home.rng.uniform(0.1, 6.0), 3)
+        self.home.later(seconds, lambda: self._finish(attempt, run, seconds))
+
+    def _finish(self, attempt: Attempt, run: int, seconds: float) -> None:
+        if attempt.state != "running" or attempt.run != run:
+            return
+        task, now, rng = attempt.task, self.home.now, self.home.rng
+        note = self._note(attempt)
+        asks = task.label == "ask" and len(task.decisions or ()) < 2 and not attempt.sha
+        if asks and rng.random() < 0.8:
+            attempt.state = "ended"
+            proposal = self.home.node_proposes(task, self.versions[task.version])
+            saved = self._keep({**note, "saved": True}, "inline")
+            self.home.post(ms.Suspended(now, task.node, task.fence, seconds, proposal, saved))
+        elif rng.random() < 0.12 and not attempt.sha:
+            attempt.state = "ended"
+            failure = Failure("ValueError", f"{task.node} did not work")
+            self.home.post(ms.Failed(now, task.node, task.fence, seconds, failure, attempt.worker))
+        else:
+            attempt.state = "done"
+            where = "pool" if rng.random() < 0.3 else "inline"
+            kept = self._keep(note, where)
+            attempt.sha = kept.sha256
+            self.home.post(ms.Succeeded(now, task.node, task.fence, seconds, kept, attempt.worker))
+            if where == "pool" and rng.random() < 0.7:
+                self.home.later(rng.uniform(0.5, 10), lambda: self._keep_later(attempt, kept))
+        self.look()
+
+    def _note(self, attempt: Attempt) -> dict[str, Any]:
+        task = attempt.task
+        return {
+            "node": task.node, "fence": task.fence, "serial": attempt.serial, "version": task.version,
+            "definition": self.versions[task.version].nodes[task.node].digest.hex(),
+            "inputs": attempt.inputs, "resumed": task.saved and task.saved.sha256,
+        }  # fmt: skip
+
+    def _keep(self, note: dict[str, Any], where: str) -> Kept:
+        data = json.dumps(note, sort_keys=True).encode()
+        sha = sha256(data).hexdigest()
+        self.home.notes[sha] = note
+        return Kept("json", len(data), sha, data if where == "inline" else None, "", where)
+
+    def _keep_later(self, attempt: Attempt, kept: Kept) -> None:
+        if not self.closed and attempt.state == "done":
+            blob = kept._replace(where="blob")
+            self.home.post(ms.ResultKept(self.home.now, attempt.task.node, attempt.task.fence, blob))
+
+    # -- workers
+
+    def _hire(self, has: frozenset[str]) -> None:
+        self.hired += 1
+        self.workers.append(Worker(f"{self.name}{self.hired}", has))
+
+    def kill_worker(self) -> None:
+        """One worker dies. What ran there is lost, or run again by the pool; so are finished values that only it had."""
+        if self.closed or not self.workers:
+            return
+        rng = self.home.rng
+        dead = rng.choice(self.workers)
+        self.workers.remove(dead)
+        for attempt in list(self.attempts.values()):
+            if attempt.worker != dead.name:
+                continue
+            if attempt.state == "running" and rng.random() < 0.6:
+                attempt.state = "ended"
+                why = f"worker {dead.name} died"
+                self.home.post(ms.Lost(self.home.now, attempt.task.node, attempt.task.fence, why))
+            elif attempt.recalled:
+                attempt.state = "ended"
+            elif attempt.state == "running" or (attempt.state == "done" and not attempt.forgotten):
+                attempt.state = "waiting"
+        self.home.tell(self.offer())
+        self.home.later(rng.uniform(0.5, 8), lambda: self._replace_worker(dead.has))
+        self.look()
+
+    def _replace_worker(self, has: frozenset[str]) -> None:
+        if not self.closed:
+            self._hire(has)
+            self.home.tell(self.offer())
+            self.look()

@@ -1,0 +1,439 @@
+"""A whole lab in one seed: controller, pool, agents, network and crashes, simulated on one thread.
+
+`World(seed).run()` plays a run from its start to its end, and fails if anything happens that must not. It drives the pure
+core as a controller does: drain the inbox, `apply` each message, `Dispatch`, journal in one commit, then act. Around that
+everything goes wrong that may: messages come late, twice and out of order, workers die, attempts fail, wait or run twice,
+agents propose nonsense and vote too late, and the controller is killed at any point of a step and goes on from its
+journal. The same seed gives the same journal, byte for byte, in every process; so a failing seed is a whole bug report.
+
+It is shipped for those who write a policy, or change the core: `World(seed, policy=mine).run()`. It is no model of how
+fast anything is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from heapq import heappop, heappush
+from math import ceil
+from random import Random
+from typing import Any, NamedTuple
+
+from ..core.base.codec import dumps, loads
+from ..core.base.errors import Refused
+from ..core.base.frozen import FrozenDict
+from ..core.dag.changeset import Changeset
+from ..core.dag.dag import Dag
+from ..core.machine import decide, events as ev
+from ..core.machine import effects as ef
+from ..core.machine import messages as ms
+from ..core.machine.evolve import evolve
+from ..core.machine.invariants import violations
+from ..core.machine.state import RunState
+from ..core.machine.story import sentence
+from ..core.runs.attempt import Task
+from ..core.runs.run import RunStatus
+from ..core.votes.agent import Role, Seat
+from ..core.votes.policy import Policy
+from . import crowd
+from .audit import audit, differences
+from .simpool import Broken, SimPool
+
+Apply = Callable[[RunState, Any], tuple[RunState, list[Any], list[ef.Effect]]]
+Move = tuple[str, str]
+
+MOST_STEPS = 20_000  #: a world that has not come to its end by then never will
+LONGEST = 100_000.0  #: the same in simulated seconds
+
+
+class WorldBroken(AssertionError):
+    """Something happened that must not. `seed` makes it happen again; `what` says it; `diary`: what led to it."""
+
+    def __init__(self, seed: int, what: list[str], diary: list[str]) -> None:
+        self.seed, self.what, self.diary = seed, what, diary
+        told = "\n".join(["", *what, f"the last of {len(diary)} events:", *diary[-25:]])
+        super().__init__(f"World({seed}).run() is broken:{told}")
+
+
+class Outcome(NamedTuple):
+    """How a world ended: its journal as encoded rows, its last state, and what happened on the way.
+
+    counts       how often: steps, messages, crashes, events by kind, refusals by rule
+    nodes, proposals, runs   the transitions that were seen, as (from, to)
+    """
+
+    seed: int
+    journal: tuple[bytes, ...]
+    state: RunState
+    seconds: float
+    counts: Counter[str]
+    nodes: frozenset[Move]
+    proposals: frozenset[Move]
+    runs: frozenset[Move]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the journal, hexadecimal."""
+        return sha256(b"\n".join(self.journal)).hexdigest()
+
+    def diary(self) -> list[str]:
+        """The journal in words, a line for each event."""
+        return _diary([loads(row) for row in self.journal])
+
+
+class _Command:
+    """Something that a client asks for, again and again, until it is answered."""
+
+    def __init__(self, make: Callable[[], Any], then: Callable[[Any], None] | None) -> None:
+        self.make, self.then, self.answered = make, then, False
+
+
+class World:
+    """One simulated run. All arguments but the seed have defaults that depend on the seed only.
+
+    dag, policy    what is run, and under which policy
+    crashes        how likely the controller dies in a step
+    apply          the core under test;  effects_first  a controller that acts before it journals (it must be caught)
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        dag: Dag | None = None,
+        policy: Policy | None = None,
+        crashes: float | None = None,
+        apply: Apply = decide.apply,
+        effects_first: bool = False,
+    ) -> None:
+        self.seed, self.rng, self.now = seed, Random(seed), 1000.0
+        rng = self.rng
+        self.apply, self.effects_first = apply, effects_first
+        self.crashes = rng.choice((0.0, 0.02, 0.05, 0.1)) if crashes is None else crashes
+        self.dag = crowd.graph(rng, rng.randrange(3, 14)) if dag is None else dag
+        self.policy = crowd.policy(rng) if policy is None else policy
+        self.names = sorted(self.dag)
+        self.seats = crowd.seats(rng)
+        self.state, self.journal, self.events = RunState(), list[bytes](), list[Any]()
+        self.inbox: list[tuple[Any, _Command | None]] = []
+        self.agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self.planned = 0
+        self.notes: dict[str, dict[str, Any]] = {}
+        self.sent: dict[tuple[str, int], int] = {}
+        self.counts: Counter[str] = Counter()
+        self.moves: dict[str, set[Move]] = {"nodes": set(), "proposals": set(), "runs": set()}
+        self.life = 0
+        self.waking = False
+        self.pool = self._new_pool()
+        self.seen: set[str] = set()
+        self.hooking: set[str] = set()
+
+    def run(self) -> Outcome:
+        """Play it to the end; raises `WorldBroken` if something happens that must not."""
+        try:
+            self._prepare()
+            while self.agenda:
+                self._next()
+            self._check_end()
+        except Broken as error:
+            raise WorldBroken(self.seed, [str(error)], _diary(self.events)) from error
+        moves = (frozenset(self.moves[what]) for what in ("nodes", "proposals", "runs"))
+        return Outcome(self.seed, tuple(self.journal), self.state, self.now - 1000, self.counts, *moves)
+
+    # -- time and the network
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something some seconds from now."""
+        self.planned += 1
+        heappush(self.agenda, (ceil((self.now + seconds) * 1000) / 1000, self.planned, action))
+
+    def post(self, message: Any, command: _Command | None = None) -> None:
+        """Send the controller a message: usually soon, sometimes late, sometimes twice."""
+        copies = 2 if self.rng.random() < 0.08 else 1
+        for _ in range(copies):
+            late = self.rng.random() < 0.04
+            delay = self.rng.uniform(5, 120) if late else self.rng.expovariate(8)
+            self.later(delay, lambda: self._deliver(message, command))
+
+    def tell(self, message: Any) -> None:
+        """Send the controller a message that is never late, lost or out of order."""
+        self._deliver(message, None)
+
+    def ask(self, make: Callable[[], Any], then: Callable[[Any], None] | None = None) -> None:
+        """Send a command, again every half minute until there is an answer; `then` gets it."""
+        self._send(_Command(make, then))
+
+    def _send(self, command: _Command) -> None:
+        if not command.answered:
+            self.post(command.make(), command)
+            self.later(30, lambda: self._send(command))
+
+    def _deliver(self, message: Any, command: _Command | None) -> None:
+        self.inbox.append((message, command))
+        self._wake(self.rng.choice((0, 0, 0.05, 0.3)))
+
+    def _wake(self, seconds: float) -> None:
+        if not self.waking:
+            self.waking = True
+            self.later(seconds, self._step)
+
+    def _next(self) -> None:
+        at, _, action = heappop(self.agenda)
+        self.now = max(self.now, at)
+        self.counts["actions"] += 1
+        if self.counts["actions"] > MOST_STEPS or self.now > LONGEST:
+            raise Broken("the run does not come to its end")
+        action()
+
+    # -- the controller
+
+    def _step(self) -> None:
+        """One step of a controller, which may be its last."""
+        self.waking = False
+        self.counts["steps"] += 1
+        rng = self.rng
+        dies = rng.choice(("before", "between", "during")) if rng.random() < self.crashes else ""
+        batch, self.inbox = self.inbox, []
+        due = self.state.next_due()
+        if due is not None and due <= self.now:
+            batch.append((ms.Tick(self.now), None))
+        before, events, effects, replies = self.state, list[Any](), list[ef.Effect](), list[tuple[Any, Any]]()
+        state = before
+        for message, command in (*batch, (ms.Dispatch(self.now), None)):
+            state = self._decide(state, message, command, events, effects, replies)
+        rows = [dumps(event) for event in events]
+        if self.effects_first:
+            self._perform(effects)
+        if dies == "before" or (dies == "between" and self.effects_first):
+            return self._crash()
+        self.state = state
+        self.journal += rows
+        self.events += events
+        if dies == "during":
+            effects = effects[: rng.randrange(len(effects) + 1)]
+        if not self.effects_first and dies != "between":
+            self._perform(effects)
+        if dies:
+            return self._crash()
+        self._after(replies)
+        return None
+
+    def _decide(
+        self,
+        state: RunState,
+        message: Any,
+        command: _Command | None,
+        events: list[Any],
+        effects: list[ef.Effect],
+        replies: list[tuple[Any, Any]],
+    ) -> RunState:
+        self.counts["messages"] += 1
+        after, made, asked = self.apply(state, message)
+        self._record(state, made)
+        answers = [effect.value for effect in asked if isinstance(effect, ef.Reply)]
+        if len(answers) != isinstance(message, ms.COMMANDS):
+            raise Broken(f"{type(message).__name__} got {len(answers)} answers")
+        if wrong := violations(after):
+            raise Broken("; ".join(wrong))
+        if state.over and any(not isinstance(event, ev.NodeKept) for event in made):
+            raise Broken(f"the run was over, yet there is {made[0].kind}")
+        replies += [(command, answer) for answer in answers]
+        events += made
+        effects += [effect for effect in asked if not isinstance(effect, ef.Reply)]
+        return after
+
+    def _perform(self, effects: list[ef.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case ef.Submit():
+                    self.pool.submit(effect.tasks)
+                case ef.Recall():
+                    self.pool.recall(effect.attempts)
+                case ef.Forget():
+                    self.pool.forget(effect.attempts)
+                case ef.Publish():
+                    self.pool.publish(effect.version, effect.change)
+                case ef.AskVote():
+                    self._asked(effect.proposal, effect.agent)
+
+    def _after(self, replies: list[tuple[Any, Any]]) -> None:
+        for command, answer in replies:
+            if isinstance(answer, Refused):
+                self.counts[f"refused: {answer.rule}"] += 1
+            if command is not None and not command.answered:
+                command.answered = True
+                if command.then is not None:
+                    command.then(answer)
+        self._look()
+        due = self.state.next_due()
+        if due is not None:
+            self.later(max(0.0, due - self.now), lambda: self._wake(0))
+        if self.inbox:
+            self._wake(0.05)
+
+    def _crash(self) -> None:
+        """The controller dies; another one goes on from the journal, with a new pool."""
+        self.counts["crashes"] += 1
+        self.pool.close()
+        self.inbox = [item for item in self.inbox if self.rng.random() < 0.5]
+        state = RunState()
+        for row in self.journal:
+            state = evolve(state, loads(row))
+        if wrong := differences(state, self.state):
+            raise Broken("the journal gives another state: " + "; ".join(wrong))
+        self.state = state
+        self.pool = self._new_pool()
+        self.hooking = set()
+        self._perform(decide.recover(state))
+        absent = ("hal",) if self.rng.random() < 0.2 else ()
+        if state.started:
+            self.inbox.insert(0, (ms.Attach(self.now, "lab", absent), None))
+            if absent:
+                self.later(20, lambda: self._join(self.seats[-1]))
+        self.inbox.append((self.pool.offer(), None))
+        self._wake(self.rng.uniform(0.1, 3))
+
+    def _new_pool(self) -> SimPool:
+        self.life += 1
+        return SimPool(self, f"w{self.life}.", self.rng.randrange(1, 5), self.rng.choice((0, 2, 8)))
+
+    def _record(self, state: RunState, events: list[Any]) -> None:
+        """Note every transition, event by event."""
+        for event in events:
+            self.counts[event.kind] += 1
+            after = evolve(state, event)
+            if after.nodes is not state.nodes:
+                was = {name: rec.state for name, rec in state.nodes.items()}
+                for name, rec in after.nodes.items():
+                    if name in was and was[name] is not rec.state:
+                        self.moves["nodes"].add((was[name].value, rec.state.value))
+            if after.status is not state.status:
+                self.moves["runs"].add((state.status.value, after.status.value))
+            for id_, proposal in after.proposals.items() if after.proposals is not state.proposals else ():
+                old = state.proposals.get(id_)
+                if old is not None and old.state is not proposal.state:
+                    self.moves["proposals"].add((old.state.value, proposal.state.value))
+            state = after
+
+    # -- the agents
+
+    def _prepare(self) -> None:
+        rng = self.rng
+        schedule = rng.choice(("ready", "ready", "waves"))
+        start = ms.StartRun(
+            self.now, "sim", self.dag, FrozenDict(), self.policy, self.seats, crowd.OWNER, crowd.OWNER, schedule
+        )
+        self.ask(lambda: start, lambda _: self.tell(self.pool.offer()))
+        voices = (crowd.OWNER, "bea", "cal", "dan", "eve", "eve", "hal", "fay", "zoe")
+        for number in range(rng.randrange(9)):
+            by = rng.choice(voices)
+            self.later(rng.uniform(0.5, 40), lambda n=number, by=by: self._propose(f"p{n}", by))
+        for _ in range(rng.randrange(4)):
+            self.later(rng.uniform(2, 50), lambda: self.pool.kill_worker())
+        if rng.random() < 0.3:
+            self.later(rng.uniform(1, 15), lambda: self._join(Seat("lia", votes="here")))
+        if rng.random() < 0.2:
+            self.later(rng.uniform(1, 20), self._pause)
+        if rng.random() < 0.1:
+            self.later(rng.uniform(5, 60), lambda: self._steer(ms.Cancel, crowd.OWNER))
+        if rng.random() < 0.2:
+            self.later(rng.uniform(1, 30), lambda: self._steer(ms.Cancel, rng.choice(("fay", "zoe", "eve"))))
+
+    def _steer(self, kind: type, by: str) -> None:
+        self.ask(lambda: kind(self.now, by))
+
+    def _pause(self) -> None:
+        resume = lambda _: self.later(self.rng.uniform(1, 30), lambda: self._steer(ms.Resume, "bea"))  # noqa: E731
+        self.ask(lambda: ms.Pause(self.now, crowd.OWNER), resume)
+
+    def _join(self, seat: Seat) -> None:
+        self.ask(lambda: ms.Join(self.now, seat))
+
+    def _propose(self, id_: str, by: str) -> None:
+        rng, versions = self.rng, self.state.versions
+        if not versions:
+            return
+        base = rng.choice(versions[-3:]).dag if rng.random() < 0.4 else versions[-1].dag
+        if rng.random() < 0.05:
+            base = base.add_node(crowd.spec(rng, "elsewhere")) if "elsewhere" not in base else base
+        change = crowd.change(rng, base, self.names)
+        if change is None:
+            return
+        self._submit_proposal(id_, change, by)
+        if rng.random() < 0.1:
+            withdrawer = rng.choice((by, crowd.OWNER, "bea"))
+            self.later(rng.uniform(0.1, 20), lambda: self.ask(lambda: ms.Withdraw(self.now, id_, withdrawer)))
+
+    def _submit_proposal(self, id_: str, change: Changeset, by: str) -> None:
+        priority = self.rng.randrange(-5, 200)
+        self.ask(lambda: ms.Propose(self.now, id_, change, by, "because", priority))
+
+    def node_proposes(self, task: Task, version: Dag) -> str:
+        """A node that runs proposes something and will wait for it; called again, it proposes the same."""
+        id_ = f"{task.node}.{len(task.decisions or ())}"
+        change = crowd.change(self.rng, version, self.names)
+        if change is not None:
+            self.post(ms.Propose(self.now, id_, change, "eve", "I found something"), _Command(lambda: None, None))
+        return id_
+
+    def _asked(self, proposal: str, agent: str) -> None:
+        """An agent is asked for its vote: it votes, fails, or says nothing."""
+        kind = self.rng.random()
+        delay = self.rng.uniform(0.2, 25)
+        if kind < 0.85:
+            self.later(delay, lambda: self._vote(proposal, agent))
+        elif kind < 0.95:
+            self.later(delay, lambda: self.post(ms.VoterAbsent(self.now, proposal, agent, "it crashed")))
+
+    def _vote(self, proposal: str, by: str) -> None:
+        choice = self.rng.choice(crowd.CHOICES)
+        self.ask(lambda: ms.CastBallot(self.now, proposal, by, choice, "I think so", "notebook"))
+
+    def _look(self) -> None:
+        """What people and hooks do when they see a new state."""
+        rng, state = self.rng, self.state
+        for id_ in state.open:
+            if id_ in self.seen:
+                continue
+            self.seen.add(id_)
+            for person in (crowd.OWNER, "dan"):
+                for _ in range(rng.choice((0, 1, 1, 1, 2))):
+                    self.later(rng.uniform(0.5, 60), lambda id_=id_, by=person: self._vote(id_, by))
+            if rng.random() < 0.3:
+                other = rng.choice(("fay", "zoe", "lia", state.proposals[id_].by))
+                self.later(rng.uniform(0.5, 30), lambda id_=id_, by=other: self._vote(id_, by))
+        for agent, upto in state.hooks.items():
+            if upto < state.hookable and agent not in self.hooking and not state.over:
+                self.hooking.add(agent)
+                self.later(rng.uniform(0.1, 2), lambda a=agent, s=state.hookable, n=self.life: self._hooked(a, s, n))
+
+    def _hooked(self, agent: str, upto: int, life: int) -> None:
+        if life != self.life:
+            return
+        self.hooking.discard(agent)
+        if self.rng.random() < 0.01:
+            self._propose(f"h{upto}", agent)
+        self.post(ms.HooksReturned(self.now, agent, upto))
+
+    # -- the end
+
+    def _check_end(self) -> None:
+        state = self.state
+        if not state.over:
+            raise Broken(f"nothing happens any more, and the run is {state.status}")
+        if left := self.pool.leftovers():
+            raise Broken(f"the run is over, and these wait in the pool: {', '.join(left)}")
+        again = RunState()
+        for row in self.journal:
+            again = evolve(again, loads(row))
+        wrong = [*differences(again, state), *audit(self.events, self.notes, self.sent)]
+        if wrong:
+            raise Broken("; ".join(wrong))
+        role = next(seat.role for seat in self.seats if seat.id == crowd.OWNER)
+        assert role is Role.ORCHESTRATOR
+        assert state.status is not RunStatus.PAUSED
+
+
+def _diary(events: list[Any]) -> list[str]:
+    return [f"{event.seq:>4} {event.at - 1000:>8.2f}  {sentence(event)}" for event in events]
