@@ -15,6 +15,7 @@ demo: install ## the demo
 	$(BIN)/hexdag-lab demo
 
 test: lint ## everything that must hold: lint, the whole suite, then its core on every other Python present
+	@sh .ci/packages
 	$(BIN)/python -m pytest
 	@sh .ci/pythons
 

@@ -1,20 +1,25 @@
-"""`hexdag-lab`: runs from a terminal. Thin: every command is a few calls that a notebook could make."""
+"""`hexdag-lab`: runs from a terminal. Thin: every command is a few calls that a notebook could make.
+
+Exit codes: 0 done; 1 the run ended badly; 2 the command cannot be done, and says why; 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import importlib.util
+import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .core.base.errors import HexdagError, RunFailed
 from .lab import Lab
-from .lab.lab import DEFAULT_STORE
+from .lab.lab import DEFAULT_STORE, GOING_ON
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,53 +27,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
     except RunFailed as error:
         print(f"hexdag-lab: {error}", file=sys.stderr)
         return 1
-    except (HexdagError, ValueError, TimeoutError) as error:
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (HexdagError, ValueError, TimeoutError, OSError) as error:
         print(f"hexdag-lab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nhexdag-lab: interrupted; `hexdag-lab runs` lists what can be attached again", file=sys.stderr
-        )
+        run = getattr(options, "started", None)
+        how = f"`hexdag-lab attach {run}` goes on with it" if run else "`hexdag-lab runs` lists what can be attached"
+        print(f"\nhexdag-lab: interrupted; {how}", file=sys.stderr)
         return 130
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
+    store = {"default": os.environ.get("HEXDAG_STORE", DEFAULT_STORE), "help": "where the lab is; default: %(default)s"}
     parser = argparse.ArgumentParser(prog="hexdag-lab", description="Pull requests for a running graph.")
-    parser.add_argument(
-        "--store", default=os.environ.get("HEXDAG_STORE", DEFAULT_STORE), help="default: %(default)s"
-    )
+    parser.add_argument("--store", **store)  # type: ignore[arg-type]
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: Any, text: str, *words: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         for word in words:
             sub.add_argument(word)
+        sub.add_argument("--store", default=argparse.SUPPRESS, help=store["help"].replace("%(default)s", DEFAULT_STORE))
         sub.set_defaults(command=function)
         return sub
 
+    pool = {"default": "dask", "help": '"dask" (own workers), "inline" or a scheduler address'}
     demo = command("demo", _demo, "model search on real data, changed while it runs by agents and you")
-    demo.add_argument(
-        "--yes", action="store_true", help="a scripted person decides (also without a terminal)"
-    )
-    demo.add_argument("--seed", type=int, default=0)
-    demo.add_argument("--pool", default="dask", help='"dask", "inline" or a scheduler address')
-    demo.add_argument("--run-id", default=None)
+    demo.add_argument("--yes", action="store_true", help="a scripted person decides (also without a terminal)")
+    demo.add_argument("--seed", type=int, default=0, help="which images are held out")
+    demo.add_argument("--pool", **pool)  # type: ignore[arg-type]
+    demo.add_argument("--run-id", default=None, help="default: the next free run-N")
     run = command("run", _run, "run a graph of a file: FILE.py:NAME", "target")
-    run.add_argument("--pool", default="dask")
+    run.add_argument("--pool", **pool)  # type: ignore[arg-type]
+    run.add_argument("--run-id", default=None, help="default: the next free run-N")
     run.add_argument("--input", action="append", default=[], metavar="NAME=VALUE", help="text, or JSON")
     command("runs", _runs, "the runs of the store")
     attach = command("attach", _attach, "go on with a run whose process is gone, or watch it", "run")
-    attach.add_argument("--pool", default="dask")
+    attach.add_argument("--pool", **pool)  # type: ignore[arg-type]
+    serve = command("serve", _serve, "the dashboard in a browser: it watches the store and votes through it")
+    serve.add_argument("--port", type=int, default=5006, help="0 picks a free one; default: %(default)s")
+    serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")
     command("inbox", _inbox, "open proposals, the most urgent first")
     vote = command(
         "vote", _vote, "vote on a proposal: approve, reject, abstain or request_changes", "proposal", "choice"
     )
-    vote.add_argument("--reason", default="")
-    vote.add_argument("--by", default=None, help="default: your login name")
+    vote.add_argument("--reason", default="", help="why")
+    vote.add_argument("--by", default=None, help="who votes; default: your login name")
     diff = command("diff", _diff, "what differs between two versions of a run", "run")
     diff.add_argument("old", type=int)
     diff.add_argument("new", type=int)
@@ -82,27 +94,23 @@ def _console() -> Any:
     return Console()
 
 
+# -- running
+
+
 def _demo(options: argparse.Namespace) -> int:
     from .demo import first_graph, join, policy, show
     from .demo.digits import BUDGET
+    from .demo.search import Scores
 
     console = _console()
     person_here = sys.stdin.isatty() and console.is_terminal and not options.yes
     began = time.monotonic()
     with Lab(pool=options.pool, store=options.store, leader=True) as lab:
         join(lab, scripted=not person_here)
-        run = lab.start(
-            first_graph(),
-            inputs={"seed": options.seed},
-            run_id=options.run_id,
-            policy=policy(),
-            budget=BUDGET,
-        )
-        console.print(
-            f"run {run.id} in {options.store}; if this process dies: hexdag-lab attach {run.id}",
-            highlight=False,
-        )
-        show.follow(run, console, lab.owner if person_here else None)
+        inputs = {"seed": options.seed}
+        run = lab.start(first_graph(), inputs=inputs, run_id=options.run_id, policy=policy(), budget=BUDGET)
+        _started(options, run, console)
+        show.follow(run, console, lab.owner.id if person_here else None, Scores())
         show.finish(run, console, options.seed, time.monotonic() - began)
         return 0 if run.status == "SUCCEEDED" else 1
 
@@ -115,12 +123,27 @@ def _run(options: argparse.Namespace) -> int:
     inputs = dict(_input(text) for text in options.input)
     console = _console()
     with Lab(pool=options.pool, store=options.store, leader=True) as lab:
-        run = lab.start(dag, inputs=inputs)
-        show.follow(run, console, lab.owner)
-        console.print(terminal.versions(run.view.state))
+        run = lab.start(dag, inputs=inputs, run_id=options.run_id)
+        _started(options, run, console)
+        show.follow(run, console, lab.owner.id)
+        console.print(terminal.versions(run.view.state, console.width))
+        _traces(run)
         for name, value in run.wait().items():
-            console.print(f"{name} = {value!r}"[:200], markup=False)
+            console.print(f"{name} = {value!r}"[:200], markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _started(options: argparse.Namespace, run: Any, console: Any) -> None:
+    options.started = run.id
+    text = f"run {run.id} in {options.store}; if this process dies: hexdag-lab attach {run.id}"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _traces(run: Any) -> None:
+    """The user's own lines of what failed."""
+    for name, node in run.nodes.items():
+        if node.state == "FAILED":
+            print(f"{name} failed: {node.failure}\n{node.trace}".rstrip(), file=sys.stderr)
 
 
 def _load(target: str) -> Any:
@@ -128,34 +151,70 @@ def _load(target: str) -> Any:
     from .core.dag.dag import Dag
 
     file, _, name = target.partition(":")
-    path = Path(file)
+    path = Path(file).resolve()
     if not path.is_file():
         raise ValueError(f"there is no file {file!r}; write FILE.py:NAME, where NAME is a Dag in it")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    module_name = path.stem if path.stem not in sys.modules else f"{path.stem}_file"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{file!r} is no Python file; write FILE.py:NAME, where NAME is a Dag in it")
+    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f"{file}, line {lines[-1]}" if lines else file
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
     dag = getattr(module, name or "dag", None)
     if not isinstance(dag, Dag):
-        raise ValueError(f"{file} has no Dag named {name or 'dag'!r}")
+        names = ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Dag)))
+        raise HexdagError(f"{file} has no Dag named {name or 'dag'!r}; it has {names or 'none'}")
     return dag
 
 
 def _input(text: str) -> tuple[str, Any]:
-    import json
-
     name, equals, value = text.partition("=")
-    if not equals:
+    if not equals or not name:
         raise ValueError(f"--input is NAME=VALUE, not {text!r}")
     with contextlib.suppress(ValueError):
         return name, json.loads(value)
     return name, value
 
 
+def _attach(options: argparse.Namespace) -> int:
+    from .demo import show
+    from .views import terminal
+
+    console = _console()
+    _must_exist(options.store)
+    with Lab(pool=options.pool, store=options.store) as lab:
+        run = lab.attach(options.run)
+        over = run.status not in GOING_ON
+        what = "looking at" if over else "going on with" if lab.leads else "watching"
+        console.print(f"{what} {run.id}", highlight=False)
+        options.started = run.id
+        show.follow(run, console, lab.owner.id if sys.stdin.isatty() else None, gone=lambda: not lab.led)
+        console.print(terminal.versions(run.view.state, console.width))
+        _traces(run)
+        if run.status in GOING_ON:
+            raise HexdagError(f"the process that led {run.id} is gone; hexdag-lab attach {run.id} goes on with it")
+        console.print(f"run {run.id} is {run.status}", highlight=False)
+        return 0 if run.status == "SUCCEEDED" else 1
+
+
+# -- looking and deciding, also beside a process that leads
+
+
+def _must_exist(store: str) -> None:
+    """Looking at a lab makes none."""
+    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).exists():
+        raise ValueError(f"there is no lab in {store} yet; hexdag-lab demo makes one, or say --store sqlite:///PATH")
+
+
 def _watch(store: str) -> Lab:
     """A lab to look at and to vote in; it never leads."""
+    _must_exist(store)
     return Lab(store=store, leader=False)
 
 
@@ -166,26 +225,25 @@ def _runs(options: argparse.Namespace) -> int:
     with _watch(options.store) as lab:
         rows = lab.runs()
     for row in rows:
-        live = row.status in ("RUNNING", "PAUSED")
-        status = (
-            f"{row.status} (orphaned: hexdag-lab attach {row.id})" if live and not row.led else row.status
-        )
+        orphaned = row.status in GOING_ON and not row.led
+        status = f"{row.status} (orphaned: hexdag-lab attach {row.id})" if orphaned else row.status
         table.add_row(row.id, status, f"v{row.version}", f"{row.done}/{row.nodes}", str(row.open), row.by)
     _console().print(table if rows else f"no runs in {options.store}")
     return 0
 
 
-def _attach(options: argparse.Namespace) -> int:
-    from .demo import show
-    from .views import terminal
+def _serve(options: argparse.Namespace) -> int:
+    from .views import dashboard
 
-    console = _console()
-    with Lab(pool=options.pool, store=options.store) as lab:
-        run = lab.attach(options.run)
-        console.print(f"{'going on with' if lab.leads else 'watching'} {run.id}", highlight=False)
-        show.follow(run, console, lab.owner if sys.stdin.isatty() else None)
-        console.print(terminal.versions(run.view.state))
-        run.wait()
+    with _watch(options.store) as lab:
+        tokens = dashboard.tokens_for(*(options.agent or [lab.owner]))
+        server = dashboard.serve(lab, tokens, options.port)
+        print(f"the dashboard of {options.store}; who opens one of these addresses votes as that agent:")
+        for token, agent in tokens.items():
+            print(f"  {agent}: http://127.0.0.1:{server.port}/?token={token}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.start()
+            server.io_loop.start()
     return 0
 
 
@@ -197,7 +255,8 @@ def _inbox(options: argparse.Namespace) -> int:
         found = lab.inbox()
         for proposal in found:
             state = lab.attached(proposal.id.rpartition("/")[0]).view.state
-            console.print(terminal.card(state, state.proposals[proposal.id], time.time()))
+            console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width))
+            console.print(f"hexdag-lab vote {proposal.id} approve|reject|abstain|request_changes", style="dim")
     if not found:
         console.print("nothing waits for a decision")
     return 0

@@ -6,7 +6,7 @@ conformance suites for them live in `testing`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .core.runs.attempt import Task
@@ -79,12 +79,13 @@ class Store(Protocol):
         fence: Lease | None = None,
     ) -> int | CommitRefused:
         """Atomically: if every guarded key has its revision (0: absent) and the fence is the current, unexpired lease,
-        put all values (None deletes), append all rows, and return the new revision; else change nothing."""
+        put all values (None deletes), append all rows, and return the new revision; else change nothing. The fence
+        is looked at first; what is too large for the store raises `SchemaError`."""
 
     async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
         """The rows of a stream with seq > after, in order, at most `limit`."""
 
-    def watch(self, stream: str, after: int = 0) -> AsyncIterator[Row]:
+    def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows of a stream with seq > after, for ever; a row is seen at most 1 s after its commit."""
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease | None:
@@ -119,7 +120,9 @@ class Pool(Protocol):
     """Runs attempts somewhere. Everything it has to say goes through `put`."""
 
     async def open(self, put: Put) -> None:
-        """Start or reach workers; `PoolUnavailable` within 5 s if nobody answers. Ends with a `PoolChanged` report."""
+        """Start or reach workers; `PoolUnavailable` within 5 s if nobody answers. Ends with a `PoolChanged` report.
+
+        Everything else may be asked for meanwhile, and is done when the workers are there."""
 
     async def close(self) -> None:
         """End what it started; leave what it was given."""
@@ -129,13 +132,16 @@ class Pool(Protocol):
 
     async def submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
         """Run some attempts; inputs that are still being made are named by node and fence. `code` gives the bytes for
-        a task's reference to code."""
+        a task's reference to code. If a finished result that an attempt needs is not there any more, both are `Lost`."""
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         """Forget attempts that are no longer wanted; one that runs already may run to its end."""
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         """Let go of results that are kept elsewhere or needed no more."""
+
+    async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
+        """A run is over: let go of all that is held for it, except for the results of these attempts."""
 
     async def value(self, run: str, node: str, fence: int) -> Any:
         """A result that lives in the pool only; `NotFinished` if it is lost."""

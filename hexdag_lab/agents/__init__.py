@@ -1,6 +1,6 @@
 """Agents: rules as plain functions, and people. What they answer is asked for by the runtime's desk."""
 
-from .agent import Agent
+from .agent import Agent, name_of
 from .human import HumanAgent
 
-__all__ = ["Agent", "HumanAgent"]
+__all__ = ["Agent", "HumanAgent", "name_of"]

@@ -3,7 +3,8 @@
     vote(context)             -> True | False | "approve" | "reject" | "abstain" | "request_changes" | Ballot
     on_event(event, context)  -> Changeset | None
 
-Both may be `async`. They should keep no state of their own: after a crash they are called in a new process.
+Both may be `async`. They should keep no state of their own: after a crash they are called in a new process. An agent
+stands for its name wherever a name is asked for: `p.vote(marie, "approve")`, `run.propose(change, by=critic)`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,15 @@ class Bench(Protocol):
         """Propose the change that `change(dag)` makes of the head version."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Agent:
-    """A participant. `trust` is its weight in votes; `family` groups agents that are likely to err together."""
+    """A participant. `trust` is its weight in votes; `family` groups agents that are likely to err together.
+
+    id            its name, as it stands in proposals and ballots
+    role          "orchestrator" proposes and votes, "executor" runs nodes, proposes and advises, "observer" watches
+    capabilities  what it can do, as text: {"llm"}
+    vote, on_event   plain functions, see the module
+    """
 
     id: str
     role: str = "orchestrator"
@@ -35,16 +42,36 @@ class Agent:
     capabilities: Iterable[str] = frozenset()
     vote: Callable[..., Any] | None = None
     on_event: Callable[..., Any] | None = None
-    bench: Bench | None = field(default=None, repr=False, compare=False)
+    bench: Bench | None = field(default=None, repr=False)
 
     human = False
 
     def __post_init__(self) -> None:
         if not self.id or not isinstance(self.id, str):
             raise ValueError(f"an agent needs a name, not {self.id!r}")
+        if self.role not in (*Role,):
+            raise ValueError(f"{self.id}: role is one of {', '.join(Role)}, not {self.role!r}")
         self.role = Role(self.role)
         weight_of(self.trust)
+        if isinstance(self.capabilities, str):
+            self.capabilities = (self.capabilities,)
         self.capabilities = frozenset(self.capabilities)
+        for name in ("vote", "on_event"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise TypeError(f"{self.id}: {name} is a function, not {function!r}")
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to an agent of the same name, and to that name."""
+        if isinstance(other, Agent | str):
+            return self.id == name_of(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        return self.id
 
     # The roadmap's own calls, for an agent that a lab has added: thin ones.
 
@@ -72,3 +99,12 @@ class Agent:
         if self.bench is None:
             raise NotAllowed(f"agent {self.id} is in no lab", rule="no-lab", fix="lab.add_agent(agent)")
         return self.bench
+
+
+def name_of(who: Agent | str) -> str:
+    """The name of an agent, given by itself or by its name."""
+    if isinstance(who, Agent):
+        return who.id
+    if isinstance(who, str) and who:
+        return who
+    raise TypeError(f"expected an agent or the name of one, not {who!r}")

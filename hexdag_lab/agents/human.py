@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from .agent import Agent
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class HumanAgent(Agent):
-    """A person who takes part; trusted fully unless said otherwise."""
+    """A person who takes part; trusted fully unless said otherwise.
+
+    With `vote`, a script answers for her: for rehearsals and tests.
+    """
 
     trust: float = 1.0
 

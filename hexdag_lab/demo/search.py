@@ -6,9 +6,8 @@ the search goes on in another process after a crash, and always makes the same p
 
 from __future__ import annotations
 
-import statistics
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..agents import Agent, HumanAgent
 from ..core.dag.changeset import Changeset
@@ -17,10 +16,14 @@ from ..core.dag.node import NodeSpec
 from ..core.runs.run import NodeState
 from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import Deadline, HumanApproval, Policy, Supermajority
+from ..core.votes.proposal import ProposalState
 from ..runtime.desk import Context
 from . import digits
 
 FIRST_ROUND = 6  #: fits of the first refinement: more than a fifth of the budget, so a person decides
+COSTLY = Fraction(digits.BUDGET, 5)  #: what costs more needs a person
+PATIENCE = 3  #: after so many refusals the search ends with what it has
+TURNED_DOWN = (ProposalState.REJECTED, ProposalState.EXPIRED)
 WAITING = (NodeState.WAITING, NodeState.READY)
 PERSON_SECONDS = 120.0
 ROLES = {
@@ -46,8 +49,7 @@ def fit_node(number: int, point: digits.Point) -> NodeSpec:
 
 def policy() -> Policy:
     """The Budgeteer decides, and a person must agree where a proposal costs more than a fifth of the budget."""
-    costly = Fraction(digits.BUDGET, 5)
-    return Supermajority(Fraction(1, 2)) & HumanApproval(above=costly) & Deadline(PERSON_SECONDS)
+    return Supermajority(Fraction(1, 2)) & HumanApproval(above=COSTLY) & Deadline(PERSON_SECONDS)
 
 
 def join(lab: Any, scripted: bool) -> None:
@@ -57,7 +59,7 @@ def join(lab: Any, scripted: bool) -> None:
     lab.add_agent(Agent("Stacker", role="executor", on_event=stack))
     lab.add_agent(Agent("Budgeteer", role="orchestrator", trust=0.8, vote=weigh_cost))
     # The person's weight is 0: she decides what is costly, and leaves the rest to the Budgeteer.
-    lab.add_agent(HumanAgent(lab.owner, trust=0, vote=say_yes if scripted else None))
+    lab.add_agent(HumanAgent(lab.owner.id, trust=0, vote=say_yes if scripted else None))
 
 
 # -- what the agents see
@@ -82,6 +84,18 @@ class Search:
     def room(self) -> int:
         """How many more fits the budget takes."""
         return digits.BUDGET - len(self.points)
+
+    def next_points(self) -> list[digits.Point]:
+        """Where to look next: around the best fits, and closer to them where that is done. Empty: nowhere."""
+        count = min(self.room, FIRST_ROUND if len(self.known) == len(digits.coarse_grid()) else digits.ROUND)
+        refused = [p for p in self.run.proposals.values() if p.changeset.added and p.state in TURNED_DOWN]
+        if count <= 0 or len(refused) >= PATIENCE:
+            return []
+        step = digits.step(len(self.points))
+        points = digits.refine(self.done, self.known, step, count)
+        if len(points) < count:
+            points += digits.refine(self.done, self.known | set(points), step / 2, count - len(points))
+        return points
 
     @property
     def proposing(self) -> bool:
@@ -111,14 +125,10 @@ def explore(event: Any, context: Context) -> Changeset | None:
     if event.kind not in ("NodeSucceeded", "VersionCommitted", "ProposalRejected", "ProposalExpired"):
         return None
     search = Search(context.run)
-    if search.unsettled or search.room <= 0 or search.proposing or "stack" in context.dag or not search.done:
+    ranked = context.run.nodes["board"].state is NodeState.SUCCEEDED
+    if not ranked or search.unsettled or search.proposing or "stack" in context.dag or not search.done:
         return None
-    first = len(search.known) == len(digits.coarse_grid())
-    count = min(search.room, FIRST_ROUND if first else digits.ROUND)
-    step = digits.step(len(search.points))
-    points = digits.refine(search.done, search.known, step, count)
-    if len(points) < count:
-        points += digits.refine(search.done, search.known | set(points), step / 2, count - len(points))
+    points = search.next_points()
     if not points:
         return None
     change = context.change()
@@ -152,14 +162,7 @@ def stack(event: Any, context: Context) -> Changeset | None:
     search = Search(context.run)
     if search.unsettled or search.proposing or "stack" in context.dag or len(search.done) < digits.TOP:
         return None
-    turned_down = any(
-        p.by == "Explorer" and p.terminal and p.state != "APPLIED" for p in context.run.proposals.values()
-    )
-    if (
-        search.room > 0
-        and not turned_down
-        and digits.refine(search.done, search.known, digits.step(len(search.points)))
-    ):
+    if search.next_points():
         return None
     ranked = sorted(search.finished, key=lambda name: (-_score(context.run, name), *search.points[name]))
     top = ranked[: digits.TOP]
@@ -181,17 +184,42 @@ def weigh_cost(context: Context) -> Ballot:
     return Ballot(Choice.REJECT, f"{cost} more fits would be over the budget of {digits.BUDGET}")
 
 
-def say_yes(context: Context) -> bool:
-    """The scripted person."""
-    return True
+def say_yes(context: Context) -> Ballot:
+    """The scripted person: says yes to what needs a person, and leaves the rest to the Budgeteer."""
+    effect = context.proposal.effect if context.proposal else None
+    if effect is None or effect.cost <= COSTLY:
+        return Ballot(Choice.ABSTAIN, "the Budgeteer decides this")
+    return Ballot(Choice.APPROVE, f"{float(effect.cost):g} fits are worth it")
 
 
-def outcome(results: dict[str, Any]) -> dict[str, float]:
-    """Fits run, and the held-out accuracy of the ensemble, of a finished search."""
-    fits = [value for name, value in results.items() if name.startswith("fit_")]
-    stacked = results.get("stack", {})
-    return {
-        "fits": len(fits),
-        "accuracy": float(stacked.get("accuracy", float("nan"))),
-        "mean_seconds": statistics.fmean(fit["seconds"] for fit in fits) if fits else 0.0,
-    }
+class Scores:
+    """The validation scores of the finished fits, to show beside them; each is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, int], str] = {}
+
+    def __call__(self, run: Any) -> dict[str, str]:
+        found = {}
+        for name, node in run.nodes.items():
+            if name.startswith("fit_") and node.state is NodeState.SUCCEEDED and node.kept:
+                key = (name, node.attempt)
+                if key not in self._read:
+                    self._read[key] = f"{_score(run, name):.3f}"
+                found[name] = self._read[key]
+        return found
+
+
+class Outcome(NamedTuple):
+    """What a search found: fits run, and the held-out accuracy of the ensemble (or, without one, of the best fit)."""
+
+    fits: int
+    accuracy: float
+
+
+def outcome(results: dict[str, Any]) -> Outcome:
+    """The outcome of a finished search, from its results."""
+    fits = {name: value for name, value in results.items() if name.startswith("fit_")}
+    if "stack" in results:
+        return Outcome(len(fits), float(results["stack"]["accuracy"]))
+    best = digits.board(**fits)[0]["name"]
+    return Outcome(len(fits), digits.accuracy(fits[best]["test"], results["split"]["test"]))

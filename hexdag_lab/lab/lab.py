@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..agents import Agent
-from ..core.base.errors import LabInUse, NotAllowed, Refused, SchemaError
+from ..agents import Agent, HumanAgent
+from ..core.base.errors import HexdagError, LabInUse, NotAllowed, Refused, SchemaError
 from ..core.base.frozen import FrozenDict
 from ..core.dag.catalog import Catalog
 from ..core.dag.dag import Dag
@@ -29,6 +29,7 @@ from ..ports import Store
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
+from ..runtime.feed import Feed
 from ..runtime.pools import pool_of
 from ..runtime.remote import Remote
 from ..runtime.seal import Seal
@@ -36,14 +37,17 @@ from ..runtime.shipping import Shipping
 from ..runtime.stores import owner_id, store_of
 from ..runtime.thread import LoopThread
 from ..worker.blobs import blobs_of
+from .inputs import check_inputs
 from .proposal import ProposalHandle
-from .run import Run, check_inputs
+from .run import Run
 from .waiting import answer
 
 DEFAULT_STORE = "sqlite:///.hexdag/lab.db"
 EXECUTOR = "executor"
+GOING_ON = ("RUNNING", "PAUSED")
 
 _LIVE: dict[str, Lab] = {}
+_OPEN: set[Lab] = set()
 _LOCK = threading.RLock()
 
 
@@ -81,8 +85,11 @@ class Lab:
 
     def __new__(cls, pool: Any = "dask", store: Any = DEFAULT_STORE, **_: Any) -> Lab:
         with _LOCK:
-            key = _key(store)
-            return _LIVE[key] if key in _LIVE else super().__new__(cls)
+            live = _LIVE.get(_key(store))
+            if live is not None and live.doors.broken is not None:
+                live.close()  # it lost its lead or its pool; whoever opens the lab again wants a working one
+                live = None
+            return live or super().__new__(cls)
 
     def __init__(
         self,
@@ -94,38 +101,44 @@ class Lab:
         catalog: Catalog | None = None,
         workers: int | None = None,
         threads: int = 1,
-        owner: str | None = None,
+        owner: str | HumanAgent | None = None,
         leader: bool | None = None,
     ) -> None:
         with _LOCK:
             if self._open:  # the live lab of this store: only what later runs start with can change
                 self.policy = policy_of(policy) if policy is not None else self.policy
                 self.catalog = catalog or self.catalog
+                if leader:
+                    self._must_lead("lead it")
                 return
             self.policy = policy_of("solo" if policy is None else policy)
             self.catalog = catalog or Catalog()
-            self.owner = owner or _login()
             self._agents: dict[str, Agent] = {}
+            self.owner: Agent = HumanAgent(owner or _login()) if not isinstance(owner, Agent) else owner
             self._store_key = _key(store)
             self._temporary: tempfile.TemporaryDirectory[str] | None = None
             self._store = store_of(store)
             home = self._home(store)
-            blob_store = blobs_of(blobs if blobs is not None else f"file://{home / 'blobs'}")
-            key_file = home / "key"
-            self.shipping = Shipping(blob_store, Seal() if self._temporary else Seal.of_file(key_file))
+            self._blobs = blobs_of(blobs if blobs is not None else f"file://{home / 'blobs'}")
+            self.shipping = Shipping(self._blobs, Seal() if self._temporary else Seal.of_file(home / "key"))
+            self._pool, self._may_lead = (pool, workers, threads), leader is not False
+            self._left: list[Remote] = []
+            self._here: list[str] = []
             self._thread = LoopThread("hexdag-controller")
             self._thread.start()
             try:
-                self.doors: Controller | Remote = self._thread.run(
-                    self._lead_or_watch(pool, workers, threads, blob_store, leader)
-                )
+                self.doors: Controller | Remote = self._thread.run(self._enter(leader))
             except BaseException:
+                self._thread.run(self._store.close())
                 self._thread.stop()
+                self._clean()
                 raise
             self._open = True
             if self._store_key:
                 _LIVE[self._store_key] = self
-            atexit.register(self.close)
+            _close_at_exit(self)
+            if isinstance(owner, Agent) and self.leads:
+                self.add_agent(owner)
 
     def _home(self, store: Any) -> Path:
         """The directory beside the store: the key and, by default, the blobs are there."""
@@ -134,48 +147,58 @@ class Lab:
         self._temporary = tempfile.TemporaryDirectory(prefix="hexdag-lab-")
         return Path(self._temporary.name)
 
-    async def _lead_or_watch(
-        self, pool: Any, workers: int | None, threads: int, blobs: Any, leader: bool | None
-    ) -> Any:
+    async def _enter(self, leader: bool | None) -> Controller | Remote:
         await self._store.open()
-        if leader is not False:
-            made = pool_of(pool, workers=workers, threads=threads, blobs=getattr(blobs, "url", None))
-            if hasattr(made, "blobs"):
-                made.blobs = blobs
-            controller = Controller(self._store, made, self.shipping, owner_id())
-            if await controller.open(wait_for_pool=not (pool == "dask")):
-                return controller
-            if leader:
-                holder = await self._store.holder(wire.LEADER)
-                await self._store.close()
-                raise LabInUse(
-                    f"another process leads this lab ({holder}); end it, or open the lab with leader=False"
-                )
-        return Remote(self._store, self.shipping, asyncio.get_running_loop())
+        controller = await self._lead() if self._may_lead else None
+        if controller is None and leader:
+            holder = await self._store.holder(wire.LEADER)
+            raise LabInUse(f"another process leads this lab ({holder}); end it, or open the lab with leader=False")
+        return controller or Remote(self._store, self.shipping, asyncio.get_running_loop())
+
+    async def _lead(self) -> Controller | None:
+        """A controller that leads, or None if another process does."""
+        if (holder := await self._store.holder(wire.LEADER)) is not None and holder != owner_id():
+            return None
+        pool, workers, threads = self._pool
+        made = pool_of(pool, workers=workers, threads=threads, blobs=getattr(self._blobs, "url", None))
+        if hasattr(made, "blobs"):
+            made.blobs = self._blobs
+        controller = Controller(self._store, made, self.shipping, owner_id())
+        return controller if await controller.open(wait_for_pool=pool != "dask") else None
 
     @property
     def leads(self) -> bool:
         """Whether this process leads the lab."""
         return isinstance(self.doors, Controller)
 
+    @property
+    def led(self) -> bool:
+        """Whether any process leads the lab now."""
+        self._check_open()
+        return self.leads or self._thread.run(self._store.holder(wire.LEADER)) is not None
+
     # -- agents
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The lab's agents by name, its owner among them."""
+        return {self.owner.id: self.owner, **self._agents}
 
     def add_agent(self, agent: Agent) -> Agent:
         """Let an agent take part, in runs to come and in those that are going on."""
         if not isinstance(agent, Agent):
             raise TypeError(f"add_agent takes an Agent or a HumanAgent, not {type(agent).__name__}")
         self._must_lead("add an agent")
+        seat = self._seat(agent)
         self._agents[agent.id] = agent
+        if agent == self.owner:
+            self.owner = agent
         agent.bench = _Bench(self)
         if isinstance(self.doors, Controller):
             self.doors.desk.register(agent.id, Functions(agent.vote, agent.on_event))
-            for run in self.doors.runs():
-                answer(self.doors.command(run, ms.Join(time.time(), self._seat(agent))))
+            for run in self.going_on():
+                self.command(run, ms.Join(time.time(), seat))
         return agent
-
-    @property
-    def agents(self) -> Mapping[str, Agent]:
-        return dict(self._agents)
 
     def _seat(self, agent: Agent) -> Seat:
         return Seat(
@@ -193,7 +216,7 @@ class Lab:
 
     def _seats(self) -> tuple[Seat, ...]:
         seats = {
-            self.owner: Seat(self.owner, human=True, implicit=True),
+            self.owner.id: Seat(self.owner.id, human=True, implicit=True),
             EXECUTOR: Seat(EXECUTOR, Role.EXECUTOR),
         }
         seats |= {name: self._seat(agent) for name, agent in self._agents.items()}
@@ -215,14 +238,18 @@ class Lab:
 
         Raises `UnboundParameter` for unknown or missing inputs, `SchemaError` for code that cannot be shipped.
         """
+        if not isinstance(dag, Dag):
+            raise TypeError(f"start takes a Dag, not {type(dag).__name__}: hx.Dag.of(…)")
         if schedule not in ("ready", "waves"):
             raise ValueError(f'schedule is "ready" or "waves", not {schedule!r}')
         given = dict(inputs or {})
         check_inputs(dag, given)
         for name, spec in dag.nodes.items():
-            if spec.agent is not None and spec.agent not in {self.owner, EXECUTOR, *self._agents}:
+            if spec.agent is not None and spec.agent not in {EXECUTOR, *self.agents}:
                 fix = f"lab.add_agent(hx.Agent({spec.agent!r}, role='executor'))"
-                raise NotAllowed(f"node {name} is given to {spec.agent!r}, whom this lab does not know", rule="agent", fix=fix)
+                text = f"node {name} is given to {spec.agent!r}, whom this lab does not know"
+                raise NotAllowed(text, rule="agent", fix=fix)
+        self._must_lead("start a run")
         kept = FrozenDict({name: self.shipping.keep(value) for name, value in given.items()})
         rule = self.policy if policy is None else policy_of(policy)
         limit = None if budget is None else exact(budget, "budget")
@@ -233,33 +260,27 @@ class Lab:
         policy: Policy, budget: Any,
     ) -> Run:  # fmt: skip
         self._must_lead("start a run")
+        id_ = self._free_id() if run_id is None else _checked_id(run_id)
+        if self._thread.run(self._store.get(wire.summary(id_))) is not None:
+            raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
+        by = self.owner.id
+        self.command(
+            id_,
+            ms.StartRun(time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done),
+        )
+        self.feed(id_).until(lambda state: state.started).result(30)
+        self._here.append(id_)
+        return Run(self, id_)
+
+    def going_on(self) -> tuple[str, ...]:
+        """The runs that this process leads and that have not ended, in the order they were started or attached."""
+        return tuple(run for run in self._here if not self.feed(run).state.over)
+
+    def _free_id(self) -> str:
         number = len(self._thread.run(self._store.read(wire.RUNS, 0, 1_000_000))) + 1
-        while True:
-            id_ = run_id or f"run-{number}"
-            _check_run_id(id_)
-            if run_id is None and self._thread.run(self._store.get(wire.summary(id_))) is not None:
-                number += 1
-                continue
-            message = ms.StartRun(
-                time.time(),
-                id_,
-                dag,
-                inputs,
-                policy,
-                self._seats(),
-                self.owner,
-                self.owner,
-                schedule,
-                budget,
-                done,
-            )
-            if self._thread.run(self._store.get(wire.summary(id_))) is not None:
-                raise Refused(
-                    f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it"
-                )
-            answer(self.doors.command(id_, message))
-            self.doors.feed(id_).until(lambda state: state.started).result(30)
-            return Run(self, id_)
+        while self._thread.run(self._store.get(wire.summary(f"run-{number}"))) is not None:
+            number += 1
+        return f"run-{number}"
 
     def fork(self, state: RunState, run_id: str | None = None) -> Run:
         """A new run from a state: its graph and inputs, and what had finished."""
@@ -269,24 +290,40 @@ class Lab:
             if rec.state is NodeState.SUCCEEDED and rec.result is not None and rec.result.where != "pool"
         }
         dag = state.dag.numbered(1)
-        return self._start(
-            dag, state.inputs, FrozenDict(done), run_id, state.schedule, state.policy, state.budget
-        )
+        return self._start(dag, state.inputs, FrozenDict(done), run_id, state.schedule, state.policy, state.budget)
 
     def attach(self, run_id: str) -> Run:
         """A run of this store: go on with it if its controller is gone, else watch it; also one that has ended."""
+        self._check_open()
+        self._lead_if_free()
+        summary = self._summary(run_id)
         if isinstance(self.doors, Controller):
-            self._thread.run(self.doors.adopt(run_id, self.owner), 60)
-        elif self._thread.run(self._store.get(wire.summary(run_id))) is None:
-            raise Refused(
-                f"there is no run {run_id!r} in this store", rule="unknown-run", fix="see lab.runs()"
-            )
-        run = Run(self, run_id)
-        self.doors.feed(run_id).until(lambda state: state.started).result(30)
-        return run
+            self._thread.run(self.doors.adopt(run_id, self.owner.id), 60)
+            if run_id not in self._here:
+                self._here.append(run_id)
+        self.feed(run_id).until(lambda state: state.started and state.seq >= summary["seq"]).result(30)
+        return Run(self, run_id)
+
+    def attached(self, run_id: str) -> Run:
+        """A run to be looked at: unlike `attach`, this never goes on with one whose controller is gone."""
+        self._check_open()
+        if not self.feed(run_id).state.started:
+            if self.leads and self._summary(run_id)["status"] in GOING_ON:
+                text = f"nobody goes on with run {run_id} now"
+                raise Refused(text, rule="orphaned", fix=f"lab.attach({run_id!r})")
+            return self.attach(run_id)
+        return Run(self, run_id)
+
+    def _summary(self, run_id: str) -> dict[str, Any]:
+        found = self._thread.run(self._store.get(wire.summary(run_id)))
+        if found is None:
+            raise Refused(f"there is no run {run_id!r} in this store", rule="unknown-run", fix="see lab.runs()")
+        summary: dict[str, Any] = json.loads(found.data)
+        return summary
 
     def runs(self) -> list[RunRow]:
         """The runs of this store, the latest last."""
+        self._check_open()
         return self._thread.run(self._runs())
 
     async def _runs(self) -> list[RunRow]:
@@ -297,49 +334,57 @@ class Lab:
             found = await self._store.get(wire.summary(id_))
             if found is not None:
                 s = json.loads(found.data)
-                led = holder is not None and (not self.leads or id_ in self.doors.runs())
-                rows.append(
-                    RunRow(
-                        id_,
-                        s["status"],
-                        s["version"],
-                        s["done"],
-                        s["nodes"],
-                        s["open"],
-                        s["by"],
-                        s["started"],
-                        led,
-                    )
-                )
+                here = id_ in self._here if self.leads else s.get("leader", holder) == holder
+                what = (s["status"], s["version"], s["done"], s["nodes"], s["open"], s["by"], s["started"])
+                rows.append(RunRow(id_, *what, led=holder is not None and here))
         return rows
 
     # -- deciding
 
     def proposal(self, proposal: str) -> ProposalHandle:
         """The proposal of an id such as "run-1/p2"."""
-        return self.attached(proposal.rpartition("/")[0]).proposal(proposal)
+        run, slash, _ = str(proposal).rpartition("/")
+        if not slash:
+            text = f"{proposal!r} is not the id of a proposal; those look like 'run-1/p2'"
+            raise Refused(text, rule="unknown-proposal", fix="see lab.inbox()")
+        return self.attached(run).proposal(proposal)
 
-    def attached(self, run_id: str) -> Run:
-        """A run that is watched or led already, or becomes so."""
-        if self.doors.feed(run_id).state.started:
-            return Run(self, run_id)
-        return self.attach(run_id)
-
-    def vote(self, proposal: str, by: str, choice: Any, reason: str = "", via: str = "notebook") -> None:
+    def vote(self, proposal: str, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook") -> None:
         """Cast a ballot on a proposal by its id. Raises `NotAllowed`, `AlreadyDecided`, `Refused`."""
         self.proposal(proposal).vote(by, choice, reason, via)
 
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""
-        live = [row.id for row in self.runs() if row.status in ("RUNNING", "PAUSED")]
-        found = [
-            run.proposal(p.id) for run in map(self.attached, live) for p in run._feed.state.open_proposals()
-        ]
-        return sorted(found, key=lambda p: (-p.view._proposal.priority, p.at))
+        runs = [self.attached(row.id) for row in self.runs() if row.status in GOING_ON and row.led]
+        found = [run.proposal(p.id) for run in runs for p in run.view.state.open_proposals()]
+        return sorted(found, key=lambda p: (-p.priority, p.at))
 
     def workers(self) -> list[Any]:
         """The workers, one row each."""
         return self.doors.workers()
+
+    # -- what handles of runs and proposals need
+
+    def feed(self, run: str) -> Feed:
+        """The published states of a run."""
+        return self.doors.feed(run)
+
+    def command(self, run: str, message: Any) -> Any:
+        """The leader's answer to a command. Raises the `Refused` that it may be."""
+        if not self.led:
+            text = "nobody leads this lab now, so nobody would answer"
+            raise Refused(text, rule="no-leader", fix=f"lab.attach({run!r}), or: hexdag-lab attach {run}")
+        value = answer(self.doors.command(run, message))
+        if not self.leads:  # the answer may be here before the journal is
+            seq = self._summary(run)["seq"]
+            self.feed(run).until(lambda state: state.seq >= seq).result(10)
+        return value
+
+    def dashboard(self) -> Any:
+        """The dashboard's pages in a cell; `hexdag-lab serve` serves the same in a browser."""
+        from ..views.dashboard import in_cell
+
+        return in_cell(self, self.owner.id)
 
     # -- the end
 
@@ -349,16 +394,23 @@ class Lab:
             if not self._open:
                 return
             self._open = False
-            _LIVE.pop(self._store_key, None)
-        atexit.unregister(self.close)
-        self._thread.run(self._shut(), 30)
-        self._thread.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+            if _LIVE.get(self._store_key) is self:
+                del _LIVE[self._store_key]
+        _OPEN.discard(self)
+        try:
+            self._thread.run(self._shut(), 30)
+        finally:
+            self._thread.stop()
+            self._clean()
 
     async def _shut(self) -> None:
-        await self.doors.close()
+        for doors in (self.doors, *self._left):
+            await doors.close()
         await self._store.close()
+
+    def _clean(self) -> None:
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     async def aclose(self) -> None:
         """`close`, for an event loop."""
@@ -377,14 +429,28 @@ class Lab:
         await self.aclose()
 
     def __repr__(self) -> str:
-        role = "leads" if self.leads else "watches"
+        role = "closed" if not self._open else "leads" if self.leads else "watches"
         return f"<Lab of {self.owner}, {role} {self._store_key or 'a store in memory'}>"
 
+    def _check_open(self) -> None:
+        if not self._open:
+            raise HexdagError("this lab is closed; hx.Lab(…) opens it again, and lab.attach(run_id) goes on with a run")
+
     def _must_lead(self, what: str) -> None:
+        self._check_open()
+        self._lead_if_free()
         if not self.leads:
-            raise LabInUse(
-                f"another process leads this lab, so this one cannot {what}; watch, propose and vote work"
-            )
+            text = f"another process leads this lab, so this one cannot {what}; watch, propose and vote work"
+            raise LabInUse(text)
+
+    def _lead_if_free(self) -> None:
+        """Take the lead if nobody has it any more."""
+        if self.leads or not self._may_lead:
+            return
+        controller = self._thread.run(self._lead())
+        if controller is not None and isinstance(self.doors, Remote):
+            self._left.append(self.doors)  # who waits on its feeds goes on waiting there
+            self.doors = controller
 
 
 class _Bench:
@@ -394,19 +460,33 @@ class _Bench:
         self._lab = lab
 
     def propose(self, agent: str, change: Any, reason: str) -> ProposalHandle:
-        runs = self._lab.doors.runs()
+        runs = self._lab.going_on()
         if not runs:
             raise Refused("no run is going on", rule="no-run", fix="lab.start(dag)")
         run = Run(self._lab, runs[-1])
         return run.propose(change(run.dag), by=agent, reason=reason)
 
 
+def _close_at_exit(lab: Lab) -> None:
+    """Close what a script forgets to close, while its threads can still do so: plain `atexit` comes too late."""
+    if not _AT_EXIT:
+        _AT_EXIT.append(True)
+        register = getattr(threading, "_register_atexit", atexit.register)
+        register(lambda: [lab.close() for lab in tuple(_OPEN)])
+    _OPEN.add(lab)
+
+
+_AT_EXIT: list[bool] = []
+
+
 def _key(store: Any) -> str:
     """What makes two stores the same within this process; "" for a private one."""
-    if not isinstance(store, str) or store == "memory://":
+    if not isinstance(store, str):
+        return f"{type(store).__name__} {id(store):x}"
+    if store == "memory://":
         return ""
     if store.startswith("sqlite:///"):
-        return f"sqlite:///{Path(store.removeprefix('sqlite:///')).absolute()}"
+        return f"sqlite:///{Path(store.removeprefix('sqlite:///')).resolve()}"
     return store
 
 
@@ -417,6 +497,7 @@ def _login() -> str:
         return "owner"
 
 
-def _check_run_id(id_: str) -> None:
-    if not id_ or not all(c.isalnum() or c in "-_." for c in id_) or len(id_) > 100:
+def _checked_id(id_: Any) -> str:
+    if not isinstance(id_, str) or not 0 < len(id_) <= 100 or not all(c.isalnum() or c in "-_." for c in id_):
         raise ValueError(f"a run id has letters, digits, '-', '_' and '.', at most 100; not {id_!r}")
+    return id_

@@ -7,44 +7,61 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+from ..agents import Agent, name_of
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
 from ..core.votes.ballot import choice_of
 from ..core.votes.proposal import ProposalState
 from ..runtime.view import ProposalView
-from .waiting import answer, needed, wait
+from .waiting import needed, wait
 
 
 class ProposalHandle:
-    """A proposal of a run: look at it, vote on it, wait for it (`p.wait()`, or `await p`)."""
+    """A proposal of a run: look at it, vote on it, wait for it (`p.wait()`, or `await p`).
 
-    def __init__(self, doors: Any, run: str, id_: str, owner: str) -> None:
-        self._doors, self._run, self.id, self._owner = doors, run, id_, owner
+    It has all that a `ProposalView` has, as it is at this moment:
+
+    state, why, version, decided_by      where it is and why, the version it became, who decided
+    by, reason, changeset, base, at      who wants what, why, against which version, since when
+    checks, effect                       facts, each with rule, node and fix; what it does to the work
+    tally, feedback, deadline            who voted how, what is still needed; asked changes; when it settles by itself
+    """
+
+    def __init__(self, lab: Any, run: str, id_: str) -> None:
+        self._lab, self._run, self.id = lab, run, id_
 
     @property
     def view(self) -> ProposalView:
         """The proposal at this moment."""
-        state = self._doors.feed(self._run).state
+        state = self._lab.feed(self._run).state
         return ProposalView(state.proposals[self.id], state)
 
     @property
     def state(self) -> ProposalState:
+        """Where it is: OPEN, APPLIED, REJECTED, …"""
         return self.view.state
 
+    @property
+    def priority(self) -> int:
+        """The order in queue and inbox, higher first."""
+        return int(self._lab.feed(self._run).state.proposals[self.id].priority)
+
     def __getattr__(self, name: str) -> Any:
-        # by, reason, why, tally, effect, checks, changeset, version, deadline, feedback: as the view has them
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.view, name)
 
-    def vote(self, by: str, choice: Any, reason: str = "", via: str = "notebook") -> None:
-        """Cast a ballot: "approve", "reject", "abstain" or "request_changes". Raises `NotAllowed`, `AlreadyDecided`."""
-        message = ms.CastBallot(time.time(), self.id, by, choice_of(choice), reason, via)
-        answer(self._doors.command(self._run, message))
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(name for name in dir(ProposalView) if not name.startswith("_"))})
 
-    def withdraw(self, by: str | None = None) -> None:
+    def vote(self, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook") -> None:
+        """Cast a ballot: "approve", "reject", "abstain" or "request_changes". Raises `NotAllowed`, `AlreadyDecided`."""
+        message = ms.CastBallot(time.time(), self.id, name_of(by), choice_of(choice), reason or "", via)
+        self._lab.command(self._run, message)
+
+    def withdraw(self, by: Agent | str | None = None) -> None:
         """Take the proposal back."""
-        answer(self._doors.command(self._run, ms.Withdraw(time.time(), self.id, by or self.by)))
+        self._lab.command(self._run, ms.Withdraw(time.time(), self.id, name_of(by or self.by)))
 
     def wait(self, timeout: float | None = None) -> ProposalState:
         """The final state. Raises TimeoutError, and `WouldBlock` in a cell when only a click could end it."""
@@ -52,7 +69,7 @@ class ProposalHandle:
         def stuck(state: RunState) -> str:
             return needed(state, state.proposals[self.id])
 
-        wait(self._doors.feed(self._run), self._decided, timeout, stuck)
+        wait(self._lab.feed(self._run), self._decided, timeout, stuck)
         return self.state
 
     def _decided(self, state: RunState) -> bool:
@@ -63,8 +80,14 @@ class ProposalHandle:
         return self._awaited().__await__()
 
     async def _awaited(self) -> ProposalState:
-        await asyncio.wrap_future(self._doors.feed(self._run).until(self._decided))
+        await asyncio.wrap_future(self._lab.feed(self._run).until(self._decided))
         return self.state
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProposalHandle) and (self._lab, self.id) == (other._lab, other.id)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def __repr__(self) -> str:
         return repr(self.view)

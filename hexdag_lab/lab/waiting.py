@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.base.errors import Refused, WouldBlock
 from ..core.machine.state import RunState
+from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal, ProposalState
 from ..runtime.feed import Feed
 
@@ -65,13 +66,12 @@ def in_kernel_main_thread() -> bool:
 
 def people_only(state: RunState) -> str:
     """Names of the people without whose ballots nothing in the run moves; empty while something else goes on."""
-    if (
-        state.over
-        or state.outstanding
-        or state.dues
-        or any(upto < state.hookable for upto in state.hooks.values())
-    ):
+    if state.over or state.outstanding or state.dues:
         return ""
+    if any(upto < state.hookable for upto in state.hooks.values()):
+        return ""
+    if any(rec.state in (NodeState.READY, NodeState.RUNNING) for rec in state.nodes.values()):
+        return ""  # it waits for a worker, or for `resume`
     waiting = [needed(state, proposal) for proposal in state.open_proposals()]
     return "; ".join(waiting) if waiting and all(waiting) else ""
 
@@ -81,5 +81,5 @@ def needed(state: RunState, proposal: Proposal) -> str:
     if proposal.state is not ProposalState.OPEN:
         return ""
     needs = proposal.tally(state.policy, state.at).needs
-    humans = {name for name, seat in state.seats.items() if seat.human}
+    humans = {name for name, seat in state.seats.items() if seat.human and seat.votes is None}
     return ", ".join(needs) if needs and set(needs) <= humans else ""

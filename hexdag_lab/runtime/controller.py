@@ -1,4 +1,4 @@
-"""The controller: one loop that takes messages, decides, journals, acts, and publishes, in this order.
+"""The controller: one loop that takes messages, decides, journals, publishes and acts, in this order.
 
 A step drains the inbox: many messages, one commit, one small graph for the pool. Nothing is done or shown that is not
 in the journal; a commit that is refused means that another process leads, and this one steps down. All decisions are in
@@ -8,35 +8,36 @@ the pure core; here is only the order of things.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from ..core.base.codec import dumps, loads
-from ..core.base.errors import HexdagError, LabInUse, Refused, StoreUnavailable
-from ..core.machine import effects as ef
+from ..core.base.codec import loads
+from ..core.base.errors import HexdagError, Refused, SchemaError, StoreUnavailable
 from ..core.machine import messages as ms
-from ..core.machine.decide import apply
-from ..core.machine.evolve import evolve
 from ..core.machine.events import Base
+from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
-from ..core.runs.run import SETTLED
 from ..core.runs.value import Kept
-from ..ports import CommitRefused, Lease, Pool, Store
+from ..ports import CommitRefused, Pool, Store
 from ..worker.context import CodeBlob, Note
 from . import wire
-from .desk import Desk
+from .acting import Acting
+from .batch import Batch
+from .desk import Desk, Door
 from .feed import Feed
-from .inbox import Inbox, Item
+from .inbox import Inbox, Item, settle
+from .lead import Lead
 from .shipping import Shipping
 from .view import RunView
 
-LEASE_SECONDS = 15.0
 COMPANY = 0.008  #: seconds that reports wait for others while the workers are busy anyway
+LAST_STEP = 5.0  #: seconds that closing waits for the step that is going on
+TICK_EVERY = 0.05  #: seconds between ticks of one run, at least
 _log = logging.getLogger(__name__)
 
 
@@ -44,15 +45,18 @@ class Controller:
     """Leads one lab on the event loop that it is opened on. `put`, `command` and `feed` may be used from any thread."""
 
     def __init__(self, store: Store, pool: Pool, shipping: Shipping, owner_id: str) -> None:
-        self._store, self._pool, self._shipping, self._owner_id = store, pool, shipping, owner_id
+        self._store, self._pool, self._shipping = store, pool, shipping
+        self._lead = Lead(store, owner_id)
         self._states: dict[str, RunState] = {}
         self._live: set[str] = set()
         self._feeds: dict[str, Feed] = {}
+        self._ticked: dict[str, float] = {}
         self._offered: ms.PoolChanged | None = None
-        self._offset = 0
-        self._lease: Lease | None = None
+        self._offset = self._heard = 0
+        self._in_hand: list[Item] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._down: asyncio.Task[None] | None = None
         self.broken: Exception | None = None
 
     # -- life
@@ -61,53 +65,77 @@ class Controller:
         """Take the lead; False if another live process has it. Raises `StoreUnavailable`, `PoolUnavailable`."""
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._loop)
-        self.desk = Desk(self.put, self.view, self._shipping)
-        self._lease = await self._store.acquire(wire.LEADER, self._owner_id, LEASE_SECONDS)
-        if self._lease is None:
+        self.desk = Desk(Door(self.put, self.command, self.view), self._shipping)
+        self._acting = Acting(self._pool, self.desk, self._shipping, self.put)
+        if not await self._lead.take():
             return False
-        offset = await self._store.get(wire.OFFSET)
-        self._offset = int(offset.data) if offset else 0
-        opening = self._pool.open(self.put)
-        if wait_for_pool:
-            try:
-                await opening
-            except HexdagError:
-                await self._store.release(self._lease)
-                raise
-        else:
-            self._task(self._open_pool(opening))
-        self._task(self._lead())
-        self._task(self._keep_lease())
+        try:
+            offset = await self._store.get(wire.OFFSET)
+            self._offset = self._heard = int(offset.data) if offset else 0
+            if wait_for_pool:
+                await self._pool.open(self.put)
+        except BaseException:
+            await self._pool.close()
+            await self._lead.give_back()
+            raise
+        self._stepping = self._task(self._steps())
+        self._task(self._keep_lead())
         self._task(self._read_inbox())
+        if not wait_for_pool:
+            self._task(self._open_pool())
         return True
 
-    def _task(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
+    def _task(self, work: Any) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
 
-    async def _open_pool(self, opening: Any) -> None:
+    async def _open_pool(self) -> None:
         try:
-            await opening
+            await self._pool.open(self.put)
+        except Exception as error:  # a pool is the edge of the world
+            self._break(error)
+
+    async def _keep_lead(self) -> None:
+        try:
+            await self._lead.keep()
         except HexdagError as error:
             self._break(error)
 
     async def close(self) -> None:
         """Stop leading; unfinished runs can be attached again."""
         self._closing = True
+        self._inbox.wake()
+        await asyncio.wait([self._stepping], timeout=LAST_STEP)
+        self._break(HexdagError("the lab is closed; lab.attach(run_id) goes on with the run"))
+        assert self._down is not None
+        await self._down
+
+    def _break(self, why: Exception) -> None:
+        """Nothing goes on here: tell everybody who waits, and let somebody else lead."""
+        self._closing = True
+        self.broken = self.broken or why
+        for feed in list(self._feeds.values()):
+            feed.end(self.broken)
+        self._refuse_all()
+        if self._down is None:
+            self._down = asyncio.create_task(self._step_down())
+
+    def _refuse_all(self) -> None:
+        assert self.broken is not None
+        for item in (*self._in_hand, *self._inbox.drain()):
+            settle(item.reply, self.broken)
+
+    async def _step_down(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.desk.close()
-        await self._pool.close()
-        if self._lease is not None and self.broken is None:
-            await self._store.release(self._lease)
-        self._break(HexdagError("the lab is closed; lab.attach(run_id) goes on with the run"))
-
-    def _break(self, why: Exception) -> None:
-        """Nothing goes on here: tell everybody who waits."""
-        self.broken = self.broken or why
-        for feed in self._feeds.values():
-            if not feed.state.over:
-                feed.end(self.broken)
+        try:
+            await self._pool.close()
+        except Exception:  # a pool is the edge of the world
+            _log.exception("the pool could not be closed")
+        await self._lead.give_back()
 
     # -- the doors
 
@@ -118,15 +146,17 @@ class Controller:
     def command(self, run: str, message: Any) -> Future[Any]:
         """Ask for something; the future gets the answer: a value or a `Refused`."""
         reply: Future[Any] = Future()
+        self._inbox.put(Item(run, message, reply))
         if self.broken is not None:
-            reply.set_exception(self.broken)
-        else:
-            self._inbox.put(Item(run, message, reply))
+            self._refuse_all()
         return reply
 
     def feed(self, run: str) -> Feed:
         """The published states of a run."""
-        return self._feeds.setdefault(run, Feed())
+        feed = self._feeds.setdefault(run, Feed())
+        if self.broken is not None:
+            feed.end(self.broken)
+        return feed
 
     def view(self, run: str) -> RunView:
         """A run as it is now."""
@@ -137,7 +167,9 @@ class Controller:
 
         def read(node: str, fence: int, kept: Kept) -> Any:
             if kept.where != "pool":
-                return self._shipping.read(kept)
+                return self._shipping.read(kept, f"the result of {node}")
+            if self.broken is not None:
+                raise self.broken
             return asyncio.run_coroutine_threadsafe(self._pool.value(run, node, fence), self._loop).result(60)
 
         return read
@@ -150,6 +182,8 @@ class Controller:
         """The runs that are led here."""
         return tuple(sorted(self._live))
 
+    # -- going on with a run
+
     async def adopt(self, run: str, by: str) -> None:
         """Go on with a run whose controller is gone, from its journal."""
         if run in self._states:
@@ -157,20 +191,23 @@ class Controller:
         state, events = await self.history(run)
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
+        absent = () if state.over else await asyncio.to_thread(self.desk.recall, state)
+        if run in self._states:
+            return  # somebody else has asked for it meanwhile
         self._states[run] = state
+        heard = self._heard
         self.feed(run).publish(state, events)
         if state.over:
             return
         self._live.add(run)
-        absent = self.desk.recall(state)
         reply: Future[Any] = Future()
+        # What the pool offered to the controller before is gone with it.
+        self._inbox.put(Item(run, self._offered or ms.PoolChanged(time.time(), 0, 0, None)))
         self._inbox.put(Item(run, ms.Attach(time.time(), by, absent), reply))
-        if self._offered is not None:
-            self._inbox.put(Item(run, self._offered))
+        self.desk.saw(run, {a: seen for a, seen in state.hooks.items() if a not in absent}, events)
         await asyncio.wrap_future(reply)
-        for agent, seen in state.hooks.items():
-            if agent not in absent:
-                self.desk.saw(state._replace(hooks={agent: seen}), [e for e in events if e.seq > seen])  # type: ignore[arg-type]
+        for item in await self._unanswered(run, heard):
+            self._inbox.put(item)
 
     async def history(self, run: str) -> tuple[RunState, list[Base]]:
         """A run's state and events, folded from its journal."""
@@ -182,25 +219,37 @@ class Controller:
                 events.append(event)
         return state, events
 
+    async def _unanswered(self, run: str, upto: int) -> list[Item]:
+        """Commands for a run that came from other processes while nobody led it."""
+        found, after = list[Item](), 0
+        while after < upto and (rows := await self._store.read(wire.INBOX, after, min(1000, upto - after))):
+            for row in rows:
+                after = row.seq
+                command = wire.unpack_command(row.data, self._shipping.key)
+                if command.run == run and await self._store.get(wire.reply_key(command.id)) is None:
+                    found.append(Item(run, command.message, command=command.id))
+        return found
+
     # -- the loop
 
-    async def _lead(self) -> None:
-        while True:
+    async def _steps(self) -> None:
+        while not self._closing:
             items = await self._inbox.take(self._until_due())
             if self._unhurried(items):
                 await asyncio.sleep(COMPANY)
                 items += await self._inbox.take(0)
-            items += self._ticks()
+            self._in_hand = items = items + self._ticks()
             if not items:
                 continue
             try:
                 await self._step(items)
-            except StoreUnavailable as error:
-                self._break(error)
-                return
-            except LabInUse as error:
-                self._break(error)
-                return
+            except (HexdagError, OSError) as error:
+                return self._break(error)
+            except Exception as error:  # a bug: better an error for everybody than silence
+                _log.exception("the controller stops")
+                return self._break(error)
+            self._in_hand = []
+        return None
 
     def _unhurried(self, items: list[Item]) -> bool:
         """Whether nobody waits for these: reports of runs whose workers have more to do than slots. Then a few
@@ -210,37 +259,45 @@ class Controller:
         runs = {item.run for item in items if item.run in self._states}
         return all(self._states[run].outstanding - len(items) > self._states[run].slots for run in runs)
 
+    def _next_due(self, run: str) -> float | None:
+        """When a run wants its next tick: not sooner than a moment after the last one."""
+        due = self._states[run].next_due()
+        return None if due is None else max(due, self._ticked.get(run, 0.0) + TICK_EVERY)
+
     def _until_due(self) -> float | None:
-        dues = [due for run in self._live if (due := self._states[run].next_due()) is not None]
+        dues = [due for run in self._live if (due := self._next_due(run)) is not None]
         return max(0.0, min(dues) - time.time()) if dues else None
 
     def _ticks(self) -> list[Item]:
         now = time.time()
-        dues = [(run, self._states[run].next_due()) for run in sorted(self._live)]
-        return [Item(run, ms.Tick(now)) for run, due in dues if due is not None and due <= now]
+        late = [run for run in sorted(self._live) if (due := self._next_due(run)) is not None and due <= now]
+        self._ticked |= dict.fromkeys(late, now)
+        return [Item(run, ms.Tick(now)) for run in late]
 
     async def _step(self, items: list[Item]) -> None:
-        """Decide all messages, journal in one commit, then act and publish."""
-        step = _Step(dict(self._states))
-        for item in self._spread(items):
-            try:
-                await self._decide(step, item)
-            except Exception as error:  # a bug in a decision must not stop all other runs
-                _log.exception("a message could not be decided: %s", type(item.message).__name__)
-                step.replies.append((item, error))
-        now = time.time()
-        for run in step.touched:
-            step.apply(run, ms.Dispatch(now), None)
-        await self._commit(step)
-        self._states |= {run: step.states[run] for run in step.touched}
-        for run, events in step.events.items():
-            self.feed(run).publish(step.states[run], events)
-        self._answer(step)
-        await self._act(step)
-        for run, events in step.events.items():
-            self.desk.saw(step.states[run], events)
-        for run in step.touched:
-            (self._live.discard if step.states[run].over else self._live.add)(run)
+        """Decide all messages, journal in one commit, then publish and act."""
+        batch = await self._decided(self._spread(items))
+        try:
+            await self._commit(batch)
+        except SchemaError as error:
+            if len(items) > 1:  # one of them cannot be journaled, as a graph that is too large: the others can
+                for item in items:
+                    await self._step([item])
+                return
+            settle(items[0].reply, error)
+            return
+        self._states |= batch.states
+        for run, events in batch.events.items():
+            self.feed(run).publish(batch.state(run), events)
+        for item, value in batch.replies:
+            self._answer(item, value)
+        for run, effect in batch.effects:
+            await self._acting.perform(run, effect)
+        for run, events in batch.events.items():
+            state = batch.state(run)
+            (self._live.discard if state.over else self._live.add)(run)
+            await self._acting.let_go(run, state, events)
+            self.desk.saw(run, state.hooks, events)
 
     def _spread(self, items: list[Item]) -> list[Item]:
         """Messages for all runs become one for each; what the pool offers is remembered for runs to come."""
@@ -254,7 +311,23 @@ class Controller:
             spread += [item._replace(run=run) for run in sorted(self._live)]
         return spread
 
-    async def _decide(self, step: _Step, item: Item) -> None:
+    async def _decided(self, items: list[Item]) -> Batch:
+        batch = Batch(self._states)
+        for item in items:
+            try:
+                await self._decide(batch, item)
+            except Exception as error:  # a bug in a decision must not stop all other runs
+                _log.exception("a message could not be decided: %s", type(item.message).__name__)
+                batch.replies.append((item, error))
+            batch.offset = max(batch.offset, item.offset)
+        for run in list(batch.touched):
+            try:
+                batch.apply(run, ms.Dispatch(time.time()), None)
+            except Exception:
+                _log.exception("run %s: what to do next could not be decided", run)
+        return batch
+
+    async def _decide(self, batch: Batch, item: Item) -> None:
         message = item.message
         match message:
             case Note():
@@ -264,135 +337,55 @@ class Controller:
                 await asyncio.to_thread(self._shipping.accept, message.data)
                 return
             case Refused():
-                step.replies.append((item, message))
+                batch.replies.append((item, message))
+                return
             case ms.Succeeded() | ms.ResultKept():
-                step.apply(item.run, _with(message, result=self._shipping.seal(message.result)), item)
+                message = replace(message, result=self._shipping.seal(message.result))
             case ms.Suspended() if message.saved is not None:
-                step.apply(item.run, _with(message, saved=self._shipping.seal(message.saved)), item)
-            case ms.Propose() if item.reply is None and not item.command:
-                step.apply(item.run, _with(message, changeset=self._shipping.sign(message.changeset)), item)
-            case _:
-                step.apply(item.run, message, item)
+                message = replace(message, saved=self._shipping.seal(message.saved))
+            case ms.Propose() if item.reply is None and not item.command:  # from one of the lab's own workers
+                message = replace(message, changeset=self._shipping.sign(message.changeset))
+        batch.apply(item.run, message, item)
         if isinstance(message, ms.StartRun) and self._offered is not None:
-            step.apply(item.run, self._offered, None)
-        step.offset = max(step.offset, item.offset)
+            batch.apply(item.run, self._offered, None)
 
-    async def _commit(self, step: _Step) -> None:
-        append = {
-            wire.journal(run): [dumps(event) for event in events] for run, events in step.events.items()
-        }
-        puts: dict[str, bytes | None] = {
-            wire.summary(run): _summary(step.states[run]) for run in step.events if step.states[run].started
-        }
-        started = [run.encode() for run in step.started]
-        if started:
-            append[wire.RUNS] = started
-        for item, value in step.replies:
-            if item.command:
-                puts[wire.reply_key(item.command)] = wire.pack_reply(_plain(value))
-        if step.offset > self._offset:
-            puts[wire.OFFSET] = str(step.offset).encode()
+    async def _commit(self, batch: Batch) -> None:
+        puts, append = batch.writes(self._lead.owner)
+        if batch.offset > self._offset:
+            puts[wire.OFFSET] = str(batch.offset).encode()
         if not append and not puts:
             return
-        revision = await self._store.commit(puts=puts, append=append, fence=self._lease)
+        revision = await self._store.commit(puts=puts, append=append, fence=self._lead.lease)
         if isinstance(revision, CommitRefused):
-            raise LabInUse(
-                "another process leads this lab now; this one has stepped down. Lab() gives a remote handle"
-            )
-        self._offset = max(self._offset, step.offset)
+            await self._lead.insist()  # it did nothing, so it can be done under another lease
+            revision = await self._store.commit(puts=puts, append=append, fence=self._lead.lease)
+        if isinstance(revision, CommitRefused):
+            await self._lead.insist()
+            raise StoreUnavailable(f"the store refuses to commit ({revision.kind} {revision.key}), though we lead")
+        self._offset = max(self._offset, batch.offset)
 
-    def _answer(self, step: _Step) -> None:
-        for item, value in step.replies:
-            if item.reply is None or not item.reply.set_running_or_notify_cancel():
-                continue
-            if isinstance(value, Exception) and not isinstance(value, Refused):
-                item.reply.set_exception(value)
-            else:
-                item.reply.set_result(value)
+    def _answer(self, item: Item, value: Any) -> None:
+        settle(item.reply, value)
+        if isinstance(value, Refused) and item.reply is None and not item.command:
+            _log.warning("run %s: %s was refused: %s", item.run, type(item.message).__name__, value)
 
-    async def _act(self, step: _Step) -> None:
-        for run, effect in step.effects:
-            match effect:
-                case ef.Publish():
-                    await self._pool.publish(run, effect.version, dumps(effect.change))
-                case ef.Submit():
-                    await self._pool.submit(effect.tasks, self._shipping.code)
-                case ef.Recall():
-                    await self._pool.withdraw(run, effect.attempts)
-                case ef.Forget():
-                    await self._pool.forget(run, effect.attempts)
-                case ef.AskVote():
-                    self.desk.ask(run, effect.proposal, effect.agent)
-
-    # -- the lease and other processes
-
-    async def _keep_lease(self) -> None:
-        assert self._lease is not None
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            try:
-                if not await self._store.renew(self._lease):
-                    self._break(LabInUse("this process was away too long, and another one leads the lab now"))
-                    return
-            except StoreUnavailable as error:
-                _log.warning("the lease could not be renewed: %s", error)
+    # -- other processes
 
     async def _read_inbox(self) -> None:
-        async for row in self._store.watch(wire.INBOX, self._offset):
-            command = wire.unpack_command(row.data, self._shipping.key)
-            if isinstance(command, Refused):
-                self._inbox.put(Item("?", command, offset=row.seq))
-            else:
-                self._inbox.put(Item(command.run, command.message, command=command.id, offset=row.seq))
+        while True:
+            try:
+                async with aclosing(self._store.watch(wire.INBOX, self._heard)) as news:
+                    async for row in news:
+                        self._hear(wire.unpack_command(row.data, self._shipping.key), row.seq)
+            except StoreUnavailable as error:
+                _log.warning("commands of other processes cannot be read just now: %s", error)
+                await asyncio.sleep(1)
 
-
-class _Step:
-    """What one step has decided so far."""
-
-    def __init__(self, states: dict[str, RunState]) -> None:
-        self.states = states
-        self.touched: dict[str, None] = {}
-        self.started: list[str] = []
-        self.events: dict[str, list[Any]] = {}
-        self.effects: list[tuple[str, ef.Effect]] = []
-        self.replies: list[tuple[Item, Any]] = []
-        self.offset = 0
-
-    def apply(self, run: str, message: Any, item: Item | None) -> None:
-        before = self.states.get(run, RunState())
-        state, events, effects = apply(before, message)
-        if not before.started and state.started:
-            self.started.append(run)
-        if events:
-            self.states[run] = state
-            self.events.setdefault(run, []).extend(events)
-        if state.started:
-            self.touched[run] = None
-        for effect in effects:
-            if isinstance(effect, ef.Reply):
-                if item is not None:
-                    self.replies.append((item, effect.value))
-            else:
-                self.effects.append((run, effect))
-
-
-def _with(message: Any, **changes: Any) -> Any:
-    return replace(message, **changes)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, Refused) or not isinstance(value, Exception) else Refused(str(value))
-
-
-def _summary(state: RunState) -> bytes:
-    done = (
-        sum(rec.state in SETTLED for rec in state.nodes.values())
-        if state.over
-        else len(state.nodes) - state.left
-    )
-    row = {
-        "status": state.status.value, "version": state.version, "done": done, "nodes": len(state.nodes),
-        "open": len(state.open), "seq": state.seq, "at": state.at, "by": state.versions[0].by,
-        "started": state.versions[0].at,
-    }  # fmt: skip
-    return json.dumps(row).encode()
+    def _hear(self, command: wire.Command, seq: int) -> None:
+        self._heard = seq
+        if isinstance(command.message, Refused):
+            _log.warning("command %s in the inbox: %s", seq, command.message)
+            self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
+        elif command.run in self._states or isinstance(command.message, ms.StartRun):
+            self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
+        # else it counts when somebody goes on with that run: see `_unanswered`

@@ -12,22 +12,23 @@ import asyncio
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from ..core.base.errors import HexdagError
+from ..core.base.errors import HexdagError, Refused
 from ..core.dag.changeset import Changeset
 from ..core.machine import messages as ms
 from ..core.machine.events import UNHOOKED
 from ..core.machine.state import RunState
 from ..core.votes.ballot import Ballot, choice_of
 from .shipping import Shipping
+from .thread import on_thread
 from .view import ProposalView, RunView
 
 VOTE_SECONDS = 120.0
 HOOK_SECONDS = 120.0
-AT_ONCE = 8  #: agents that are asked at the same time
+AT_ONCE = 8  #: agents that are asked at the same time; one that exceeds its time is not counted any more
 
 
 class Functions(NamedTuple):
@@ -54,15 +55,21 @@ class Context(NamedTuple):
         return Changeset.on(self.run.dag)
 
 
+class Door(NamedTuple):
+    """What the desk needs of the controller: to tell, to ask, and to see a run as it is."""
+
+    put: Callable[[str, Any], None]
+    command: Callable[[str, Any], Future[Any]]
+    view: Callable[[str], RunView]
+
+
 class Desk:
     """Asks agents on behalf of one controller."""
 
-    def __init__(
-        self, put: Callable[[str, Any], None], view: Callable[[str], RunView], shipping: Shipping
-    ) -> None:
-        self._put, self._view, self._shipping = put, view, shipping
+    def __init__(self, door: Door, shipping: Shipping) -> None:
+        self._door, self._shipping = door, shipping
         self._functions: dict[str, Functions] = {}
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hexdag-agent")
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._queues: dict[tuple[str, str], deque[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -74,11 +81,9 @@ class Desk:
         """Load the functions of a run's agents that are not registered here; the agents whose hooks cannot be had."""
         absent = []
         for name, seat in state.seats.items():
-            if name in self._functions:
-                continue
-            found = Functions(*(self._loaded(reference) for reference in (seat.votes, seat.hooks)))
-            self._functions[name] = found
-            if seat.hooks is not None and found.on_event is None:
+            if name not in self._functions:
+                self._functions[name] = Functions(*(self._loaded(reference) for reference in (seat.votes, seat.hooks)))
+            if seat.hooks is not None and self._functions[name].on_event is None:
                 absent.append(name)
         return tuple(absent)
 
@@ -87,13 +92,13 @@ class Desk:
             return None
         try:
             return self._shipping.load_function(reference)
-        except (HexdagError, ImportError, AttributeError):
+        except HexdagError:
             return None
 
     def close(self) -> None:
+        """Ask nobody any more."""
         for task in self._tasks:
             task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # -- votes
 
@@ -105,75 +110,96 @@ class Desk:
         vote = self._functions.get(agent, Functions()).vote
         if vote is None:
             return self._absent(run, proposal, agent, "its vote function is not in this process")
-        view = self._view(run)
-        context = Context(agent, view, view.proposals[proposal])
         try:
-            answer = await self._call(vote, VOTE_SECONDS, context)
+            view = self._door.view(run)
+            answer = await self._call(vote, VOTE_SECONDS, Context(agent, view, view.proposals[proposal]))
             ballot = answer if isinstance(answer, Ballot) else Ballot(choice_of(answer))
             choice = choice_of(ballot.choice)
-        except TimeoutError:
-            return self._absent(run, proposal, agent, f"no answer within {VOTE_SECONDS:g} s")
         except Exception as error:  # an agent's own code: its error makes it absent
-            return self._absent(run, proposal, agent, f"{type(error).__name__}: {error}")
-        self._put(run, ms.CastBallot(time.time(), proposal, agent, choice, ballot.reason, "rule"))
+            return self._absent(run, proposal, agent, _text(error))
+        self._door.put(run, ms.CastBallot(time.time(), proposal, agent, choice, str(ballot.reason), "rule"))
         return None
 
     def _absent(self, run: str, proposal: str, agent: str, why: str) -> None:
-        self._put(run, ms.VoterAbsent(time.time(), proposal, agent, why))
+        self._door.put(run, ms.VoterAbsent(time.time(), proposal, agent, why))
 
     # -- hooks
 
-    def saw(self, state: RunState, events: list[Any]) -> None:
-        """Show new events of a run to the agents that watch it."""
-        for agent in state.hooks:
-            hook = self._functions.get(agent, Functions()).on_event
-            shown = [event for event in events if not isinstance(event, UNHOOKED)]
-            if hook is None or not shown:
+    def saw(self, run: str, agents: Mapping[str, int], events: Iterable[Any]) -> None:
+        """Show events of a run to the agents that watch it; `agents`: the seq up to which each has seen them."""
+        shown = [event for event in events if not isinstance(event, UNHOOKED)]
+        for agent, seen in agents.items():
+            news = [event for event in shown if event.seq > seen]
+            if self._functions.get(agent, Functions()).on_event is None or not news:
                 continue
-            pending = self._queues.setdefault((state.run, agent), deque())
-            idle = not pending
-            pending.extend(shown)
-            if idle:
-                self._start(self._show(state.run, agent, hook, pending))
+            pending = self._queues.get((run, agent))
+            if pending is not None:
+                pending.extend(news)
+            else:
+                self._queues[run, agent] = deque(news)
+                self._start(self._show(run, agent))
 
-    async def _show(self, run: str, agent: str, hook: Callable[..., Any], pending: deque[Any]) -> None:
+    async def _show(self, run: str, agent: str) -> None:
+        pending = self._queues[run, agent]
         while pending:
             failure, upto = "", 0
-            for event in tuple(pending):
-                failure = await self._show_one(run, agent, hook, event) or failure
+            for _ in range(len(pending)):
+                event = pending.popleft()
+                failure = await self._show_one(run, agent, event) or failure
                 upto = event.seq
-                pending.popleft()
-            self._put(run, ms.HooksReturned(time.time(), agent, upto, failure))
+            self._door.put(run, ms.HooksReturned(time.time(), agent, upto, failure))
+        del self._queues[run, agent]
 
-    async def _show_one(self, run: str, agent: str, hook: Callable[..., Any], event: Any) -> str:
+    async def _show_one(self, run: str, agent: str, event: Any) -> str:
+        """Show an event and propose what comes of it; what went wrong, or an empty text."""
+        hook = self._functions.get(agent, Functions()).on_event
+        if hook is None:
+            return ""
         try:
-            answer = await self._call(hook, HOOK_SECONDS, event, Context(agent, self._view(run)))
+            answer = await self._call(hook, HOOK_SECONDS, event, Context(agent, self._door.view(run)))
             if answer is None:
                 return ""
             if not isinstance(answer, Changeset):
                 return f"on_event returned {type(answer).__name__}; it returns a Changeset or None"
-            changeset = await asyncio.to_thread(self._shipping.changeset, answer)
-        except TimeoutError:
-            return f"on_event gave no answer within {HOOK_SECONDS:g} s"
+            return "" if answer.empty else await self._propose(run, agent, event.seq, answer)
         except Exception as error:  # an agent's own code: its error is recorded
-            return f"{type(error).__name__}: {error}"
-        if not answer.empty:
-            reason = getattr(answer, "reason", "")
-            self._put(run, ms.Propose(time.time(), f"{run}/{agent}-{event.seq}", changeset, agent, reason))
-        return ""
+            return _text(error)
+
+    async def _propose(self, run: str, agent: str, seq: int, answer: Changeset) -> str:
+        changeset = await asyncio.to_thread(self._shipping.changeset, answer)
+        message = ms.Propose(time.time(), f"{run}/{agent}-{seq}", changeset, agent, getattr(answer, "reason", ""))
+        said = await asyncio.wrap_future(self._door.command(run, message))
+        if not isinstance(said, Refused) or said.rule == "id-taken":  # taken: it said something else before a crash
+            return ""
+        return f"its proposal was refused: {said}"
 
     async def _call(self, function: Callable[..., Any], seconds: float, *arguments: Any) -> Any:
         def call() -> Any:
             answer = function(*arguments)
             return asyncio.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
 
-        loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.run_in_executor(self._threads, call), seconds)
+        async with self._places:
+            calling = asyncio.ensure_future(on_thread(call, "hexdag-agent"))
+            try:
+                await asyncio.wait([calling], timeout=seconds)
+                if not calling.done():
+                    raise _TooSlow(f"no answer within {seconds:g} s")
+                return calling.result()
+            finally:
+                calling.cancel()
 
     def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _TooSlow(Exception):
+    """An agent did not answer in time. Its own code may raise a TimeoutError as well, and that is another matter."""
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, _TooSlow) else f"{type(error).__name__}: {error}"
 
 
 async def _awaited(value: Any) -> Any:

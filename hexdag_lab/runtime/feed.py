@@ -47,16 +47,18 @@ class Feed:
 
     def note(self, note: Any) -> None:
         """Progress or a line of log of a running node."""
-        self.notes[note.node] = note
+        rec = self.state.nodes.get(note.node)
+        if rec is not None and rec.fence == note.fence:  # else it is from an attempt that is not wanted any more
+            self.notes[note.node] = note
 
     def until(self, met: Callable[[RunState], bool]) -> Future[RunState]:
         """A future that gets the first state for which `met` holds."""
         future: Future[RunState] = Future()
         with self._lock:
-            if self.broken is not None:
-                future.set_exception(self.broken)
-            elif met(self.state):
+            if met(self.state):
                 future.set_result(self.state)
+            elif self.broken is not None:
+                future.set_exception(self.broken)
             else:
                 self._waiting.append((met, future))
         return future
@@ -64,10 +66,11 @@ class Feed:
     def end(self, why: Exception) -> None:
         """Nothing more will be published: whoever waits is told why."""
         with self._lock:
-            self.broken = why
+            self.broken = self.broken or why
             waiting, self._waiting = self._waiting, []
-            for _, pending in self._observers:
-                pending.put(_END)
+            observers, self._observers = self._observers, []
+        for _, pending in observers:
+            pending.put(_END)
         for _, future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_exception(why)
@@ -77,6 +80,8 @@ class Feed:
         pending: queue.SimpleQueue[Any] = queue.SimpleQueue()
         entry = (observer, pending)
         with self._lock:
+            if self.broken is not None:
+                return lambda: None
             self._observers.append(entry)
         threading.Thread(target=_observe, args=entry, name="hexdag-observer", daemon=True).start()
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+from ..core.base.errors import Refused
 
 
 class Item(NamedTuple):
@@ -30,7 +33,11 @@ class Inbox:
     def put(self, item: Item) -> None:
         """Add an item: from any thread; returns at once."""
         self._items.append(item)
-        if not self._loop.is_closed():
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `take` return, though there may be nothing; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed, and nobody takes any more
             self._loop.call_soon_threadsafe(self._there.set)
 
     async def take(self, timeout: float | None) -> list[Item]:
@@ -42,7 +49,23 @@ class Inbox:
                     await asyncio.wait_for(self._there.wait(), timeout)
                 except TimeoutError:
                     return []
+        return self.drain()
+
+    def drain(self) -> list[Item]:
+        """All items that are there; from any thread."""
         taken = []
-        while self._items:
-            taken.append(self._items.popleft())
+        with suppress(IndexError):
+            while True:
+                taken.append(self._items.popleft())
         return taken
+
+
+def settle(reply: Future[Any] | None, value: Any) -> None:
+    """Give the answer to a command: a value or a `Refused`; any other exception is raised where it is waited for."""
+    if reply is None or reply.done():
+        return
+    with suppress(InvalidStateError):  # cancelled, or answered on another thread
+        if isinstance(value, Exception) and not isinstance(value, Refused):
+            reply.set_exception(value)
+        else:
+            reply.set_result(value)

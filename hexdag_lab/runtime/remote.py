@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import aclosing
 from typing import Any
 
 from ..core.base.codec import loads
-from ..core.base.errors import NotFinished, StoreUnavailable
+from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
 from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
@@ -21,6 +24,7 @@ from .view import RunView
 
 PATIENCE = 20.0  #: seconds for the leader to answer a command
 LOOK_EVERY = 0.05  #: seconds
+_log = logging.getLogger(__name__)
 
 
 class Remote:
@@ -30,10 +34,15 @@ class Remote:
         self._store, self._shipping, self._loop = store, shipping, loop
         self._feeds: dict[str, Feed] = {}
         self._following: dict[str, Future[None]] = {}
+        self._lock = threading.Lock()
         self.broken: Exception | None = None
 
     def command(self, run: str, message: Any) -> Future[Any]:
         """Ask the leader for something; the future gets its answer."""
+        if self.broken is not None:
+            refused: Future[Any] = Future()
+            refused.set_exception(self.broken)
+            return refused
         return asyncio.run_coroutine_threadsafe(self._command(run, message), self._loop)
 
     async def _command(self, run: str, message: Any) -> Any:
@@ -47,51 +56,70 @@ class Remote:
                 return wire.unpack_reply(answer.data)
             await asyncio.sleep(LOOK_EVERY)
         raise StoreUnavailable(
-            f"nobody has answered within {PATIENCE:.0f} s: the process that leads this lab is gone or stuck; the command "
-            f"is in the inbox and counts when somebody attaches the run (hexdag-lab attach {run})"
+            f"nobody has answered within {PATIENCE:.0f} s: the process that leads this lab is gone or stuck, or does "
+            f"not go on with this run; the command is in the inbox and counts when somebody attaches the run "
+            f"(hexdag-lab attach {run})"
         )
 
     def feed(self, run: str) -> Feed:
         """The published states of a run, followed from its journal."""
-        if run not in self._feeds:
-            self._feeds[run] = Feed()
-            self._following[run] = asyncio.run_coroutine_threadsafe(self._follow(run), self._loop)
-        return self._feeds[run]
+        with self._lock:
+            if run not in self._feeds:
+                self._feeds[run] = Feed()
+                self._following[run] = asyncio.run_coroutine_threadsafe(self._follow(run), self._loop)
+            return self._feeds[run]
 
     async def _follow(self, run: str) -> None:
-        feed, state = self._feeds[run], RunState()
-        seen = 0
+        feed = self._feeds[run]
+        try:
+            await self._read_and_watch(run, feed)
+        except HexdagError as error:
+            feed.end(error)
+        except Exception as error:  # a bug here must not leave anybody waiting
+            _log.exception("run %s cannot be followed", run)
+            feed.end(error)
+
+    async def _read_and_watch(self, run: str, feed: Feed) -> None:
+        state, seen = RunState(), 0
         while rows := await self._store.read(wire.journal(run), seen):
             events = [loads(row.data) for row in rows]
             for event in events:
                 state = evolve(state, event)
             seen = rows[-1].seq
             feed.publish(state, events)
-        async for row in self._store.watch(wire.journal(run), seen):
-            event = loads(row.data)
-            state = evolve(state, event)
-            feed.publish(state, [event])
+        async with aclosing(self._store.watch(wire.journal(run), seen)) as news:
+            async for row in news:
+                event = loads(row.data)
+                state = evolve(state, event)
+                feed.publish(state, [event])
 
     def view(self, run: str) -> RunView:
         """A run as it was at the last event that was seen."""
         return RunView(self.feed(run).state, self.reader(run))
 
     def reader(self, run: str) -> Callable[[str, int, Kept], Any]:
+        """How results of a run are read."""
+
         def read(node: str, fence: int, kept: Kept) -> Any:
             if kept.where == "pool":
-                raise NotFinished(
-                    f"the result of {node} is only in the workers' memory: ask the process that leads"
-                )
-            return self._shipping.read(kept)
+                raise NotFinished(f"the result of {node} is only in the workers' memory: ask the process that leads")
+            return self._shipping.read(kept, f"the result of {node}")
 
         return read
 
     def workers(self) -> list[Any]:
+        """They are known to the leader only."""
         return []
 
     def runs(self) -> tuple[str, ...]:
+        """None is led here."""
         return ()
 
     async def close(self) -> None:
-        for following in self._following.values():
-            following.cancel()
+        """Stop following; whoever waits is told."""
+        self.broken = HexdagError("the lab is closed; hx.Lab(...) opens it again")
+        with self._lock:
+            for following in self._following.values():
+                following.cancel()
+        for feed in self._feeds.values():
+            feed.end(self.broken)

@@ -7,6 +7,7 @@ lab's key; a command from another process counts only with one, too. The key is 
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
 from hashlib import sha256
 from pathlib import Path
@@ -25,16 +26,11 @@ class Seal:
     def of_file(cls, path: Path) -> Seal:
         """The key in a file, made with mode 0600 if it is not there."""
         try:
+            if not path.exists():
+                _make(path)
+            if os.name == "posix" and path.stat().st_mode & 0o077:
+                path.chmod(0o600)
             key = bytes.fromhex(path.read_text().strip())
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            key = secrets.token_bytes(32)
-            try:
-                with path.open("x") as file:
-                    path.chmod(0o600)
-                    file.write(key.hex())
-            except FileExistsError:
-                return cls.of_file(path)
         except (ValueError, OSError) as error:
             raise SchemaError(
                 f"the lab's key in {path} cannot be read: {error}; move it away to get a new one"
@@ -50,7 +46,7 @@ class Seal:
 
     def good(self, mac: str, what: str, data: bytes | str) -> bool:
         """Whether `mac` was made with this key for that."""
-        return hmac.compare_digest(mac, self.mac(what, data))
+        return hmac.compare_digest(mac.encode(), self.mac(what, data).encode())
 
     def code(self, digest: str) -> str:
         """A reference to shipped code: "SHA-256.HMAC"."""
@@ -69,15 +65,31 @@ class Seal:
 
     def value(self, kept: Kept) -> Kept:
         """A kept value with its HMAC. What is only in the pool has no hash yet and gets none."""
-        return (
-            kept if kept.where == "pool" else kept._replace(mac=self.mac("value", kept.codec + kept.sha256))
-        )
+        return kept if kept.where == "pool" else kept._replace(mac=self.mac("value", kept.codec + kept.sha256))
 
-    def check_value(self, kept: Kept) -> None:
+    def check_value(self, kept: Kept, what: str = "this value") -> None:
         """Raise `NotAllowed` if reading this value would load a pickle that nobody with the key has made."""
         if kept.codec != "json" and not self.good(kept.mac, "value", kept.codec + kept.sha256):
             raise NotAllowed(
-                "this value is a pickle without the lab's key, so it is not read",
+                f"{what} is a pickle without the lab's key, so it is not read",
                 rule="unsigned-value",
-                fix="attach the run from a process that can read the lab's key file",
+                fix="attach the run from a process that can read the lab's key file, or run its node again",
             )
+
+
+def _make(path: Path) -> None:
+    """Write a new key, whole or not at all: another process may do the same at this moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+            file.write(secrets.token_bytes(32).hex())
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            pass  # the other one was first
+        except OSError:  # a file system without links
+            if not path.exists():
+                aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..core.base.errors import SchemaError
 from ..core.dag.changeset import Changeset, NodeChange
 from ..core.dag.dag import Dag
 from ..core.dag.node import NodeSpec
+from ..core.runs.attempt import Task
 from ..core.runs.value import Kept
 from ..ports import Blobs
 from ..worker import values
@@ -16,39 +20,56 @@ from ..worker.ship import pack, pack_value, unpack
 from .seal import Seal
 
 LARGE = values.INLINE
+AT_HAND = 64 * 2**20  #: bytes of code that are kept in memory
+FUNCTIONS = 2000  #: whose shipped code is known
 
 
 class Shipping:
-    """Ships for one lab: its blobs, its key."""
+    """Ships for one lab: its blobs, its key. Any thread may use it."""
 
     def __init__(self, blobs: Blobs, seal: Seal) -> None:
         self._blobs, self._seal = blobs, seal
         self.key = seal
-        self._known: dict[tuple[int, bytes], tuple[Any, str]] = {}
-        self._bytes: dict[str, bytes] = {}
+        self._known: OrderedDict[tuple[int, bytes], tuple[Any, str]] = OrderedDict()
+        self._bytes: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
 
     # -- code
 
     def spec(self, spec: NodeSpec) -> NodeSpec:
         """A spec that names its shipped code. Raises `SchemaError` if the function cannot be shipped."""
         if spec.fn is None:
-            return (
-                spec if spec.blob else replace(spec, blob=self._put(pack(spec)))
-            )  # pack says what is missing
+            return spec if spec.blob else replace(spec, blob=self._put(pack(spec)))  # pack says what is missing
         key = (id(spec.fn), spec.code.digest)
-        known = self._known.get(key) if spec.code.known and not (spec.in_model or spec.out_model) else None
-        reference = known[1] if known else self._put(pack(spec))
-        self._known[key] = (spec.fn, reference)  # the function is kept, so that its id stays its own
+        plain = spec.code.known and not (spec.in_model or spec.out_model)
+        known = self._known.get(key) if plain else None
+        if known is not None and known[0] is spec.fn:
+            return replace(spec, blob=known[1])
+        reference = self._put(pack(spec))
+        if plain:
+            with self._lock:
+                self._known[key] = (spec.fn, reference)  # the function is kept, so that its id stays its own
+                while len(self._known) > FUNCTIONS:
+                    self._known.popitem(last=False)
         return replace(spec, blob=reference)
 
     def _put(self, data: bytes) -> str:
-        digest = self._blobs.put(data)
-        self._bytes[digest] = data
-        return self._seal.code(digest)
+        return self._seal.code(self.accept(data))
 
-    def accept(self, data: bytes) -> None:
-        """Keep code that one of the lab's own workers sent."""
-        self._bytes[self._blobs.put(data)] = data
+    def accept(self, data: bytes) -> str:
+        """Keep code that is ours, or that one of the lab's own workers sent: its SHA-256."""
+        digest = self._blobs.put(data)
+        self._remember(digest, data)
+        return digest
+
+    def _remember(self, digest: str, data: bytes) -> None:
+        with self._lock:
+            if digest not in self._bytes:
+                self._bytes[digest] = data
+                self._size += len(data)
+            while self._size > AT_HAND and len(self._bytes) > 1:
+                self._size -= len(self._bytes.popitem(last=False)[1])
 
     def dag(self, dag: Dag) -> Dag:
         """A graph whose specs name their shipped code."""
@@ -77,8 +98,23 @@ class Shipping:
         digest = self._seal.code_digest(reference)
         data = self._bytes.get(digest)
         if data is None:
-            data = self._bytes[digest] = self._blobs.get(digest)
+            data = self._blobs.get(digest)
+            self._remember(digest, data)
         return data
+
+    def at_hand(self, reference: str) -> bool:
+        """Whether `code` need not go to the blob store."""
+        return reference.partition(".")[0] in self._bytes
+
+    def check(self, task: Task) -> None:
+        """`NotAllowed` if an attempt would run code, or load a pickle, that nobody with the lab's key has made."""
+        self._seal.code_digest(task.code)
+        for wanted in task.inputs:
+            if wanted.kept is not None and wanted.kept.where != "pool":
+                what = f"the result of {wanted.up}" if wanted.up else f"the input {wanted.param!r}"
+                self._seal.check_value(wanted.kept, what)
+        if task.saved is not None:
+            self._seal.check_value(task.saved, f"what {task.node} gave to checkpoint()")
 
     def function(self, fn: Callable[..., Any], what: str) -> str:
         """Ship a plain function, such as an agent's: a signed reference."""
@@ -104,8 +140,11 @@ class Shipping:
         """A value from one of the lab's own workers, signed."""
         return self._seal.value(kept)
 
-    def read(self, kept: Kept) -> Any:
+    def read(self, kept: Kept, what: str = "this value") -> Any:
         """A kept value; `NotAllowed` if it is a pickle that was not signed with the lab's key."""
-        self._seal.check_value(kept)
+        self._seal.check_value(kept, what)
         data = kept.inline if kept.inline is not None else self._blobs.get(kept.sha256)
-        return values.decode(kept, data)
+        try:
+            return values.decode(kept, data)
+        except SchemaError as error:
+            raise SchemaError(f"{what}: {error}") from error

@@ -1,11 +1,16 @@
-"""An event loop on a thread of its own: a busy notebook cell stops neither votes nor dispatch."""
+"""Threads: an event loop on one of its own, so that a busy notebook cell stops neither votes nor dispatch; and one for
+each call of code that is not ours.
+
+All are daemons: a node or an agent that never returns does not keep the process from ending.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -39,17 +44,53 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def stop(self) -> None:
-        """End the loop and the thread; unfinished tasks are cancelled."""
-
-        async def cancel_all() -> None:
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.loop.shutdown_default_executor()
-
-        self.run(cancel_all(), 10)
+        """End the loop and the thread; unfinished tasks are cancelled. What hangs is left behind after 10 seconds."""
+        if self.loop.is_closed():
+            return
+        with suppress(TimeoutError):
+            self.run(_cancel_all(), 10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         if not self._thread.is_alive():
             self.loop.close()
+
+
+async def _cancel_all() -> None:
+    loop = asyncio.get_running_loop()
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+async def on_thread(call: Callable[[], T], name: str) -> T:
+    """The result of a call on a thread of its own. One that never ends can be cancelled here, and goes on there.
+
+    Whatever the call raises comes as an `Exception`: also SystemExit, which would end the event loop."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: Any, error: Exception | None) -> None:
+        if result.done():
+            return
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(value)
+
+    def run() -> None:
+        value, failed = None, None
+        try:
+            value = call()
+        except Exception as error:
+            failed = error
+        except BaseException as error:
+            failed = RuntimeError(f"{type(error).__name__}: {error}")
+            failed.__cause__ = error
+        with suppress(RuntimeError):  # the loop is closed, and whoever waited with it
+            loop.call_soon_threadsafe(settle, value, failed)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await result

@@ -156,8 +156,8 @@ class RunView:
         entry = self.state.dag.entries.get(name)
         return NodeView(
             name, rec.state, why(self.state, name), max(1, rec.started), rec.version, rec.worker, rec.seconds,
-            entry.spec.code.digest.hex() if entry else "", str(rec.failure or ""), rec.failure.trace if rec.failure else "",
-            rec.result is None or rec.result.where != "pool",
+            entry.spec.code.digest.hex() if entry else "", str(rec.failure or ""),
+            rec.failure.trace if rec.failure else "", rec.result is None or rec.result.where != "pool",
         )  # fmt: skip
 
     @property

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from typing import Any, NamedTuple
 
 from ..core.base.codec import dumps, loads
 from ..core.base.errors import REFUSALS, NotAllowed, Refused, SchemaError
+from ..core.machine.messages import COMMANDS
 from .seal import Seal
+
+ID_BYTES = 12  #: of a command's id
+_ID = re.compile("[0-9a-f]{%d}" % (2 * ID_BYTES))  # noqa: UP031
 
 LEADER = "leader"  #: the lease
 INBOX = "inbox"  #: stream of commands
 RUNS = "runs"  #: stream of run ids
-OFFSET = "inbox/offset"  #: key: commands up to here were decided
+OFFSET = "inbox/offset"  #: key: commands up to here were decided, or are for runs that nobody led
+LED = "led"  #: key: who took the lead last
 
 
 def journal(run: str) -> str:
@@ -32,7 +38,7 @@ def reply_key(command: str) -> str:
 
 
 class Command(NamedTuple):
-    """A command from another process."""
+    """A command from another process. `message` is a `Refused` if it cannot be read, or is not from one of us."""
 
     id: str
     run: str
@@ -41,36 +47,36 @@ class Command(NamedTuple):
 
 def pack_command(run: str, message: Any, seal: Seal) -> tuple[str, bytes]:
     """A command's id, and its signed text for the inbox."""
-    id_ = secrets.token_hex(12)
+    id_ = secrets.token_hex(ID_BYTES)
     body = json.dumps({"id": id_, "run": run, "message": dumps(message).decode()})
     return id_, json.dumps({"mac": seal.mac("command", body), "body": body}).encode()
 
 
-def unpack_command(data: bytes, seal: Seal) -> Command | Refused:
-    """The command in a row of the inbox; a `Refused` if it is damaged or was not made with the lab's key."""
+def unpack_command(data: bytes, seal: Seal) -> Command:
+    """The command in a row of the inbox, refused if it is damaged or was not made with the lab's key."""
+    id_ = ""
     try:
         outer = json.loads(data)
-        body = outer["body"]
-        if not seal.good(outer["mac"], "command", body):
-            return NotAllowed(
-                "this command does not carry the lab's key", rule="unsigned-command", fix="share the key file"
-            )
+        body, mac = str(outer["body"]), str(outer["mac"])
         inner = json.loads(body)
-        return Command(inner["id"], inner["run"], loads(inner["message"]))
-    except (ValueError, KeyError, TypeError, SchemaError) as error:
-        return Refused(f"this command cannot be read: {error}", rule="unreadable-command")
+        if _ID.fullmatch(str(inner["id"])):
+            id_ = str(inner["id"])  # so that whoever waits for an answer gets one
+        if not seal.good(mac, "command", body):
+            text = "this command does not carry the lab's key, so it is not executed"
+            return Command(id_, "", NotAllowed(text, rule="unsigned-command", fix="share the key file"))
+        message = loads(inner["message"])
+        if not isinstance(message, COMMANDS):
+            raise SchemaError(f"{type(message).__name__} is no command")
+        return Command(id_, str(inner["run"]), message)
+    except (ValueError, LookupError, TypeError, AttributeError, SchemaError, RecursionError) as error:
+        return Command(id_, "", Refused(f"this command cannot be read: {error}", rule="unreadable-command"))
 
 
 def pack_reply(value: Any) -> bytes:
     """The answer to a command as text."""
     if isinstance(value, Refused):
-        refused = {
-            "kind": type(value).__name__,
-            "message": value.message,
-            "rule": value.rule,
-            "fix": value.fix,
-        }
-        return json.dumps({"refused": refused}).encode()
+        said = {"kind": type(value).__name__, "message": value.message, "rule": value.rule, "fix": value.fix}
+        return json.dumps({"refused": said}).encode()
     return json.dumps({"value": value}).encode()
 
 

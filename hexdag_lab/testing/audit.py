@@ -43,6 +43,7 @@ class _Audit:
         self.notes, self.sent = notes, sent
         self.dag = Dag.of()
         self.accepted: dict[str, tuple[int, str]] = {}
+        self.removed: dict[str, tuple[int, str]] = {}
         self.intended: dict[tuple[str, int], bytes] = {}
         self.let_end: set[str] = set()
 
@@ -57,6 +58,8 @@ class _Audit:
                     self.dag = event.dag
                 case ev.RunAttached():
                     self._reopen(event.again)
+                case ev.NodeRetrying():
+                    self._reopen([event.node])
                 case ev.AttemptsSubmitted():
                     for name, fence in event.nodes:
                         self.intended[name, fence] = self.dag.nodes[name].digest
@@ -76,7 +79,8 @@ class _Audit:
     def _committed(self, event: ev.VersionCommitted) -> None:
         change = event.changeset
         self.dag = self.dag.apply(change)
-        self._reopen((*event.restarted, *event.rerun, *change.added))
+        self.removed |= {name: self.accepted[name] for name in change.removed if name in self.accepted}
+        self._reopen((*event.restarted, *event.rerun, *change.removed))
         for name, handling in change.handling.items():
             if handling.running == "finish_old":
                 self.let_end.add(name)
@@ -97,12 +101,8 @@ class _Audit:
         if note["definition"] != self.dag.nodes[name].digest.hex() and name not in self.let_end:
             yield f"{name}#{fence} was accepted, though {name} had been changed since"
         yield from self._made_of(name, note, "its result")
-        if note["resumed"] is not None:
-            yield from self._made_of(name, self.notes[note["resumed"]], "what it went on from", fence_only=True)
 
-    def _made_of(self, name: str, note: Mapping[str, Any], what: str, *, fence_only: bool = False) -> Iterator[str]:
+    def _made_of(self, name: str, note: Mapping[str, Any], what: str) -> Iterator[str]:
         for up, fence, sha in note["inputs"]:
-            if up not in self.dag or fence_only:
-                continue
-            if self.accepted.get(up) != (fence, sha):
+            if (fence, sha) not in (self.accepted.get(up), self.removed.get(up)):
                 yield f"{name}: {what} was made from {up}#{fence}, which is not what was accepted of {up}"

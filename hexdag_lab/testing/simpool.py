@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
 from ..core.machine import messages as ms
-from ..core.runs.attempt import Task
+from ..core.runs.attempt import Input, Task
 from ..core.runs.run import Failure
 from ..core.runs.value import Kept
 
@@ -52,6 +52,10 @@ class Attempt:
     @property
     def key(self) -> tuple[str, int]:
         return self.task.node, self.task.fence
+
+
+def _in_pool(given: Input) -> bool:
+    return given.kept is None or given.kept.where == "pool"
 
 
 class Worker(NamedTuple):
@@ -94,12 +98,22 @@ class SimPool:
             if task.version not in self.versions:
                 raise Broken(f"{task.node} is submitted for v{task.version}, which workers never saw")
             for given in task.inputs:
-                made_here = given.up and (given.kept is None or given.kept.where == "pool")
-                if made_here and (given.up, given.fence) not in self.attempts:
+                if given.up and _in_pool(given) and (given.up, given.fence) not in self.attempts:
                     raise Broken(f"{task.node} waits for {given.up}#{given.fence}, which the pool does not have")
             self.home.sent[key] = len(self.home.sent) + 1
             self.attempts[key] = Attempt(task, self.home.sent[key])
+        for task in tasks:
+            if any(self._gone(given.up, given.fence) for given in task.inputs if given.up and _in_pool(given)):
+                self._lose(self.attempts[task.node, task.fence], "an input is not in the pool any more")
         self.look()
+
+    def _gone(self, up: str, fence: int) -> bool:
+        made = self.attempts[up, fence]
+        return made.state == "ended" and bool(made.sha)
+
+    def _lose(self, attempt: Attempt, why: str) -> None:
+        attempt.state = "ended"
+        self.home.post(ms.Lost(self.home.now, attempt.task.node, attempt.task.fence, why))
 
     def recall(self, keys: tuple[tuple[str, int], ...]) -> None:
         for key in keys:
@@ -149,7 +163,7 @@ class SimPool:
         for given in task.inputs:
             if not given.up:
                 continue
-            if given.kept is not None and given.kept.where != "pool":
+            if given.kept is not None and not _in_pool(given):
                 found.append([given.up, given.fence, given.kept.sha256])
                 continue
             made = self.attempts.get((given.up, given.fence))
@@ -228,14 +242,18 @@ class SimPool:
         for attempt in list(self.attempts.values()):
             if attempt.worker != dead.name:
                 continue
-            if attempt.state == "running" and rng.random() < 0.6:
+            if attempt.recalled:
                 attempt.state = "ended"
-                why = f"worker {dead.name} died"
-                self.home.post(ms.Lost(self.home.now, attempt.task.node, attempt.task.fence, why))
-            elif attempt.recalled:
-                attempt.state = "ended"
+            elif attempt.state == "running" and rng.random() < 0.6:
+                self._lose(attempt, f"worker {dead.name} died")
+            elif attempt.state == "done" and not attempt.forgotten and rng.random() < 0.4:
+                self._lose(attempt, f"worker {dead.name} died")
             elif attempt.state == "running" or (attempt.state == "done" and not attempt.forgotten):
                 attempt.state = "waiting"
+        for attempt in list(self.attempts.values()):
+            wanted = [given for given in attempt.task.inputs if given.up and _in_pool(given)]
+            if attempt.state == "waiting" and any(self._gone(given.up, given.fence) for given in wanted):
+                self._lose(attempt, "an input was lost")
         self.home.tell(self.offer())
         self.home.later(rng.uniform(0.5, 8), lambda: self._replace_worker(dead.has))
         self.look()

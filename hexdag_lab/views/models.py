@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple
 
+from ..core.dag.changeset import Changeset
+from ..core.dag.dag import Dag
 from ..core.machine.state import RunState
 from ..core.machine.story import why
+from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.run import SETTLED, NodeState
-from ..core.votes.proposal import MEANING, Proposal
+from ..core.votes.ballot import Ballot, Choice
+from ..core.votes.policy import ORCHESTRATORS, Verdict, voting_weight
+from ..core.votes.proposal import MEANING, Effect, Proposal
 
 #: states by shape: readable without colour
 MARKS: dict[NodeState, str] = {
@@ -47,7 +53,11 @@ class Header(NamedTuple):
 
 
 class Card(NamedTuple):
-    """An open or decided proposal, as text in parts. Words of agents are cleaned, and never trusted."""
+    """An open or decided proposal, as text in parts. Words of agents are cleaned, and never trusted.
+
+    changes   one line for each node and each edge between nodes that stay; the first character is +, - or ~
+    settles   what time does to it: "rejects itself", "accepts itself", or empty
+    """
 
     id: str
     title: str
@@ -60,6 +70,17 @@ class Card(NamedTuple):
     tally: str
     state: str
     seconds_left: float | None
+    settles: str = ""
+
+
+MOST_CHANGES = 12  #: lines of changes on a card
+#: what a check that holds is called on a card; one that does not says all it has to say
+HOLDS = {
+    "acyclic": "acyclic",
+    "frozen": "no work thrown away",
+    "inputs": "parameters filled",
+    "capability": "workers can run it",
+}
 
 
 def header(state: RunState) -> Header:
@@ -69,19 +90,36 @@ def header(state: RunState) -> Header:
     return Header(state.run, state.status.value, state.version, done, len(records), running, len(state.open))
 
 
+def wave(state: RunState) -> tuple[int, int]:
+    """Which wave is worked on, and how many there are: 1, 2, ..."""
+    waves = state.dag.waves
+    for number, names in enumerate(waves, 1):
+        if any(state.nodes[name].state not in SETTLED for name in names):
+            return number, len(waves)
+    return len(waves), len(waves)
+
+
+def seconds_left(state: RunState) -> float | None:
+    """An estimate of what is left, from what the same code took so far; None where nothing is known."""
+    means = mean_seconds(state.dag, state.nodes.items())
+    open_ = [name for name, rec in state.nodes.items() if rec.state not in SETTLED]
+    if state.over or not means or not open_:
+        return None
+    seconds, _ = work([state.dag.nodes[name] for name in open_], means)
+    return seconds / max(1, min(state.slots, len(open_)))
+
+
 def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
     """The nodes by wave, each wave sorted."""
     head = state.version
     before = state.versions[-2].dag if head > 1 else None
     found = []
-    for wave in state.dag.waves:
+    for names in state.dag.waves:
         rows = []
-        for name in wave:
+        for name in names:
             rec = state.nodes[name]
             note = f"{rec.seconds:.1f} s" if rec.state is NodeState.SUCCEEDED else why(state, name) or ""
-            rows.append(
-                NodeRow(name, rec.state, MARKS[rec.state], note, before is not None and name not in before)
-            )
+            rows.append(NodeRow(name, rec.state, MARKS[rec.state], note, before is not None and name not in before))
         found.append(tuple(rows))
     return tuple(found)
 
@@ -89,36 +127,117 @@ def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
 def card(state: RunState, proposal: Proposal, now: float) -> Card:
     """A proposal with everything that a decision needs."""
     tally = proposal.tally(state.policy, now)
-    weights = dict(tally.weights)
-    votes = tuple(
-        f"{b.voter} {b.choice.value.replace('_', ' ')} ({float(weights.get(b.voter, 0)):.2f})"
-        + (f' "{clean(b.reason, 120)}"' if b.reason else "")
-        for b in proposal.ballots
-    )
-    deadline = (
-        state.policy.deadline(proposal.electorate) if proposal.electorate and not proposal.terminal else None
-    )
     effect = proposal.effect
+    left, settles = _deadline(state, proposal, now)
     return Card(
         proposal.id,
-        f"{proposal.by} proposes {proposal.changeset.summary}, against v{proposal.base}",
+        f"{clean(proposal.by, 40)} proposes {proposal.changeset.summary}, against v{proposal.base}",
         clean(proposal.reason, 300),
-        tuple(str(proposal.changeset).splitlines()[:12]),
-        str(effect) if effect else "",
-        f"{effect.seconds:.1f} s of work, cost {float(effect.cost):g}" if effect else "",
-        tuple((check.ok, str(check)[4:]) for check in proposal.checks),
-        votes,
+        changes(proposal.changeset, state.dag),
+        effect_text(effect) if effect else "",
+        _estimate(state, proposal) if effect else "",
+        tuple(
+            (check.ok, HOLDS.get(check.rule, check.message) if check.ok else str(check)[4:])
+            for check in proposal.checks
+        ),
+        tuple(_vote(ballot, proposal) for ballot in proposal.ballots),
         tally.text or MEANING[proposal.state],
         proposal.state.value,
-        None if deadline is None else max(0.0, deadline - now),
+        left,
+        settles,
     )
+
+
+def waits_for_person(state: RunState, proposal: Proposal) -> bool:
+    """Whether an open proposal needs somebody who is no function."""
+    people = {name for name, seat in state.seats.items() if seat.human and seat.votes is None}
+    return not proposal.terminal and bool(people & set(proposal.tally(state.policy, state.at).needs))
+
+
+def changes(changeset: Changeset, dag: Dag, most: int = MOST_CHANGES) -> tuple[str, ...]:
+    """A change line by line: "+ fit_10 (C=2.83, gamma=0.022) after board, split". `dag` is the graph it is made on."""
+    lines = []
+    for sign, names in (("+", changeset.added), ("-", changeset.removed), ("~", changeset.changed)):
+        for name in names:
+            spec = changeset.nodes[name].new or dag.nodes.get(name)
+            params = ", ".join(f"{key}={_short(value)}" for key, value in spec.params.items()) if spec else ""
+            after = ", ".join(sorted(up for (up, down), edge in changeset.edges.items() if down == name and edge.new))
+            line = f"{sign} {name}"
+            line += f" ({params})" if params and sign != "-" else ""
+            lines.append(line + (f" after {after}" if after and sign == "+" else ""))
+    told = {*changeset.added, *changeset.removed}
+    for sign, edges in (("+", changeset.edges_added), ("-", changeset.edges_removed)):
+        lines += [
+            f"{sign} {up} -> {down}" for up, down in edges if down not in told and not (sign == "-" and up in told)
+        ]
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"… {len(lines) - most + 1} more"]
+    return tuple(clean(line, 200) if line.startswith("…") else line[:2] + clean(line[2:], 200) for line in lines)
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 24 else text[:23] + "…"
+
+
+def effect_text(effect: Effect) -> str:
+    """What it does to the work: what is thrown away by name, the rest by number."""
+    parts = [f"keeps {effect.keep} done or running", f"starts {len(effect.start)}" if effect.start else ""]
+    named = (("restarts", effect.restart), ("cancels", effect.cancel), ("re-runs", effect.rerun))
+    lost = [
+        f"{verb} {', '.join(names[:4])}{f' and {len(names) - 4} more' * (len(names) > 4)}"
+        for verb, names in named
+        if names
+    ]
+    return " · ".join(part for part in (*parts, *(lost or ["nothing thrown away"])) if part)
+
+
+def _estimate(state: RunState, proposal: Proposal) -> str:
+    effect = proposal.effect
+    assert effect is not None
+    text = f"{effect.seconds:.1f} s of work"
+    if not effect.cost and state.budget is None:
+        return text
+    text += f" · cost {float(effect.cost):g}"
+    if state.budget is not None:
+        text += f" of the {float(max(state.budget - state.spent(), Fraction(0))):g} left of {float(state.budget):g}"
+    return text
+
+
+def _vote(ballot: Ballot, proposal: Proposal) -> str:
+    """A ballot with the weight that it has, which is none for advice."""
+    assert proposal.electorate is not None
+    weight = next(
+        (
+            voting_weight(s, proposal.electorate, ORCHESTRATORS)
+            for s in proposal.electorate.seats
+            if s.id == ballot.voter
+        ),
+        0,
+    )
+    said = f"{clean(ballot.voter, 40)} {ballot.choice.value.replace('_', ' ')} "
+    return (
+        said
+        + (f"({float(weight):.2f})" if weight else "(advice)")
+        + (f' "{clean(ballot.reason, 120)}"' if ballot.reason else "")
+    )
+
+
+def _deadline(state: RunState, proposal: Proposal, now: float) -> tuple[float | None, str]:
+    """Seconds until an open proposal settles by itself, and how."""
+    electorate = proposal.electorate
+    if electorate is None or proposal.terminal:
+        return None, ""
+    at = state.policy.deadline(electorate)
+    if at is None:
+        return None, ""
+    verdict = state.policy.evaluate(proposal.cast(), electorate, at).verdict
+    return max(0.0, at - now), {Verdict.YES: "accepts itself", Verdict.NO: "rejects itself"}.get(verdict, "")
 
 
 def clean(text: str, most: int) -> str:
     """Text of an agent for a screen: no control or bidirectional characters, cut with a mark."""
-    plain = "".join(
-        c if c == " " or unicodedata.category(c)[0] not in "CZ" else " " for c in text[: most * 4]
-    )
+    plain = "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else " " for c in text[: most * 4])
     plain = " ".join(plain.split())
     return plain if len(plain) <= most and len(text) <= most * 4 else plain[: most - 1] + "…"
 
@@ -134,10 +253,40 @@ class VersionRow(NamedTuple):
 
 
 def versions(state: RunState) -> tuple[VersionRow, ...]:
+    """All versions, the first one first."""
     rows = []
     for version in state.versions:
         proposal = state.proposals.get(version.proposal) if version.proposal else None
         change = proposal.changeset.summary if proposal else f"{len(version.dag)} nodes"
-        votes = ", ".join(f"{b.voter} {b.choice.value}" for b in proposal.ballots) if proposal else ""
-        rows.append(VersionRow(version.number, version.by, change, clean(version.reason, 80), votes))
+        votes = _votes(proposal) if proposal else ""
+        rows.append(VersionRow(version.number, clean(version.by, 40), change, clean(version.reason, 80), votes))
     return tuple(rows)
+
+
+class AsideRow(NamedTuple):
+    """A proposal that has not become a version: who, what, why, and what became of it."""
+
+    id: str
+    by: str
+    change: str
+    reason: str
+    votes: str
+    state: str
+    why: str
+
+
+def set_aside(state: RunState) -> tuple[AsideRow, ...]:
+    """The proposals that have not become versions, in the order they were made."""
+    found = sorted((p for p in state.proposals.values() if p.version is None), key=lambda p: (p.at, p.id))
+    return tuple(
+        AsideRow(
+            p.id, clean(p.by, 40), p.changeset.summary, clean(p.reason, 80), _votes(p), p.state.value, clean(p.why, 120)
+        )
+        for p in found
+    )
+
+
+def _votes(proposal: Proposal) -> str:
+    """Who said what; who kept out of it is left out."""
+    said = [b for b in proposal.ballots if b.choice not in (Choice.ABSTAIN, Choice.ABSENT)]
+    return ", ".join(f"{clean(b.voter, 40)} {b.choice.value.replace('_', ' ')}" for b in said)

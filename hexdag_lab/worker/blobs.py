@@ -32,8 +32,8 @@ class FileBlobs:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         # only here: who keeps no blobs should not pay for it
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-        from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+        from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
 
         self.url = os.fspath(url)
         try:

@@ -15,10 +15,9 @@ from hashlib import sha256
 from typing import Any
 
 from ..core.base.codec import record
-from ..core.base.errors import HexdagError
+from ..core.base.errors import DagError, HexdagError
 from ..core.dag.changeset import Changeset, NodeChange
 from ..core.dag.dag import Dag
-from ..core.dag.node import NodeSpec
 from ..core.machine.messages import Propose
 from ..core.runs.attempt import Task
 from .ship import pack
@@ -47,7 +46,7 @@ class Note:
 
 
 class Suspend(BaseException):
-    """Ends an attempt that waits for a proposal. Not an Exception, so that `except Exception` in a node lets it pass."""
+    """Ends an attempt that waits for a proposal. No Exception, so that `except Exception` in a node lets it pass."""
 
     def __init__(self, proposal: str) -> None:
         self.proposal = proposal
@@ -68,7 +67,7 @@ class RunContext:
 
     run_id, node, attempt, version, worker   which it is, of which version of the graph, where
     values    the values of the node's parameters
-    restored  what the last attempt gave to `checkpoint`, or None
+    restored  what was last given to `checkpoint` before the node waited, or None
     decision  the final state of the last proposal waited for ("APPLIED", "REJECTED", ...), or None
     """
 
@@ -79,7 +78,7 @@ class RunContext:
     _say: Say
     _dag: Callable[[str, int], Dag]
     _proposed: int = 0
-    saved: Any = field(default=None, repr=False)
+    saved: list[Any] = field(default_factory=list, repr=False)  # at most one: what this attempt gave to `checkpoint`
 
     @property
     def run_id(self) -> str:
@@ -107,16 +106,20 @@ class RunContext:
         return self._dag(self.task.run, self.task.version)
 
     def propose(
-        self, changeset: Changeset, reason: str = "", *, key: str | None = None, priority: int = 0
+        self, change: Changeset | Dag, reason: str = "", *, key: str | None = None, priority: int = 0
     ) -> Proposed:
         """Put a change to the vote. `key` names it within the node: the same key again, also in a later attempt, is
         the same proposal; without one, the first proposal of an attempt is "1", and so on."""
+        changeset = Changeset.between(self.dag, change) if isinstance(change, Dag) else change
+        if not isinstance(changeset, Changeset):
+            raise DagError(f"propose a Changeset or a Dag, not {type(change).__name__}")
         self._proposed += 1
         id_ = f"{self.task.run}/{self.task.node}-{key or self._proposed}"
-        if id_ not in (self.task.decisions or {}):
+        decided = (self.task.decisions or {}).get(id_)
+        if decided is None:
             changeset = self._shipped(changeset)
-            self._say(Propose(time.time(), id_, changeset, self.task.proposer, reason, priority))
-        return Proposed(id_, (self.task.decisions or {}).get(id_))
+            self._say(Propose(time.time(), id_, changeset, self.task.proposer, reason or changeset.reason, priority))
+        return Proposed(id_, decided)
 
     def _shipped(self, changeset: Changeset) -> Changeset:
         """The changeset with its new code sent ahead."""
@@ -126,34 +129,34 @@ class RunContext:
                 data = pack(change.new)
                 digest = sha256(data).hexdigest()
                 self._say(CodeBlob(digest, data))
-                change = NodeChange(change.old, _with_blob(change.new, digest))
+                change = NodeChange(change.old, change.new.but(blob=digest))
             nodes[name] = change
         return Changeset(changeset.base, nodes, changeset.edges, changeset.handling)
 
-    def wait_for(self, proposal: Proposed) -> str:
-        """The final state of a proposal. Ends this attempt and frees its slot until it is decided."""
-        decided = (self.task.decisions or {}).get(proposal.id)
+    def wait_for(self, proposal: Proposed | str) -> str:
+        """The final state of a proposal. Ends this attempt and frees its slot until it is decided; then the function
+        is called again."""
+        id_ = proposal if isinstance(proposal, str) else proposal.id
+        decided = (self.task.decisions or {}).get(id_)
         if decided is None:
-            raise Suspend(proposal.id)
+            raise Suspend(id_)
         return str(decided)
 
     def checkpoint(self, state: Any) -> None:
-        """Give the next attempt something to start from: it finds it in `restored`."""
-        self.saved = state
+        """Save what the node has so far: the call after a `wait_for` finds it in `restored`, and so do later ones
+        until another state is saved."""
+        self.saved[:] = [state]
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell how far the node is, 0 to 1."""
-        self._say(
-            Note(time.time(), self.task.node, self.task.fence, text, min(1.0, max(0.0, float(fraction))))
-        )
+        self._note(str(text), min(1.0, max(0.0, float(fraction))))
 
     def log(self, text: str) -> None:
         """Tell something."""
-        self._say(Note(time.time(), self.task.node, self.task.fence, str(text)))
+        self._note(str(text))
 
-
-def _with_blob(spec: NodeSpec, digest: str) -> NodeSpec:
-    return spec.but(blob=digest, code=spec.code)
+    def _note(self, text: str, fraction: float | None = None) -> None:
+        self._say(Note(time.time(), self.task.node, self.task.fence, text, fraction))
 
 
 _current: ContextVar[RunContext] = ContextVar("hexdag_lab_context")

@@ -8,70 +8,81 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
-from distributed import get_worker
+from distributed import Worker, get_worker
 from distributed.utils import sync
 
 from ..core.base.codec import dumps
+from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Started
-from ..core.runs.attempt import Task
-
+from ..core.machine.messages import Failed, Started
+from ..core.runs.attempt import Input, Task
 from .blobs import FileBlobs
 from .context import Note
 from .execute import NOTHING, Outcome, World, execute
+from .failures import failure_of
 from .versions import Versions
 
 COMPANY = 0.005  #: seconds that unurgent reports wait for others
+DESKS = 32  #: labs that a worker process remembers
 
 
 def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome]) -> Outcome:
-    """One attempt on this Dask worker. `upstream` are the outcomes of the inputs made in the pool, in order."""
+    """One attempt on this Dask worker. `upstream` are the outcomes of the inputs made in the pool, in order.
+
+    It never raises: Dask would run it again, or fail whatever waits for it."""
+    task: Task
     task, blobs_url = pickle.loads(payload)
-    desk = _desk(topic, blobs_url)
-    names = [wanted.up for wanted in task.inputs if from_pool(wanted)]
-    outcome = execute(task, code, dict(zip(names, upstream, strict=True)), desk.sayer(task), desk.world)
+    desk = _desk(topic, blobs_url, get_worker())
+    say = desk.sayer(task)
+    try:
+        names = [wanted.up for wanted in task.inputs if from_pool(wanted)]
+        outcome = execute(task, code, dict(zip(names, upstream, strict=True)), say, desk.world)
+    except Exception as error:  # a bug, or a report that cannot be written
+        say(Failed(time.time(), task.node, task.fence, 0.0, failure_of(error), desk.world.worker))
+        outcome = NOTHING
     desk.flush()
     return outcome
 
 
-def from_pool(wanted: Any) -> bool:
-    """Whether an input is to be had in the pool's memory only."""
-    return bool(wanted.up) and (wanted.kept is None or wanted.kept.where == "pool")
+def from_pool(wanted: Input) -> bool:
+    """Whether an input is to be had in the pool's memory only, or has to be waited for there."""
+    if not wanted.up:
+        return False
+    return wanted.kept is None or (wanted.kept.where == "pool" and wanted.param is not None)
 
 
-def probe(url: str) -> bool:
-    """Whether this worker can write to and read from a blob store."""
+def probe(url: str, theirs: str) -> str:
+    """Read a blob that the other side has written, write an answer: its SHA-256. Empty: not from here."""
     try:
         blobs = FileBlobs(url)
-        return blobs.get(blobs.put(b"probe")) == b"probe"
+        return blobs.put(b"seen: " + blobs.get(theirs))
     except Exception:  # any failure at all means: not from here
-        return False
+        return ""
 
 
 class _Desk:
-    """Reports of one lab from one worker process."""
+    """Reports of one lab from one worker."""
 
-    def __init__(self, topic: str, blobs_url: str | None) -> None:
-        self._topic = topic
-        self._worker = get_worker()
+    def __init__(self, topic: str, blobs_url: str | None, worker: Worker) -> None:
+        self._topic, self.worker = topic, worker
         self._out: deque[tuple[str, bytes]] = deque()
         self._flush_due = False
         self._lock = threading.Lock()
+        self._keeping: ThreadPoolExecutor | None = None
         self._versions = Versions(self._fetch_version)
-        blobs = FileBlobs(blobs_url) if blobs_url else None
-        later = ThreadPoolExecutor(1, thread_name_prefix="hexdag-keep")
+        blobs = _blobs_at(blobs_url)
         self.world = World(
-            worker=str(self._worker.name),
+            worker=str(worker.name),
             fetch=blobs.get if blobs else _nowhere,
             keep=blobs.put if blobs else None,
             dag=self._dag,
-            later=lambda work: _ignore(later.submit(work)),
+            later=self._later,
         )
 
     def sayer(self, task: Task) -> Callable[[Any], None]:
@@ -91,44 +102,64 @@ class _Desk:
             while self._out:
                 rows.append(self._out.popleft())
             if rows:
-                self._worker.log_event(self._topic, rows)
+                self.worker.log_event(self._topic, rows)
 
     def _flush_soon(self) -> None:
         if not self._flush_due:
             self._flush_due = True
-            self._worker.loop.add_callback(self._worker.loop.call_later, COMPANY, self._flush_now)
+            self.worker.loop.add_callback(self.worker.loop.call_later, COMPANY, self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush_due = False
         self.flush()
 
+    def _later(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            if self._keeping is None:
+                self._keeping = ThreadPoolExecutor(1, thread_name_prefix="hexdag-keep")
+        self._keeping.submit(work)
+
     def _dag(self, run: str, version: int) -> Dag:
         return self._versions.dag(run, version)
 
     def _fetch_version(self, run: str, version: int) -> bytes:
-        keys = version_keys(run, version)
-        data = sync(self._worker.loop, self._worker.scheduler.get_metadata, keys=keys, default=None)
+        keys = version_keys(self._topic, run, version)
+        data = sync(self.worker.loop, self.worker.scheduler.get_metadata, keys=keys, default=None)
         if data is None:
-            raise KeyError(f"version {version} of run {run} is not known to the scheduler")
+            raise HexdagError(f"version {version} of run {run} is not known here any more: the run has ended")
         return bytes(data)
 
 
-def version_keys(run: str, version: int) -> list[str]:
-    """Where a version lies in the scheduler's metadata."""
-    return ["hexdag", run, str(version)]
+def version_keys(topic: str, run: str, version: int | None = None) -> list[str]:
+    """Where the versions of a run, or one of them, lie in the scheduler's metadata. A topic is a lab's own."""
+    return [topic, run] if version is None else [topic, run, str(version)]
 
 
-@lru_cache(maxsize=8)
-def _desk(topic: str, blobs_url: str | None) -> _Desk:
-    return _Desk(topic, blobs_url)
+_desks: dict[tuple[str, str | None, str], _Desk] = {}
+_desks_lock = threading.Lock()
 
 
-def _ignore(_: object) -> None:
-    return None
+def _desk(topic: str, blobs_url: str | None, worker: Worker) -> _Desk:
+    """The desk of a lab at a worker; a process can have several workers."""
+    key = (topic, blobs_url, worker.address)
+    with _desks_lock:
+        desk = _desks.get(key)
+        if desk is None or desk.worker is not worker:
+            while len(_desks) >= DESKS:
+                del _desks[next(iter(_desks))]
+            desk = _desks[key] = _Desk(topic, blobs_url, worker)
+        return desk
+
+
+def _blobs_at(url: str | None) -> FileBlobs | None:
+    try:
+        return FileBlobs(url) if url else None
+    except (HexdagError, ValueError):  # as where the package for that kind of URL is not installed
+        return None
 
 
 def _nowhere(sha256: str) -> bytes:
-    raise OSError(f"blob {sha256[:12]} cannot be read on this worker: it does not reach the lab's blob store")
-
-
-__all__ = ["NOTHING", "probe", "run_task", "version_keys"]
+    raise StoreUnavailable(
+        f"blob {sha256[:12]} cannot be read on this worker: it does not reach the lab's blob store; "
+        "give the lab blobs= that all workers reach"
+    )

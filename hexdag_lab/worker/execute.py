@@ -10,9 +10,9 @@ import asyncio
 import inspect
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from ..core.base.errors import HexdagError, SchemaError
@@ -20,18 +20,28 @@ from ..core.dag.dag import Dag
 from ..core.dag.wiring import MANY
 from ..core.machine import messages as ms
 from ..core.runs.attempt import Input, Task
-from ..core.runs.run import Failure
 from ..core.runs.value import Kept
 from . import values
-from .context import RunContext, Say, Suspend, enter
+from .calls import validated_input, validated_output, with_positional
+from .context import Note, RunContext, Say, Suspend, enter
+from .failures import failure_of
 from .ship import Loaded, load
 
 
 class Outcome(NamedTuple):
-    """What an attempt leaves in the pool: a value, or nothing."""
+    """What an attempt leaves in the pool: a value, or nothing.
+
+    A small value is there as bytes, so that each reader gets one of its own, as it would from the journal; a large one
+    is the live object.
+    """
 
     ok: bool
-    value: Any = None
+    live: Any = None
+    encoded: Kept | None = None
+
+    def read(self) -> Any:
+        """The value."""
+        return self.live if self.encoded is None else values.decode(self.encoded, self.encoded.inline or b"")
 
 
 NOTHING = Outcome(False)
@@ -57,22 +67,30 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
         return NOTHING
     say(ms.Started(time.time(), task.node, task.fence, world.worker))
     began = time.perf_counter()
+
+    def seconds() -> float:
+        return time.perf_counter() - began
+
     try:
         loaded = load(code, task.code.partition(".")[0])
         arguments = _arguments(task, upstream, world)
         ctx = RunContext(task, world.worker, arguments, _restored(task, world), say, world.dag)
-        value = _called(loaded, task, arguments, ctx)
-        return _finished(task, value, time.perf_counter() - began, say, world)
-    except Suspend as suspend:
-        return _suspended(task, suspend, ctx, time.perf_counter() - began, say)
+        try:
+            value = _called(loaded, task, arguments, ctx)
+        except Suspend as suspend:
+            say(_suspended(task, suspend, ctx, seconds(), world))
+            return NOTHING
+        return _finished(task, value, seconds(), say, world)
     except BaseException as error:  # whatever the user's code raises is a result of this attempt
-        seconds = time.perf_counter() - began
-        say(ms.Failed(time.time(), task.node, task.fence, seconds, failure_of(error), world.worker))
+        say(ms.Failed(time.time(), task.node, task.fence, seconds(), failure_of(error), world.worker))
         return NOTHING
 
 
+# -- what goes in
+
+
 def _arguments(task: Task, upstream: Mapping[str, Outcome], world: World) -> dict[str, Any]:
-    arguments: dict[str, Any] = dict(task.params)
+    arguments: dict[str, Any] = deepcopy(dict(task.params))  # a node may change what it gets, but not the graph
     many: dict[str, Any] = {}
     for wanted in task.inputs:
         if wanted.param is None:
@@ -88,10 +106,21 @@ def _arguments(task: Task, upstream: Mapping[str, Outcome], world: World) -> dic
 
 
 def _value(wanted: Input, upstream: Mapping[str, Outcome], world: World) -> Any:
+    what = f"the result of {wanted.up}" if wanted.up else f"the input {wanted.param!r}"
     if wanted.up in upstream:
-        return upstream[wanted.up].value
-    assert wanted.kept is not None
-    return read(wanted.kept, world.fetch)
+        return _said(what, upstream[wanted.up].read)
+    if wanted.kept is None:
+        raise SchemaError(f"{what} did not come along with this attempt")
+    kept = wanted.kept
+    return _said(what, lambda: read(kept, world.fetch))
+
+
+def _said(what: str, reading: Callable[[], Any]) -> Any:
+    """A value; an error says which one it is about."""
+    try:
+        return reading()
+    except (HexdagError, OSError) as error:
+        raise SchemaError(f"{what} cannot be read: {error}") from error
 
 
 def read(kept: Kept, fetch: Callable[[str], bytes]) -> Any:
@@ -100,35 +129,29 @@ def read(kept: Kept, fetch: Callable[[str], bytes]) -> Any:
 
 
 def _restored(task: Task, world: World) -> Any:
-    return None if task.saved is None else read(task.saved, world.fetch)
+    saved = task.saved
+    return None if saved is None else _said("what it gave to checkpoint()", lambda: read(saved, world.fetch))
+
+
+# -- the call
 
 
 def _called(loaded: Loaded, task: Task, arguments: dict[str, Any], ctx: RunContext) -> Any:
-    arguments = _validated_input(loaded, arguments)
-    positional = [arguments.pop(name) for name in task.positional if name in arguments]
-    if task.collector and task.collector in arguments and not _named(loaded.fn, task.collector):
-        arguments.update(arguments.pop(task.collector))
+    arguments = validated_input(loaded, task, arguments)
+    positional, named = with_positional(loaded.fn, task.positional, arguments)
 
     def call() -> Any:
         enter(ctx)
-        value = loaded.fn(*positional, **arguments)
+        value = loaded.fn(*positional, **named)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
     run = copy_context().run
     value = run(call) if task.timeout is None else _within(task.timeout, lambda: run(call))
-    return _validated_output(loaded, value)
+    return validated_output(loaded, value)
 
 
 async def _awaited(value: Any) -> Any:
     return await value
-
-
-def _named(fn: Callable[..., Any], name: str) -> bool:
-    """Whether `name` is a parameter of its own, not `**name`."""
-    try:
-        return inspect.signature(fn).parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
-    except (ValueError, TypeError, KeyError):
-        return True
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> Any:
@@ -143,78 +166,61 @@ def _within(seconds: float, call: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, name="hexdag-attempt", daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(min(seconds, threading.TIMEOUT_MAX))
     if not box:
-        raise TimeoutError(
-            f"no result after {seconds:g} s; its thread goes on in this worker until it ends by itself"
-        )
+        raise TimeoutError(f"no result after {seconds:g} s; its thread goes on in this worker until it ends by itself")
     ok, value = box[0]
     if not ok:
         raise value
     return value
 
 
-def _validated_input(loaded: Loaded, arguments: dict[str, Any]) -> dict[str, Any]:
-    if loaded.in_model is None:
-        return arguments
-    if len(arguments) == 1:
-        (name,) = arguments
-        return {name: loaded.in_model.model_validate(arguments[name])}
-    valid = loaded.in_model.model_validate(arguments)
-    return {name: getattr(valid, name) for name in loaded.in_model.model_fields}
-
-
-def _validated_output(loaded: Loaded, value: Any) -> Any:
-    return value if loaded.out_model is None else loaded.out_model.model_validate(value)
+# -- what comes out
 
 
 def _finished(task: Task, value: Any, seconds: float, say: Say, world: World) -> Outcome:
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         raise SchemaError("a node returned a generator, which cannot be shipped; return a list")
     size = values.rough_size(value)
-    kept = values.in_pool(value) if size is not None and size > values.INLINE else values.encode(value)
-    large = kept.size > values.INLINE or kept.where == "pool"
+    kept = None if size is not None and size > values.INLINE else values.encode(value)
 
     def report(result: Kept) -> ms.Succeeded:
         return ms.Succeeded(time.time(), task.node, task.fence, seconds, result, world.worker)
 
-    if not large:
+    if kept is not None and kept.size <= values.INLINE:
         say(report(kept))
-    elif task.durable is False or world.keep is None:
-        say(report(values.in_pool(value)))
-    elif task.durable:
+        return Outcome(True, encoded=kept)
+    only_here = values.in_pool(kept.size if kept is not None else size or 0)
+    if task.durable:
         say(report(_blob(value, kept, world)))
     else:
-        say(report(values.in_pool(value)))
-        world.later(lambda: say(ms.ResultKept(time.time(), task.node, task.fence, _blob(value, kept, world))))
-    return Outcome(True, value)
+        say(report(only_here))
+        if task.durable is None and world.keep is not None:
+            world.later(lambda: _keep_later(task, value, kept, say, world))
+    return Outcome(True, live=value)
 
 
-def _blob(value: Any, kept: Kept, world: World) -> Kept:
+def _keep_later(task: Task, value: Any, kept: Kept | None, say: Say, world: World) -> None:
+    try:
+        say(ms.ResultKept(time.time(), task.node, task.fence, _blob(value, kept, world)))
+    except Exception as error:  # it stays in the pool, marked "not yet kept"; what went wrong is shown
+        say(Note(time.time(), task.node, task.fence, f"its result could not be kept: {error}"))
+
+
+def _blob(value: Any, kept: Kept | None, world: World) -> Kept:
     """Write a value's bytes to the blob store: what is left in the report is its hash."""
-    assert world.keep is not None
-    if kept.inline is None:
+    if world.keep is None:
+        raise SchemaError("durable=True, but this worker does not reach the lab's blob store: use one that both reach")
+    if kept is None:
         kept = values.encode(value)
-    assert kept.inline is not None
-    world.keep(kept.inline)
+    world.keep(kept.inline or b"")
     return kept._replace(inline=None, where="blob")
 
 
-def _suspended(task: Task, suspend: Suspend, ctx: RunContext, seconds: float, say: Say) -> Outcome:
-    saved = None if ctx.saved is None else values.encode(ctx.saved)
-    say(ms.Suspended(time.time(), task.node, task.fence, seconds, suspend.proposal, saved))
-    return NOTHING
-
-
-def failure_of(error: BaseException) -> Failure:
-    """An exception as data, with the traceback of the user's own lines."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame.filename)]
-    text = "".join(traceback.format_list(own)) if not isinstance(error, HexdagError) else ""
-    return Failure(type(error).__name__, str(error)[:10_000], text[-20_000:])
-
-
-def _ours(filename: str) -> bool:
-    return filename.startswith(_HERE) or filename.endswith(("asyncio/runners.py", "asyncio/base_events.py"))
-
-
-_HERE = __file__.rpartition("execute.py")[0]
+def _suspended(task: Task, suspend: Suspend, ctx: RunContext, seconds: float, world: World) -> ms.Suspended:
+    saved = task.saved
+    if ctx.saved:
+        saved = values.encode(ctx.saved[0])
+        if saved.size > values.INLINE and world.keep is not None:
+            saved = _blob(None, saved, world)
+    return ms.Suspended(time.time(), task.node, task.fence, seconds, suspend.proposal, saved)

@@ -1,7 +1,8 @@
 """Code as bytes: `pack` on the side that has the function, `unpack` on the worker, after the hash was checked.
 
-Functions of the user's own modules are shipped by value, so that workers run what the notebook has now and not what
-they once imported; installed packages are shipped by name.
+Functions and classes of the user's own modules are shipped by value, so that workers run what the notebook has now and
+not what they once imported; installed packages are shipped by name. Where a module that only helps holds something that
+cannot travel, such as a lock, it is shipped by name as well.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import io
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import sha256
 from types import ModuleType
@@ -46,41 +47,66 @@ def pack(spec: NodeSpec) -> bytes:
 
 def pack_value(value: Any, what: str) -> bytes:
     """Functions and what they need, as bytes."""
-    buffer = io.BytesIO()
-    with _own_modules_by_value(value):
+    parts = value if isinstance(value, tuple) else (value,)
+    own = _own_modules(len(sys.modules))
+    named = own & {getattr(part, "__module__", None) or "" for part in parts}
+    try:
         try:
-            _Pickler(buffer, protocol=5).dump(value)
-        except Exception as error:  # pickling runs any class's own code
-            raise SchemaError(
-                f"{what} cannot be shipped to a worker: {error}; "
-                "make what it needs (connections, locks, open files) inside the function"
-            ) from error
-    return _HEADER + _PYTHON.encode() + b"\n" + buffer.getvalue()
+            body = _pickled(value, own)
+        except Exception:
+            if named == own:
+                raise
+            body = _pickled(value, named)
+    except Exception as error:  # pickling runs any class's own code
+        raise SchemaError(
+            f"{what} cannot be shipped to a worker: {error}; "
+            "make what it needs (connections, locks, open files) inside the function"
+        ) from error
+    return _HEADER + _PYTHON.encode() + b"\n" + body
 
 
 def unpack(data: bytes, digest: str) -> Any:
     """What was packed; `SchemaError` unless the bytes have that SHA-256 and were packed by this Python's minor."""
     if sha256(data).hexdigest() != digest:
+        raise SchemaError("the code of this node is damaged: its bytes do not match the hash that was approved")
+    if not data.startswith(_HEADER):
+        raise SchemaError("the code of this node was packed by another release of hexdag_lab; start its run anew")
+    python, _, body = data[len(_HEADER) :].partition(b"\n")
+    if python.decode(errors="replace") != _PYTHON:
         raise SchemaError(
-            "the code of this node is damaged: its bytes do not match the hash that was approved"
+            f"the code of this node was packed by Python {python.decode(errors='replace')}, and this worker has "
+            f"{_PYTHON}: use the same minor version on both sides"
         )
-    header, python, body = data.split(b"\n", 2)
-    if header + b"\n" != _HEADER:
+    try:
+        return cloudpickle.loads(body)
+    except Exception as error:  # unpickling imports modules and runs any class's own code
         raise SchemaError(
-            "the code of this node was packed by another release of hexdag_lab; start its run anew"
-        )
-    if python.decode() != _PYTHON:
-        raise SchemaError(
-            f"the code of this node was packed by Python {python.decode()}, and this worker has {_PYTHON}: "
-            "use the same minor version on both sides"
-        )
-    return cloudpickle.loads(body)
+            f"the code of this node cannot be loaded on this worker ({type(error).__name__}: {error}); "
+            "install there what it imports, in the release that is used here"
+        ) from error
 
 
-@lru_cache(maxsize=512)
-def load(data: bytes, digest: str) -> Loaded:
-    """The code of a node, loaded once in a process."""
-    return Loaded(*unpack(data, digest))
+class _Loaded:
+    """Code that was loaded in this process, by its SHA-256: the latest that was used."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: OrderedDict[str, Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, data: bytes, digest: str) -> Loaded:
+        """The code of a node, loaded once in a process."""
+        with self._lock:  # two threads that load the same code would get two copies of its module's state
+            found = self._found.get(digest)
+            if found is None:
+                found = self._found[digest] = Loaded(*unpack(data, digest))
+            self._found.move_to_end(digest)
+            while len(self._found) > self._most:
+                self._found.popitem(last=False)
+            return found
+
+
+load = _Loaded(256)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -94,37 +120,47 @@ def _rebuild(fn: Any, options: dict[str, Any], name: str) -> Node[..., Any]:
     return Node(fn, {**options, "name": name})
 
 
-_lock = threading.Lock()
+_registering = threading.Lock()
 
 
-@contextmanager
-def _own_modules_by_value(value: Any) -> Iterator[None]:
-    parts = value if isinstance(value, tuple) else (value,)
-    modules = {m for part in parts if (m := _own_module(part)) is not None}
-    with _lock:  # cloudpickle's registry is one for the process
-        known = set(cloudpickle.list_registry_pickle_by_value())
-        new = [m for m in modules if m.__name__ not in known]
+def _pickled(value: Any, modules: Iterable[str]) -> bytes:
+    """The pickle of a value, with these modules' functions and classes by value."""
+    buffer = io.BytesIO()
+    with _registering:  # cloudpickle's registry is one for the process
+        registered = cloudpickle.list_registry_pickle_by_value()
+        new = [sys.modules[name] for name in sorted(modules) if name in sys.modules and name not in registered]
         for module in new:
             cloudpickle.register_pickle_by_value(module)
         try:
-            yield
+            _Pickler(buffer, protocol=5).dump(value)
         finally:
             for module in new:
                 cloudpickle.unregister_pickle_by_value(module)
+    return buffer.getvalue()
 
 
-def _own_module(value: Any) -> ModuleType | None:
-    """The module of a function or class if it is the user's own: neither installed nor part of Python."""
-    name = getattr(value, "__module__", None)
-    if not name or name == "__main__":
-        return None
-    module = sys.modules.get(name)
+@lru_cache(maxsize=1)
+def _own_modules(loaded: int) -> frozenset[str]:
+    """The names of the user's own modules; looked for again when the number of loaded ones has changed."""
+    return frozenset(name for name, module in list(sys.modules.items()) if _is_own(name, module))
+
+
+def _is_own(name: str, module: Any) -> bool:
+    """Whether a module is the user's own: neither installed, nor part of Python, nor of hexdag_lab."""
+    package = name.partition(".")[0]
+    if package in _NEVER or not isinstance(module, ModuleType) or module.__name__ != name:
+        return False
     file = getattr(module, "__file__", None)
-    if module is None or file is None or name.partition(".")[0] == __package__.partition(".")[0]:
-        return None
-    return None if file.startswith(_installed()) else module
+    if file is None:  # made in memory; or a namespace, in which nothing is defined
+        return getattr(module, "__path__", None) is None and getattr(module, "__spec__", None) is None
+    return not _INSTALLED & set(file.replace("\\", "/").split("/")) and not file.startswith(_installed())
+
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_NEVER = frozenset({"__main__", __package__.partition(".")[0], *sys.stdlib_module_names})
 
 
 @lru_cache(maxsize=1)
 def _installed() -> tuple[str, ...]:
-    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    found = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(path.rstrip("/") + "/" for path in found)

@@ -12,74 +12,92 @@ from hashlib import sha256
 from math import isfinite
 from typing import Any
 
+import cloudpickle
+
 from ..core.base.errors import SchemaError
 from ..core.runs.value import Kept
 
 INLINE = 64 * 1024  #: bytes; up to this a result travels in its report and is kept in the journal
+DEEPEST, MOST = 20, 100_000  #: levels and items of what is worth a look whether JSON is faithful to it
 
 
 def encode(value: Any) -> Kept:
     """A value in encoded form, its bytes inline. Raises `SchemaError` if it cannot be written."""
-    if _faithful(value, 20):
-        codec, data = "json", json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-    else:
-        codec, data = "pickle", _pickled(value)
+    data = _as_json(value) if _faithful(value) else None
+    codec, data = ("pickle", _pickled(value)) if data is None else ("json", data)
     return Kept(codec, len(data), sha256(data).hexdigest(), data)
 
 
 def decode(kept: Kept, data: bytes) -> Any:
-    """The value that was encoded; `SchemaError` if the bytes are not those that were written."""
+    """The value that was encoded. `SchemaError` if these are other bytes, or if they cannot be read here."""
     if kept.sha256 != sha256(data).hexdigest():
         raise SchemaError("a stored value is damaged: its bytes do not match their hash")
-    return json.loads(data) if kept.codec == "json" else pickle.loads(data)
+    try:
+        return json.loads(data) if kept.codec == "json" else pickle.loads(data)
+    except Exception as error:  # unpickling runs any class's own code
+        raise SchemaError(
+            f"a stored value cannot be read here ({type(error).__name__}: {error}); "
+            "install what its class needs, in the release that wrote it"
+        ) from error
 
 
-def in_pool(value: Any) -> Kept:
+def in_pool(size: int) -> Kept:
     """The description of a value that stays in workers' memory."""
-    return Kept("pickle", rough_size(value) or 0, "", None, where="pool")
+    return Kept("pickle", size, "", None, where="pool")
 
 
 def rough_size(value: Any) -> int | None:
     """Bytes of an array or a frame by its own account, without encoding it; None for anything else."""
-    size = getattr(value, "nbytes", None)
-    if isinstance(size, int):
-        return size
-    usage = getattr(value, "memory_usage", None)
-    if callable(usage):
-        try:
-            return int(sum(usage(index=True)))
-        except TypeError:
-            return None
-    return None
+    try:
+        if getattr(value.dtype, "hasobject", False):
+            return None  # what is counted are pointers
+        size = value.nbytes
+    except Exception:  # whatever class this is: it does not say
+        return _size_of_frame(value)
+    return size if type(size) is int else None
 
 
-def _faithful(value: Any, depth: int) -> bool:
-    """Whether JSON gives this value back with the same types."""
-    kind = type(value)
-    if value is None or kind is bool or kind is str:
-        return True
-    if kind is int:
-        return int(value).bit_length() < 1000
-    if kind is float:
-        return isfinite(value)
-    if not depth:
-        return False
-    if kind is list:
-        return all(_faithful(item, depth - 1) for item in value)
-    if kind is dict:
-        return all(type(key) is str and _faithful(item, depth - 1) for key, item in value.items())
-    return False
+def _size_of_frame(value: Any) -> int | None:
+    try:
+        return int(sum(value.memory_usage(index=True)))
+    except Exception:  # whatever class this is: it does not say
+        return None
+
+
+def _as_json(value: Any) -> bytes | None:
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in names of files
+        return None
+
+
+def _faithful(value: Any) -> bool:
+    """Whether JSON gives this value back with the same types. What is deep or long is not worth a look."""
+    todo, seen = [(value, 0)], 0
+    while todo:
+        item, depth = todo.pop()
+        kind, seen = type(item), seen + 1
+        if item is None or kind is bool or kind is str:
+            continue
+        if kind is int:
+            if item.bit_length() >= 1000:
+                return False
+        elif kind is float:
+            if not isfinite(item):
+                return False
+        elif depth >= DEEPEST or seen + len(todo) > MOST:
+            return False
+        elif kind is list:
+            todo += [(inner, depth + 1) for inner in item]
+        elif kind is dict and all(type(key) is str for key in item):
+            todo += [(inner, depth + 1) for inner in item.values()]
+        else:
+            return False
+    return True
 
 
 def _pickled(value: Any) -> bytes:
-    try:
-        data = pickle.dumps(value, protocol=5)
-        if b"__main__" not in data:
-            return data
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError):
-        pass  # cloudpickle takes what lives in a notebook, and says why if it cannot
-    import cloudpickle
-
+    # Not `pickle`: to find a class by its name it would import the user's script, and run it once more.
     try:
         return bytes(cloudpickle.dumps(value, protocol=5))
     except Exception as error:  # pickling runs any class's own code

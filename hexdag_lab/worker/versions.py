@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 
 from ..core.base.codec import loads
 from ..core.dag.dag import Dag
+
+REMEMBERED = 32  #: graphs; others are made anew when somebody asks
 
 
 class Versions:
@@ -13,18 +17,30 @@ class Versions:
 
     def __init__(self, fetch: Callable[[str, int], bytes]) -> None:
         self._fetch = fetch
-        self._dags: dict[tuple[str, int], Dag] = {}
+        self._dags: OrderedDict[tuple[str, int], Dag] = OrderedDict()
+        self._lock = threading.Lock()
 
     def dag(self, run: str, version: int) -> Dag:
         """The graph of a version."""
-        missing = []
-        while (run, version) not in self._dags:
+        with self._lock:
+            found = self._dags.get((run, version))
+            if found is None:
+                found = self._dags[run, version] = self._made(run, version)
+            self._dags.move_to_end((run, version))
+            while len(self._dags) > REMEMBERED:
+                self._dags.popitem(last=False)
+            return found
+
+    def _made(self, run: str, version: int) -> Dag:
+        changes = []
+        while (dag := self._dags.get((run, version))) is None:
             value = loads(self._fetch(run, version))
             if isinstance(value, Dag):
-                self._dags[run, version] = value.numbered(version)
+                dag = value.numbered(version)
                 break
-            missing.append((version, value))
+            changes.append(value)
             version -= 1
-        for number, change in reversed(missing):
-            self._dags[run, number] = self._dags[run, number - 1].apply(change).numbered(number)
-        return self._dags[run, missing[0][0] if missing else version]
+        for change in reversed(changes):
+            version += 1
+            dag = dag.apply(change).numbered(version)
+        return dag

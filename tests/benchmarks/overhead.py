@@ -66,7 +66,7 @@ def main(rounds: int = 5, n: int = 1000) -> float:
         store = f"sqlite:///{Path(home) / 'lab.db'}"
         with hx.Lab(store=store, workers=WORKERS) as lab:
             ours(lab, layered(100))  # warm up: imports, code on the workers
-            with Client(lab.doors._pool._address) as client:
+            with Client(lab.doors._pool.address) as client:
                 raw(client, layered(100), -1)
                 times: dict[str, list[float]] = {"raw": [], "ours": []}
                 for round_ in range(rounds):

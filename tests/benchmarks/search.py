@@ -28,9 +28,9 @@ def main(seeds: int = 20) -> float:
             found = outcome(run.wait(300))
             static = digits.static_result(seed)
             removed = sum(len(p.changeset.removed) for p in run.proposals.values() if p.state == "APPLIED")
-            rows.append((found["accuracy"], static["accuracy"], static["ensemble"], found["fits"]))
+            rows.append((found.accuracy, static["accuracy"], static["ensemble"], found.fits))
             print(
-                f"{seed:4d}  {found['fits']:4.0f}  {removed:7d}  {found['accuracy']:.4f}  {static['accuracy']:.4f}  {static['ensemble']:.4f}",
+                f"{seed:4d}  {found.fits:4d}  {removed:7d}  {found.accuracy:.4f}  {static['accuracy']:.4f}  {static['ensemble']:.4f}",
                 flush=True,
             )
     demo, grid, top3, fits = (statistics.fmean(column) for column in zip(*rows, strict=True))

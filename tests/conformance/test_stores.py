@@ -178,6 +178,42 @@ def test_one_store_serves_several_event_loops_at_once(make: MakeStore) -> None:
     asyncio.run(scenario())
 
 
+async def there_and_back(writer: Store, watcher: Store, times: int) -> None:
+    """Commit a row, wait until it is seen, and so on."""
+    watching = watcher.watch("log")
+    async with asyncio.timeout(times / 2):  # by the look without a hint, once a second, it takes twice that
+        for i in range(times):
+            seen = asyncio.ensure_future(anext(watching))
+            await asyncio.sleep(0.02)  # it has looked, and waits
+            await writer.commit(append={"log": [b"%d" % i]})
+            assert (await seen).data == b"%d" % i
+
+
+def test_a_watcher_is_told_of_commits_of_its_own_store(make: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hexdag_lab.runtime.stores.sqlite.BUSY_POLL", 1.0)  # the bell alone has to do
+    monkeypatch.setattr("hexdag_lab.runtime.stores.sqlite.IDLE_POLL", 1.0)
+
+    async def scenario() -> None:
+        store = make()
+        await store.open()
+        await there_and_back(store, store, 20)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_watcher_soon_finds_commits_of_others(make: MakeStore) -> None:
+    async def scenario() -> None:
+        here, there = make(), make()
+        await here.open()
+        await there.open()
+        await there_and_back(here, there, 20)
+        await there.close()
+        await here.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_ring_between_two_looks_is_not_missed() -> None:
     async def scenario() -> None:
         bell = Bell()

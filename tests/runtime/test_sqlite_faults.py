@@ -93,7 +93,7 @@ def child(code: str, *args: str | Path) -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-c", "\n".join(lines), *map(str, args)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": package},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([package, *sys.path])},
     ) as process:
         try:
             yield process
@@ -312,6 +312,22 @@ def test_a_full_disk_refuses_whole_commits_and_the_store_goes_on_afterwards(tmp_
     acknowledged, rows = map(int, counts.split())
     assert acknowledged == rows > 0
     assert int(next_seq) == acknowledged + 1
+
+
+def test_a_commit_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = await opened(tmp_path / "lab.db")
+        with closing(sqlite3.connect(tmp_path / "lab.db", isolation_level=None)) as other:
+            other.execute("CREATE TRIGGER t BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no rows'); END")
+            with pytest.raises(StoreUnavailable, match=r"lab\.db does not work: no rows"):
+                await store.commit(puts={"k": b"v"}, append={"log": [b"row"]})
+            other.execute("DROP TRIGGER t")
+        assert await store.get("k") is None
+        assert not isinstance(await store.commit({"k": 0}, {"k": b"v"}, {"log": [b"row"]}), CommitRefused)
+        assert await store.read("log") == [(1, b"row")]
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_writer_that_does_not_end_is_reported_and_not_waited_for_for_ever(

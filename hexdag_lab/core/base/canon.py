@@ -51,38 +51,43 @@ def plain(value: Any) -> Any:
 
 
 def _copy(value: Any, depth: int) -> Any:
-    _check_depth(depth)
+    check_depth(depth)
     kind = type(value)
     if kind in _IMMUTABLE:
         return value
     for sequence in (list, tuple, frozenset, set):
         if isinstance(value, sequence):
-            return _hashable(lambda: sequence([_copy(item, depth + 1) for item in value]))
+            return _made(sequence, [_copy(item, depth + 1) for item in value])
     if isinstance(value, Mapping):
-        return _hashable(lambda: {_copy(k, depth + 1): _copy(item, depth + 1) for k, item in value.items()})
-    for scalar in (int, float, complex, bytes):
-        if isinstance(value, scalar):
-            return scalar(value)
-    if isinstance(value, str):
-        return str.__str__(value)  # the text itself, whatever the subclass shows
+        return _made(dict, [(_copy(k, depth + 1), _copy(item, depth + 1)) for k, item in value.items()])
+    for base, bare in _UNDERNEATH:
+        if isinstance(value, base):
+            return bare(value)
     if getattr(value, "shape", None) == ():
         return _copy(value.item(), depth + 1)
     raise _not_plain(value)
 
 
-def _hashable(make: Callable[[], Any]) -> Any:
+def _made(kind: type, items: list[Any]) -> Any:
     try:
-        return make()
+        return kind(items)
     except TypeError as error:
         raise SchemaError(f"this is not plain data: {error}") from error
 
 
 _IMMUTABLE = frozenset({type(None), bool, int, float, complex, str, bytes, Fraction})
+_UNDERNEATH: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int), (float, float), (complex, complex), (str, str.__str__), (bytes, bytes),
+)  # fmt: skip
 
 
-def _check_depth(depth: int) -> None:
-    if depth > 100:
-        raise SchemaError("data is nested deeper than 100 levels; flatten it, or load it inside the node")
+DEEPEST = 64  #: levels of plain data
+
+
+def check_depth(depth: int, deepest: int = DEEPEST) -> None:
+    """Raise `SchemaError` for data that is nested too deeply to be walked safely."""
+    if depth > deepest:
+        raise SchemaError(f"data is nested deeper than {deepest} levels; flatten it, or load it inside the node")
 
 
 def _not_plain(value: Any) -> SchemaError:
@@ -93,7 +98,7 @@ def _not_plain(value: Any) -> SchemaError:
 
 
 def _write(value: Any, out: list[bytes], depth: int) -> None:
-    _check_depth(depth)
+    check_depth(depth, 100)
     writer = _WRITERS.get(type(value))
     if writer is not None:
         writer(value, out, depth)

@@ -16,7 +16,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
-from .canon import plain
+from .canon import check_depth, plain
 from .errors import HexdagError, SchemaError
 from .frozen import FrozenDict
 
@@ -135,8 +135,7 @@ def encode_data(value: Any) -> Any:
 
 def decode_data(data: Any, depth: int = 0) -> Any:
     """The value that `encode_data` was given."""
-    if depth > 100:
-        raise SchemaError("data is nested deeper than 100 levels")
+    check_depth(depth)
     if type(data) is list:
         return [decode_data(item, depth + 1) for item in data]
     if type(data) is not dict:

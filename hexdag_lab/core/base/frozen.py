@@ -27,5 +27,5 @@ class FrozenDict(dict[str, V]):
     def _frozen(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("this mapping cannot be changed; make a new one: {**old, key: value}")
 
-    __setitem__ = __delitem__ = __ior__ = _frozen  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _frozen  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _frozen
+    clear = pop = popitem = setdefault = update = _frozen

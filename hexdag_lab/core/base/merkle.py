@@ -11,6 +11,7 @@ Merkle 1987 for the tree). Keys are text. It is not a sorted map: sort keys befo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
@@ -41,9 +42,8 @@ class _Leaf(Generic[V]):
 class _Branch(Generic[V]):
     __slots__ = ("_digest", "bitmap", "children", "size")
 
-    def __init__(self, bitmap: int, children: tuple[_Node[V], ...]) -> None:
-        self.bitmap, self.children = bitmap, children
-        self.size: int = sum([child.size for child in children])
+    def __init__(self, bitmap: int, children: tuple[_Node[V], ...], size: int) -> None:
+        self.bitmap, self.children, self.size = bitmap, children, size
         self._digest: bytes | None = None
 
     @property
@@ -62,6 +62,7 @@ def _value_digest(value: Any) -> bytes:
     return own if type(own) is bytes else hash_of(value)
 
 
+@lru_cache(maxsize=2**16)
 def _path(key: str) -> int:
     return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:16], "little")
 
@@ -159,7 +160,7 @@ def _build(leaves: list[_Leaf[V]], depth: int) -> _Node[V]:
     for leaf in leaves:
         buckets[(leaf.path >> shift) & 15].append(leaf)
     bitmap = sum(1 << index for index, bucket in enumerate(buckets) if bucket)
-    return _Branch(bitmap, tuple(_build(bucket, depth + 1) for bucket in buckets if bucket))
+    return _Branch(bitmap, tuple([_build(bucket, depth + 1) for bucket in buckets if bucket]), len(leaves))
 
 
 def _set(node: _Node[V], leaf: _Leaf[V], depth: int) -> _Node[V]:
@@ -170,9 +171,11 @@ def _set(node: _Node[V], leaf: _Leaf[V], depth: int) -> _Node[V]:
     index = (node.bitmap & (bit - 1)).bit_count()
     children = node.children
     if node.bitmap & bit:
-        child = _set(children[index], leaf, depth + 1)
-        return _Branch(node.bitmap, (*children[:index], child, *children[index + 1 :]))
-    return _Branch(node.bitmap | bit, (*children[:index], leaf, *children[index:]))
+        old = children[index]
+        new = _set(old, leaf, depth + 1)
+        size = node.size + new.size - old.size
+        return _Branch(node.bitmap, (*children[:index], new, *children[index + 1 :]), size)
+    return _Branch(node.bitmap | bit, (*children[:index], leaf, *children[index:]), node.size + 1)
 
 
 def _delete(node: _Node[V], path: int, depth: int) -> _Node[V] | None:
@@ -190,7 +193,7 @@ def _delete(node: _Node[V], path: int, depth: int) -> _Node[V] | None:
         bitmap = node.bitmap
     if len(children) == 1 and type(children[0]) is _Leaf:  # keep the shape canonical
         return children[0]
-    return _Branch(bitmap, children)
+    return _Branch(bitmap, children, node.size - 1)
 
 
 def _leaves(root: _Node[V] | None) -> Iterator[_Leaf[V]]:
@@ -203,9 +206,7 @@ def _leaves(root: _Node[V] | None) -> Iterator[_Leaf[V]]:
             stack.extend(reversed(node.children))
 
 
-def _diff(
-    a: _Node[V] | None, b: _Node[V] | None, depth: int
-) -> Iterator[tuple[str, V | None, V | None]]:
+def _diff(a: _Node[V] | None, b: _Node[V] | None, depth: int) -> Iterator[tuple[str, V | None, V | None]]:
     if a is b or (a is not None and b is not None and a.digest == b.digest):
         return
     if type(a) is _Branch and type(b) is _Branch:

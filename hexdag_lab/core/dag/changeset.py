@@ -14,11 +14,13 @@ from typing import Any, Literal
 
 from ..base.canon import digest, hash_of
 from ..base.codec import decode, encode, record, register
-from ..base.errors import CycleError, DagError, UnboundParameter
+from ..base.errors import CycleError, DagError, SchemaError, TypeMismatch, UnboundParameter
 from ..base.frozen import FrozenDict
 from .conflict import Conflict
-from .dag import Dag, Edge, Entry
-from .node import NodeSpec, name_of, spec_from_data, spec_to_data
+from .dag import Dag
+from .entry import Edge, Entry
+from .node import NodeSpec, name_of
+from .spec_data import spec_from_data, spec_to_data
 from .wiring import Wire
 
 Running = Literal["refuse", "finish_old", "restart"]
@@ -39,6 +41,11 @@ class NodeChange:
 
     old: bytes | None
     new: NodeSpec | None
+
+    @property
+    def after(self) -> bytes | None:
+        """The node's content hash after the change."""
+        return None if self.new is None else self.new.digest
 
 
 @record
@@ -72,12 +79,11 @@ class Changeset:
     handling: Mapping[str, Handling] = field(default_factory=FrozenDict)
     reason: str = field(default="", compare=False)  # why, for a proposal made of it
     target: Dag | None = field(default=None, repr=False)  # the graph after it, while it is being made
-    _origin: Dag | None = field(default=None, repr=False)
 
     @classmethod
     def on(cls, dag: Dag) -> Changeset:
         """An empty changeset on a graph, to be filled edit by edit; each edit is checked where it is made."""
-        return cls(dag.digest, target=dag, _origin=dag)
+        return cls(dag.digest, target=dag)
 
     @classmethod
     def between(cls, old: Dag, new: Dag) -> Changeset:
@@ -86,13 +92,13 @@ class Changeset:
         edges: dict[Edge, EdgeChange] = {}
         for name, before, after in old.entries.diff(new.entries):
             if before is None or after is None or before.spec.digest != after.spec.digest:
-                nodes[name] = NodeChange(before and before.spec.digest, after and after.spec)
+                nodes[name] = NodeChange(before.spec.digest if before else None, after.spec if after else None)
             was = {w.up: w for w in before.wires} if before else {}
             now = {w.up: w for w in after.wires} if after else {}
             for up in was.keys() | now.keys():
                 if was.get(up) != now.get(up):
                     edges[up, name] = EdgeChange(was.get(up), now.get(up))
-        return cls(old.digest, FrozenDict(nodes), dict(sorted(edges.items())), target=new, _origin=old)
+        return cls(old.digest, FrozenDict(nodes), dict(sorted(edges.items())), target=new)
 
     # -- edits, each a new changeset
 
@@ -123,14 +129,27 @@ class Changeset:
         return self.target
 
     def _then(self, target: Dag, name: str = "", running: str = "refuse", finished: str = "refuse") -> Changeset:
-        assert self._origin is not None
         if (running, finished) not in _HANDLINGS:
-            raise DagError(f"running= is one of {_RUNNING}, finished= one of {_FINISHED}; not {running!r}, {finished!r}")
-        made = Changeset.between(self._origin, target)
-        handling = dict(self.handling)
-        if (running, finished) != ("refuse", "refuse"):
-            handling[name] = Handling(running, finished)
-        return replace(made, handling=FrozenDict(handling), reason=self.reason)
+            raise DagError(
+                f"running= is one of {_RUNNING}, finished= one of {_FINISHED}; not {running!r}, {finished!r}"
+            )
+        nodes, edges = self._joined(Changeset.between(self._target, target))
+        handling = {} if (running, finished) == ("refuse", "refuse") else {name: Handling(running, finished)}
+        handling = {**self.handling, **handling}
+        return replace(self, nodes=nodes, edges=edges, handling=FrozenDict(handling), target=target)
+
+    def _joined(self, then: Changeset) -> tuple[FrozenDict[NodeChange], dict[Edge, EdgeChange]]:
+        """The net effect of this change and, right after it, another one."""
+        nodes, edges = dict(self.nodes), dict(self.edges)
+        for name, node in then.nodes.items():
+            made = NodeChange(nodes.pop(name, node).old, node.new)
+            if made.old != made.after:
+                nodes[name] = made
+        for key, edge in then.edges.items():
+            joined = EdgeChange(edges.pop(key, edge).old, edge.new)
+            if joined.old != joined.new:
+                edges[key] = joined
+        return FrozenDict(nodes), dict(sorted(edges.items()))
 
     def because(self, reason: str) -> Changeset:
         """The same change with a reason: what an agent's `on_event` returns becomes a proposal with it."""
@@ -178,6 +197,12 @@ class Changeset:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Changeset, (self.base, self.nodes, self.edges, self.handling, self.reason)  # the graphs stay here
+
+    def __repr__(self) -> str:
+        return f"<Changeset on {self.base.hex()[:8]}: {self.summary}>"
+
     def __str__(self) -> str:
         lines = [f"+ {n}" for n in self.added] + [f"- {n}" for n in self.removed] + [f"~ {n}" for n in self.changed]
         lines += [f"+ {u} -> {d}" for u, d in self.edges_added] + [f"- {u} -> {d}" for u, d in self.edges_removed]
@@ -186,7 +211,7 @@ class Changeset:
     @property
     def summary(self) -> str:
         """One line: "+3 nodes, -1 node, ~2 nodes, +1 edge"."""
-        inner = {n for n in (*self.added, *self.removed)}
+        inner = {*self.added, *self.removed}
         edges_added = [e for e in self.edges_added if not inner & set(e)]
         edges_removed = [e for e in self.edges_removed if not inner & set(e)]
         counts = (
@@ -207,8 +232,8 @@ class Changeset:
         edges: dict[Edge, EdgeChange] = {}
         for name, node in self.nodes.items():
             entry = onto.entries.get(name)
-            now = entry and entry.spec.digest
-            if now == (node.new and node.new.digest):
+            now = None if entry is None else entry.spec.digest
+            if now == node.after:
                 continue
             if now != node.old:
                 return _node_conflict(name, node, entry)
@@ -220,16 +245,15 @@ class Changeset:
             if wire != change.old:
                 return _edge_conflict(edge, change, wire)
             edges[edge] = change
-        made = Changeset(onto.digest, FrozenDict(nodes), edges, self.handling)
+        made = replace(self, base=onto.digest, nodes=FrozenDict(nodes), edges=edges, target=None)
         try:
             target = onto.apply(made)
         except CycleError as error:
             return Conflict("cycle", error.path, f"adds {_ends(self)}", "other edges close a cycle with it")
-        except UnboundParameter as error:
-            return Conflict("unbound", tuple(self.nodes), f"is: {self.summary}", str(error))
         except DagError as error:
-            return Conflict("dangling", tuple(self.nodes) or _names(self), f"is: {self.summary}", str(error))
-        return replace(made, target=target, _origin=onto)
+            kind = _KINDS.get(type(error), "dangling")
+            return Conflict(kind, tuple(self.nodes) or _names(self), f"wants {self.summary}", str(error))
+        return replace(made, target=target)
 
     def invert(self, base: Dag) -> Changeset:
         """The change that undoes this one; `base` is the graph that it was made on."""
@@ -237,9 +261,11 @@ class Changeset:
 
     def compose(self, then: Changeset, base: Dag) -> Changeset:
         """This change and another one after it, as one; `base` is the graph that this one was made on."""
-        return Changeset.between(base, base.apply(self).apply(then))
+        made = Changeset.between(base, base.apply(self).apply(then))
+        return replace(made, handling=FrozenDict({**self.handling, **then.handling}))
 
 
+_KINDS: Mapping[type[DagError], str] = {UnboundParameter: "unbound", TypeMismatch: "type"}
 _RUNNING, _FINISHED = ("refuse", "finish_old", "restart"), ("refuse", "keep", "rerun")
 _HANDLINGS = {(r, f) for r in _RUNNING for f in _FINISHED}
 
@@ -264,7 +290,8 @@ def _node_conflict(name: str, change: NodeChange, entry: Entry | None) -> Confli
 def _edge_conflict(edge: Edge, change: EdgeChange, wire: Wire | None) -> Conflict:
     ours = "removes the edge" if change.new is None else "adds the edge" if change.old is None else "rewires the edge"
     theirs = "the edge was removed" if wire is None else f"the edge fills {wire.param or 'nothing (order only)'}"
-    return Conflict("both-changed", (f"{edge[0]} -> {edge[1]}",), ours, theirs)
+    kind = "both-added" if change.old is None else "both-changed"
+    return Conflict(kind, (f"{edge[0]} -> {edge[1]}",), ours, theirs)
 
 
 def _ends(changeset: Changeset) -> str:
@@ -285,9 +312,26 @@ def _to_data(changeset: Changeset) -> dict[str, Any]:
 
 
 def _from_data(data: Mapping[str, Any]) -> Changeset:
-    edges = {(up, down): EdgeChange(decode(old), decode(new)) for up, down, old, new in data["edges"]}
+    edges = {(str(up), str(down)): EdgeChange(decode(old), decode(new)) for up, down, old, new in data["edges"]}
     nodes = FrozenDict({name: decode(change) for name, change in data["nodes"].items()})
-    return Changeset(bytes.fromhex(data["base"]), nodes, edges, decode(data["handling"]))
+    handling = decode(data["handling"])
+    _check_read(nodes, edges, handling)
+    return Changeset(bytes.fromhex(data["base"]), nodes, edges, handling)
+
+
+def _check_read(nodes: Mapping[str, Any], edges: Mapping[Edge, EdgeChange], handling: Mapping[str, Any]) -> None:
+    """A changeset may come from an agent: each part must be about the node or edge it stands for."""
+    for name, node in nodes.items():
+        if type(node) is not NodeChange or (node.new is not None and node.new.name != name):
+            raise SchemaError(f"the change of node {name!r} is about something else")
+    for (up, down), edge in edges.items():
+        for wire in (edge.old, edge.new):
+            if wire is not None and (type(wire) is not Wire or wire.up != up):
+                raise SchemaError(f"the change of edge {up} -> {down} is about something else")
+    if not all(
+        isinstance(item, Handling) and (item.running, item.finished) in _HANDLINGS for item in handling.values()
+    ):
+        raise SchemaError(f"handling is one of {_RUNNING} and one of {_FINISHED}")
 
 
 register(Changeset, "Changeset", _to_data, _from_data)

@@ -2,9 +2,9 @@
 
 `code_of(fn)` walks over a function and all that it reaches: its syntax tree (see `source`), its defaults, and what it
 reaches by name: closure values, globals, and in turn the functions, classes and instances among them. What belongs to
-Python or to an installed package, other than the function's own, counts by name and release. Each thing is described once, in the order in
-which it is met, so recursion, mutual recursion and long chains of helpers are no special cases. Bytecode and pickles
-are no identity: they change between releases of Python.
+Python or to an installed package, other than the function's own, counts by name and release. Each thing is described
+once, in the order in which it is met, so recursion and long chains of helpers are no special cases. Bytecode and
+pickles are no identity: they change between releases of Python.
 
 Without source (`exec`, a file that is gone) the bytecode has to do and `known` is False, as it is where something
 shows nothing of its content (a lock): such a node runs, but is never taken from a cache.
@@ -102,7 +102,7 @@ def _params(fn: Callable[..., Any]) -> tuple[Param, ...]:
     for p in signature.parameters.values():
         if p.kind is p.VAR_POSITIONAL:
             continue
-        kind = {p.VAR_KEYWORD: "many", p.POSITIONAL_ONLY: "positional"}.get(p.kind, "plain")
+        kind = "many" if p.kind is p.VAR_KEYWORD else "positional" if p.kind is p.POSITIONAL_ONLY else "plain"
         found.append(Param(p.name, p.default is p.empty and kind != "many", kind))
     return tuple(found)
 
@@ -161,7 +161,7 @@ class _Walk:
             case FunctionType():
                 return self.function(value)
             case type():
-                return self.type(value)
+                return self.class_(value)
             case ModuleType():
                 return [b"module", _release(value.__name__)]
             case MethodType():
@@ -197,7 +197,7 @@ class _Walk:
         reached = {name: fn.__globals__[name] for name in names if name in fn.__globals__}
         return [b"bytecode", self.refer(fn.__code__), *defaults, *self.refer_all(reached | cells)]
 
-    def type(self, cls: type) -> list[bytes | memoryview]:
+    def class_(self, cls: type) -> list[bytes | memoryview]:
         if not self.is_own(cls):
             return [b"named", _named(cls.__qualname__, cls.__module__)]
         source = source_of(cls)
@@ -212,7 +212,7 @@ class _Walk:
             for name, member in vars(cls).items()
             if name not in _NO_CONTENT
             and (not name.startswith("__pydantic_") or name in _PYDANTIC)
-            and not _is_generated(member)
+            and not _is_generated(cls, name, member)
         }
         for field in vars(cls).get("__dataclass_fields__", {}).values():
             held[f"field {field.name}"] = (field.default, field.default_factory)
@@ -300,7 +300,7 @@ def _is_own(module: str, home: str) -> bool:
         return True
     if package in sys.stdlib_module_names or package == _THIS:
         return False
-    file = getattr(sys.modules.get(module), "__file__", None) or "site-packages"
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
     return not {"site-packages", "dist-packages"} & set(file.replace("\\", "/").split("/"))
 
 
@@ -332,8 +332,8 @@ def _is_plain(value: Any, depth: int) -> bool:
     if depth > 50:
         return False
     if kind in _SEQUENCES:
-        return all([_is_plain(item, depth + 1) for item in value])
-    return kind is dict and all([_is_plain(k, depth + 1) and _is_plain(v, depth + 1) for k, v in value.items()])
+        return all(_is_plain(item, depth + 1) for item in value)
+    return kind is dict and all(_is_plain(part, depth + 1) for pair in value.items() for part in pair)
 
 
 def _label(value: Any) -> bytes:
@@ -356,20 +356,22 @@ def _cells(fn: FunctionType) -> dict[str, Any]:
 
 def _scope(cls: type) -> dict[str, Any]:
     """The names that a class sees: those of its module, and what its methods enclose."""
-    scope = dict(vars(sys.modules[cls.__module__])) if cls.__module__ in sys.modules else {}
-    for fn in functions_in(cls):
+    methods = list(functions_in(cls))
+    scope = dict(methods[0].__globals__ if methods else vars(sys.modules.get(cls.__module__, ModuleType("none"))))
+    for fn in methods:
         scope |= _cells(fn)
     return scope
 
 
-def _is_generated(member: Any) -> bool:
+def _is_generated(cls: type, name: str, member: Any) -> bool:
     """Whether a method was written by `dataclass`, from the fields that count anyway."""
-    return isinstance(member, FunctionType) and member.__code__.co_qualname.startswith("__create_fn__.")
+    special = "__dataclass_params__" in vars(cls) and name.startswith("__") and isinstance(member, FunctionType)
+    return special and not member.__code__.co_qualname.startswith(f"{cls.__qualname__}.")
 
 
-_NO_CONTENT = frozenset(
-    "__module__ __qualname__ __doc__ __dict__ __weakref__ __firstlineno__ __static_attributes__ __annotations__ "
-    "__annotate__ __annotate_func__ __annotations_cache__ __abstractmethods__ _abc_impl __match_args__ "
-    "__dataclass_fields__ __class_vars__ __private_attributes__ __signature__".split()
-)
+_NO_CONTENT = frozenset({
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
+    "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__abstractmethods__", "_abc_impl",
+    "__match_args__", "__dataclass_fields__", "__class_vars__", "__private_attributes__", "__signature__",
+})  # fmt: skip
 _PYDANTIC = frozenset({"__pydantic_fields__", "__pydantic_decorators__"})

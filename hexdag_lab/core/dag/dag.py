@@ -10,20 +10,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from ..base.canon import digest, hash_of
 from ..base.codec import register
-from ..base.errors import CycleError, DagError, DuplicateNode, UnknownNode
+from ..base.errors import CycleError, DuplicateNode
 from ..base.merkle import MerkleMap
 from . import text
 from .conflict import Conflict
-from .levels import all_levels, lower_levels, raise_levels
-from .node import NodeSpec, name_of, spec_of
-from .wiring import MANY, Wire, check_wires, rewire, wire
+from .edit import Edit
+from .entry import Edge, Entry, Link, unbound_params, unknown_node
+from .levels import all_levels
+from .node import Node, NodeSpec, name_of, spec_of
+from .wiring import Wire, check_models, check_wires, rewire, wire
 
-Edge = tuple[str, str]
+__all__ = ["Change", "Dag", "Edge", "Entry", "unbound_params"]
+
+Waves = tuple[tuple[str, ...], ...]
+Ancestry = tuple[bytes, Any]
+"""The digest of the graph that an edit was made on, and that graph's own ancestry."""
 
 
 class Change(Protocol):
@@ -38,29 +42,6 @@ class Change(Protocol):
     def rebase(self, onto: Dag, /) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A node as it stands in a graph: its spec and its wires, sorted by upstream."""
-
-    spec: NodeSpec
-    wires: tuple[Wire, ...] = ()
-    _digest: bytes | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def digest(self) -> bytes:
-        if self._digest is None:
-            object.__setattr__(self, "_digest", digest(self.spec.digest, hash_of(self.wires)))
-        assert self._digest is not None
-        return self._digest
-
-
-class Link(NamedTuple):
-    """What is derived for a node: its longest-path level, and the nodes that depend on it."""
-
-    level: int
-    downs: frozenset[str]
-
-
 class Dag:
     """An immutable DAG. Make one with `Dag.of(...)`; every edit returns a new one.
 
@@ -68,10 +49,14 @@ class Dag:
     digest    content hash: 32 bytes
     """
 
-    __slots__ = ("_ancestry", "_links", "_waves", "entries", "version")
+    __slots__ = ("_ancestry", "_edges", "_links", "_waves", "entries", "version")
 
     entries: MerkleMap[Entry]
     version: int
+    _links: MerkleMap[Link]
+    _ancestry: Ancestry | None
+    _waves: Waves | None
+    _edges: frozenset[Edge] | None
 
     @classmethod
     def of(cls, *nodes: Any) -> Dag:
@@ -87,19 +72,20 @@ class Dag:
         for spec in specs:
             for dep in spec.deps:
                 if dep not in names:
-                    raise _unknown(dep, names, f"{spec.name} is to run after it")
+                    raise unknown_node(dep, names, f"{spec.name} is to run after it")
         return cls.from_entries((spec, wire(spec, spec.deps, names.__contains__)) for spec in specs)
 
     @classmethod
     def from_entries(cls, pairs: Iterable[tuple[NodeSpec, tuple[Wire, ...]]], version: int = 1) -> Dag:
         """The graph of specs that are wired already: O(n + edges)."""
-        entries = {spec.name: Entry(_placed(spec), wires) for spec, wires in pairs}
+        entries = {spec.name: Entry(spec.placed(), wires) for spec, wires in pairs}
         ups = {name: [w.up for w in entry.wires] for name, entry in entries.items()}
         for name, entry in entries.items():
-            check_wires(entry.spec, entry.wires)
             for up in ups[name]:
                 if up not in entries:
-                    raise _unknown(up, entries, f"{name} is to run after it")
+                    raise unknown_node(up, entries, f"{name} is to run after it")
+            check_wires(entry.spec, entry.wires)
+            check_models(entry.spec, entry.wires, lambda up: entries[up].spec)
         levels = all_levels(ups)
         if isinstance(levels, tuple):
             raise CycleError(levels)
@@ -111,12 +97,10 @@ class Dag:
         return cls._make(MerkleMap(entries), links, version, None)
 
     @classmethod
-    def _make(
-        cls, entries: MerkleMap[Entry], links: MerkleMap[Link], version: int, ancestry: tuple[bytes, Any] | None
-    ) -> Dag:
+    def _make(cls, entries: MerkleMap[Entry], links: MerkleMap[Link], version: int, ancestry: Ancestry | None) -> Dag:
         new = cls.__new__(cls)
         new.entries, new._links, new.version, new._ancestry = entries, links, version, ancestry
-        new._waves = None
+        new._waves = new._edges = None
         return new
 
     def numbered(self, version: int) -> Dag:
@@ -137,7 +121,9 @@ class Dag:
     @property
     def edges(self) -> frozenset[Edge]:
         """All edges as (upstream, downstream)."""
-        return frozenset((w.up, name) for name, entry in self.entries.items() for w in entry.wires)
+        if self._edges is None:
+            self._edges = frozenset((w.up, name) for name, entry in self.entries.items() for w in entry.wires)
+        return self._edges
 
     def dependencies(self, node: Any) -> frozenset[str]:
         """The direct upstreams of a node."""
@@ -153,7 +139,7 @@ class Dag:
         name = name_of(node)
         entry = self.entries.get(name)
         if entry is None:
-            raise _unknown(name, self.entries)
+            raise unknown_node(name, self.entries)
         return entry.wires
 
     def level(self, node: str) -> int:
@@ -172,18 +158,15 @@ class Dag:
         return frozenset(found)
 
     @property
-    def waves(self) -> tuple[tuple[str, ...], ...]:
+    def waves(self) -> Waves:
         """The nodes by level, each wave sorted: topological generations."""
         if self._waves is None:
-            grouped: dict[int, list[str]] = {}
-            for name, link in self._links.items():
-                grouped.setdefault(link.level, []).append(name)
-            self._waves = tuple(tuple(sorted(grouped[level])) for level in sorted(grouped))
+            self._waves = _waves((name, link.level) for name, link in self._links.items())
         return self._waves
 
-    def waves_after(self, finished: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    def waves_after(self, finished: Iterable[Any]) -> Waves:
         """The waves of what is left when some nodes have finished."""
-        done = set(finished)
+        done = {name_of(node) for node in finished}
         for name in done:
             self.wires(name)
         left = {
@@ -193,10 +176,7 @@ class Dag:
         }
         levels = all_levels(left)
         assert isinstance(levels, dict)
-        grouped: dict[int, list[str]] = {}
-        for name, level in levels.items():
-            grouped.setdefault(level, []).append(name)
-        return tuple(tuple(sorted(grouped[level])) for level in sorted(grouped))
+        return _waves(levels.items())
 
     def unbound(self) -> tuple[Edge, ...]:
         """The required parameters that no upstream and no value fills, as sorted (node, parameter)."""
@@ -214,80 +194,85 @@ class Dag:
 
     def add_node(self, node: Any) -> Dag:
         """With one more node, wired to what is there."""
-        with _Edit(self) as edit:
-            spec = spec_of(node)
-            edit.add(spec, wire(spec, spec.deps, self.entries.__contains__))
-        return edit.result
+        spec, edit = spec_of(node), self._edit()
+        edit.add(spec, wire(spec, spec.deps, self.entries.__contains__))
+        return self._edited(edit)
 
     def replace_node(self, name: Any, node: Any) -> Dag:
-        """With other code or another spec under a name. A function keeps the node's options and parameter values."""
-        old = self.nodes[name_of(name)]
-        spec = node.but(name=old.name) if isinstance(node, NodeSpec) else old.but(fn=_plain_function(node))
-        with _Edit(self) as edit:
-            edit.respec(spec, rewire(spec, self.wires(old.name), self.entries.__contains__))
-        return edit.result
+        """With other code or another spec under a name; its upstreams stay, wired to what the new code takes.
+
+        A function keeps the node's options and parameter values, a `@node` brings its own options.
+        """
+        old, edit = self.nodes[name], self._edit()
+        if isinstance(node, NodeSpec):
+            spec = node.but(name=old.name)
+        elif isinstance(node, Node):
+            spec = node.as_node(old.name, **{**old.params, **node.spec.params})
+        else:
+            spec = old.but(fn=node)
+        edit.respec(spec, rewire(spec, self.wires(old.name), self.entries.__contains__))
+        return self._edited(edit)
 
     def remove_node(self, name: Any) -> Dag:
         """Without a node and its edges. A required parameter that it filled becomes an input of the graph."""
-        with _Edit(self) as edit:
-            for down in sorted(self.dependents(name)):
-                edit.unlink(name_of(name), down)
-            for up in sorted(self.dependencies(name)):
-                edit.unlink(up, name_of(name))
-            edit.drop(name_of(name))
-        return edit.result
+        gone, edit = name_of(name), self._edit()
+        edit.unlink_all([(gone, down) for down in self.dependents(gone)])
+        edit.unlink_all([(up, gone) for up in self.dependencies(gone)])
+        edit.drop(gone)
+        return self._edited(edit)
 
     def add_edge(self, up: Any, down: Any) -> Dag:
         """With one more edge; it fills a parameter by the rules of wiring, or is order only."""
-        with _Edit(self) as edit:
-            edit.connect(name_of(up), name_of(down))
-        return edit.result
+        edit = self._edit()
+        edit.connect(name_of(up), name_of(down))
+        return self._edited(edit)
 
     def remove_edge(self, up: Any, down: Any) -> Dag:
         """Without an edge."""
-        with _Edit(self) as edit:
-            edit.unlink(name_of(up), name_of(down))
-        return edit.result
+        edit = self._edit()
+        edit.unlink(name_of(up), name_of(down))
+        return self._edited(edit)
 
     def merge_subgraph(self, parent: Any, sub: Dag) -> Dag:
         """With all nodes of another graph, its roots downstream of `parent`."""
         self.wires(parent)
-        with _Edit(self) as edit:
-            for wave in sub.waves:
-                for name in wave:
-                    entry = sub.entries[name]
-                    edit.add(entry.spec, entry.wires)
-            for root in sub.waves[0] if sub.waves else ():
-                edit.connect(name_of(parent), root)
-        return edit.result
+        edit = self._edit()
+        for wave in sub.waves:
+            for name in wave:
+                entry = sub.entries[name]
+                edit.add(entry.spec, entry.wires)
+        for root in sub.waves[0] if sub.waves else ():
+            edit.connect(name_of(parent), root)
+        return self._edited(edit)
 
     def apply(self, change: Change) -> Dag:
-        """With a changeset; it is rebased if it was made on another graph. Raises `DagError` on a conflict."""
+        """With a changeset; it is rebased if it was made on another graph. Raises a `DagError` on a conflict."""
         if change.base != self.digest:
             rebased = change.rebase(self)
             if isinstance(rebased, Conflict):
-                raise DagError(str(rebased))
+                raise rebased.error()
             change = rebased
         # Old edges first, new edges last: then no step in between stands in the way of another.
-        with self.edit() as edit:
-            for (up, down), edge in change.edges.items():
-                if edge.old is not None:
-                    edit.unlink(up, down)
-            for name, node in change.nodes.items():
-                if node.new is None:
-                    edit.drop(name)
-                elif node.old is None:
-                    edit.add(node.new, ())
-                else:
-                    edit.respec(node.new)
-            for (_, down), edge in change.edges.items():
-                if edge.new is not None:
-                    edit.link(down, edge.new)
-        return edit.result
+        edit = self._edit()
+        edit.unlink_all([edge for edge, wires in change.edges.items() if wires.old is not None])
+        for name, node in change.nodes.items():
+            if node.new is None:
+                edit.drop(name)
+            elif node.old is None:
+                edit.add(node.new, ())
+            else:
+                edit.respec(node.new)
+        for (_, down), wires in change.edges.items():
+            if wires.new is not None:
+                edit.link(down, wires.new)
+        return self._edited(edit)
 
-    def edit(self) -> _Edit:
-        """Several edits as one: `with dag.edit() as e: ...; e.result`."""
-        return _Edit(self)
+    def _edit(self) -> Edit:
+        return Edit(self.entries, self._links)
+
+    def _edited(self, edit: Edit) -> Dag:
+        edit.check()
+        return self._make(edit.entries, edit.links, self.version + 1, (self.digest, self._ancestry))
 
     # -- forms
 
@@ -295,12 +280,13 @@ class Dag:
         """Whether this graph was made by edits of the graph with that digest."""
         if self.digest == ancestor:
             return True
+        return ancestor in self._ancestors()
+
+    def _ancestors(self) -> Iterator[bytes]:
         step = self._ancestry
         while step is not None:
-            if step[0] == ancestor:
-                return True
+            yield step[0]
             step = step[1]
-        return False
 
     def to_json(self) -> str:
         """The graph as readable JSON, with a schema version."""
@@ -335,35 +321,37 @@ class Dag:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        ancestors = []
-        step = self._ancestry
-        while step is not None:
-            ancestors.append(step[0])
-            step = step[1]
         pairs = [(entry.spec, entry.wires) for entry in self.entries.values()]
-        return _rebuild, (pairs, self.version, ancestors)
+        return _rebuild, (pairs, self.version, list(self._ancestors()))
 
     def __repr__(self) -> str:
-        return f"<Dag v{self.version} {self.digest.hex()[:8]}: {len(self)} nodes in {len(self.waves)} waves>"
+        return f"<Dag v{self.version} {self.digest.hex()[:8]}: {self._size()}>"
+
+    def __str__(self) -> str:
+        """The nodes in the order of their waves, each with its upstreams."""
+        names = [name for wave in self.waves for name in wave]
+        lines = [f"{name} <- {', '.join(w.up for w in self.wires(name))}".removesuffix(" <- ") for name in names[:40]]
+        more = [f"... and {len(names) - 40} more"] if len(names) > 40 else []
+        return "\n  ".join([f"Dag v{self.version} {self.digest.hex()[:8]}: {self._size()}", *lines, *more])
+
+    def _size(self) -> str:
+        counts = ((len(self), "node"), (len(self.waves), "wave"))
+        return " in ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
+
+
+def _waves(levels: Iterable[tuple[str, int]]) -> Waves:
+    grouped: dict[int, list[str]] = {}
+    for name, level in levels:
+        grouped.setdefault(level, []).append(name)
+    return tuple(tuple(sorted(grouped[level])) for level in sorted(grouped))
 
 
 def _rebuild(pairs: list[tuple[NodeSpec, tuple[Wire, ...]]], version: int, ancestors: list[bytes]) -> Dag:
     dag = Dag.from_entries(pairs, version)
-    ancestry = None
+    ancestry: Ancestry | None = None
     for ancestor in reversed(ancestors):
         ancestry = (ancestor, ancestry)
     return Dag._make(dag.entries, dag._links, version, ancestry)
-
-
-def unbound_params(entry: Entry) -> list[str]:
-    """The required parameters of a node that no wire and no value fills."""
-    filled = {w.param for w in entry.wires}
-    missing = [p.name for p in entry.spec.required() if p.name not in filled]
-    collector = entry.spec.code.collector
-    needs_many = any(p.name == collector and p.required for p in entry.spec.code.params)
-    if needs_many and collector not in filled and MANY not in filled and collector not in entry.spec.params:
-        missing.append(str(collector))
-    return missing
 
 
 class _Specs(Mapping[str, NodeSpec]):
@@ -375,7 +363,7 @@ class _Specs(Mapping[str, NodeSpec]):
     def __getitem__(self, name: str) -> NodeSpec:
         entry = self._entries.get(name_of(name))
         if entry is None:
-            raise _unknown(name_of(name), self._entries)
+            raise unknown_node(name_of(name), self._entries)
         return entry.spec
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -392,127 +380,4 @@ class _Specs(Mapping[str, NodeSpec]):
         return len(self._entries)
 
 
-class _Edit:
-    """Edits in progress on the two maps of a graph; `result` is the new graph, one version later."""
-
-    def __init__(self, base: Dag) -> None:
-        self.base, self.entries, self.links = base, base.entries, base._links
-        self.touched: set[str] = set()
-
-    def __enter__(self) -> _Edit:
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None:
-            for name in self.touched:
-                if entry := self.entries.get(name):
-                    check_wires(entry.spec, entry.wires)
-
-    @property
-    def result(self) -> Dag:
-        base = self.base
-        return Dag._make(self.entries, self.links, base.version + 1, (base.digest, base._ancestry))
-
-    def add(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
-        if spec.name in self.entries:
-            raise DuplicateNode(f"{spec.name!r} is already a node; choose another name, or replace_node() it")
-        for dep in spec.deps:
-            if dep not in self.entries and not any(w.up == dep for w in wires):
-                raise _unknown(dep, self.entries, f"{spec.name} is to run after it")
-        self._put(spec, ())
-        self.links = self.links.set(spec.name, Link(0, frozenset()))
-        for w in wires:
-            self.link(spec.name, w)
-
-    def drop(self, name: str) -> None:
-        entry, link = self._entry(name), self.links[name]
-        if entry.wires or link.downs:
-            held = ", ".join(sorted({w.up for w in entry.wires} | link.downs))
-            raise DagError(f"{name} still has edges to {held}; remove them first")
-        self.entries = self.entries.delete(name)
-        self.links = self.links.delete(name)
-
-    def respec(self, spec: NodeSpec, wires: tuple[Wire, ...] | None = None) -> None:
-        old = self._entry(spec.name)
-        self._put(spec, old.wires)
-        if wires is None:
-            return
-        after = {w.up: w for w in wires}
-        for w in old.wires:
-            if after.get(w.up) != w:
-                self.unlink(w.up, spec.name)
-        for w in wires:
-            if w not in old.wires:
-                self.link(spec.name, w)
-
-    def connect(self, up: str, down: str) -> None:
-        """An edge that is wired by the rules."""
-        entry = self._entry(down)
-        self._entry(up)
-        if any(w.up == up for w in entry.wires):
-            raise DagError(f"there is an edge {up} -> {down} already")
-        wires = wire(entry.spec, [up], self.entries.__contains__, entry.wires, by_name=False)
-        self.link(down, next(w for w in wires if w.up == up))
-
-    def link(self, down: str, new: Wire) -> None:
-        entry = self._entry(down)
-        if new.up not in self.entries:
-            raise _unknown(new.up, self.entries, f"{down} is to run after it")
-        if any(w.up == new.up for w in entry.wires):
-            raise DagError(f"there is an edge {new.up} -> {down} already")
-        raised = raise_levels(new.up, down, self._level, lambda name: self.links[name].downs)
-        if isinstance(raised, tuple):
-            raise CycleError(raised)
-        self._relevel(raised)
-        self._put(entry.spec, tuple(sorted((*entry.wires, new), key=lambda w: w.up)))
-        link = self.links[new.up]
-        self.links = self.links.set(new.up, Link(link.level, link.downs | {down}))
-
-    def unlink(self, up: str, down: str) -> None:
-        entry = self._entry(down)
-        if not any(w.up == up for w in entry.wires):
-            raise DagError(f"there is no edge {up} -> {down}")
-        self._put(entry.spec, tuple(w for w in entry.wires if w.up != up))
-        link = self.links[up]
-        self.links = self.links.set(up, Link(link.level, link.downs - {down}))
-        if link.level + 1 == self._level(down):
-            self._relevel(lower_levels([down], self._level, self._ups, lambda name: self.links[name].downs))
-
-    def _put(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
-        self.entries = self.entries.set(spec.name, Entry(_placed(spec), wires))
-        self.touched.add(spec.name)
-
-    def _entry(self, name: str) -> Entry:
-        entry = self.entries.get(name)
-        if entry is None:
-            raise _unknown(name, self.entries)
-        return entry
-
-    def _level(self, name: str) -> int:
-        return self.links[name].level
-
-    def _ups(self, name: str) -> list[str]:
-        return [w.up for w in self.entries[name].wires]
-
-    def _relevel(self, levels: Mapping[str, int]) -> None:
-        for name, level in levels.items():
-            self.links = self.links.set(name, Link(level, self.links[name].downs))
-
-
 register(Dag, "Dag", text.dag_to_data, lambda data: Dag.from_entries(*text.dag_from_data(data)))
-
-
-def _placed(spec: NodeSpec) -> NodeSpec:
-    """A spec as it stands in a graph: what `.after()` said is in the edges now."""
-    return replace(spec, deps=()) if spec.deps else spec
-
-
-def _plain_function(value: Any) -> Any:
-    return getattr(value, "__hexdag_fn__", value)
-
-
-def _unknown(name: str, names: Iterable[str], why: str = "") -> UnknownNode:
-    known = sorted(names)
-    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-    reason = f", but {why}" if why else ""
-    return UnknownNode(f"there is no node {name!r}{reason}; the nodes are {shown or 'none'}")

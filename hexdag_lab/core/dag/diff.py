@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .changeset import Changeset
-from .dag import Dag, Edge
+from .dag import Dag
+from .entry import Edge
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diff:
-    """What differs between two graphs; every field is sorted."""
+    """What differs between two graphs; every field is sorted.
+
+    changed   nodes with another spec, and nodes whose upstreams fill other parameters than before
+    """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -26,6 +30,8 @@ class Diff:
         lines += [f"+ {u} -> {d}" for u, d in self.edges_added] + [f"- {u} -> {d}" for u, d in self.edges_removed]
         return "\n".join(lines) or "(no difference)"
 
+    __repr__ = __str__
+
 
 def diff(old: Dag, new: Dag) -> Diff:
     """What must be done to `old` to get `new`: O(changes x log n)."""
@@ -34,6 +40,6 @@ def diff(old: Dag, new: Dag) -> Diff:
 
 def diff_of(changeset: Changeset) -> Diff:
     """A changeset's net effect as a `Diff`."""
-    return Diff(
-        changeset.added, changeset.removed, changeset.changed, changeset.edges_added, changeset.edges_removed
-    )
+    rewired = {down for (_, down), edge in changeset.edges.items() if edge.old is not None and edge.new is not None}
+    changed = tuple(sorted(rewired | set(changeset.changed)))
+    return Diff(changeset.added, changeset.removed, changed, changeset.edges_added, changeset.edges_removed)

@@ -48,7 +48,9 @@ def _trace(last: str, came_from: Mapping[str, str], up: str) -> tuple[str, ...]:
     return (up, *reversed(chain), up)
 
 
-def lower_levels(seeds: Iterable[str], level: Callable[[str], int], ups: Neighbours, downs: Neighbours) -> dict[str, int]:
+def lower_levels(
+    seeds: Iterable[str], level: Callable[[str], int], ups: Neighbours, downs: Neighbours
+) -> dict[str, int]:
     """New levels after the seeds lost upstreams."""
     lowered: dict[str, int] = {}
     queue = [(level(name), name) for name in seeds]
@@ -67,7 +69,7 @@ def lower_levels(seeds: Iterable[str], level: Callable[[str], int], ups: Neighbo
 def all_levels(ups: Mapping[str, Iterable[str]]) -> dict[str, int] | tuple[str, ...]:
     """Levels of a whole graph given as name -> upstreams (Kahn), or the path of a cycle."""
     downs: dict[str, list[str]] = {name: [] for name in ups}
-    missing = {name: 0 for name in ups}
+    missing = dict.fromkeys(ups, 0)
     for name, above in ups.items():
         for up in above:
             downs[up].append(name)

@@ -10,44 +10,26 @@ import keyword
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fractions import Fraction
 from functools import update_wrapper
+from math import isfinite
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
+from unicodedata import normalize
 
-from ..base.canon import digest, hash_of
-from ..base.codec import decode_data, encode_data, register
+from ..base.canon import hash_of, plain
 from ..base.errors import InvalidName, SchemaError, UnboundParameter
 from ..base.frozen import FrozenDict
 from .code import Code, Param, code_of
+from .models import Model
+
+NOT_READ = Code("", "", b"")  #: the code of a spec is read from its function where it is not given
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _NAME = re.compile(r"[^\W\d][\w-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What is known of a pydantic model class: its name and fields (name, type). `cls` is the live class, if here."""
-
-    name: str
-    fields: tuple[tuple[str, str], ...]
-    cls: Any = field(default=None, compare=False, repr=False)
-
-    @classmethod
-    def of(cls, model: Any) -> Model:
-        """The description of a pydantic model class; raises `SchemaError` for anything else."""
-        described = getattr(model, "model_fields", None)
-        if not isinstance(model, type) or not isinstance(described, dict):
-            raise SchemaError(f"in_model and out_model take a pydantic model class, not {model!r}")
-        found = tuple(sorted((name, _type_name(info.annotation)) for name, info in described.items()))
-        return cls(model.__qualname__, found, model)
-
-
-def _type_name(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,45 +69,54 @@ class NodeSpec:
     exclusive: str | None = None
     cost: Any = 0
     deps: Iterable[str] = ()
-    code: Code = None  # type: ignore[assignment]  # made from fn where it is not given
+    code: Code = NOT_READ
     blob: str | None = field(default=None, repr=False)  # the shipped pickle: "SHA-256.HMAC", hexadecimal
     _digest: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
+        put(self, "name", name_of(self.name))
         check_name(self.name)
         if isinstance(self.fn, Node):
-            raise SchemaError(f"{self.name}: pass {self.fn.name}.as_node({self.name!r}) or the plain function")
+            self._inherit(self.fn)
         if type(self.params) is not FrozenDict:
-            put(self, "params", FrozenDict(self.params))
+            put(self, "params", _params_of(self.name, self.params))
         if type(self.deps) is not tuple:
-            names = (self.deps,) if isinstance(self.deps, str) else self.deps
-            put(self, "deps", tuple(sorted({name_of(dep) for dep in names})))
+            put(self, "deps", names_of(self.deps))
         if type(self.requires) is not frozenset:
             put(self, "requires", frozenset([self.requires] if isinstance(self.requires, str) else self.requires))
         for name in ("in_model", "out_model"):
             model = getattr(self, name)
             if model is not None and not isinstance(model, Model):
                 put(self, name, Model.of(model))
+        if self.version is not None and type(self.version) is not str:
+            put(self, "version", str(self.version))
         put(self, "cost", exact(self.cost, f"{self.name}: cost"))
-        if self.code is None:
+        if self.code is NOT_READ:
             put(self, "code", code_of(self.fn, self.version))
         self._check()
 
+    def _inherit(self, node: Node[..., Any]) -> None:
+        """Take from a `@node` what this spec does not say itself."""
+        put = object.__setattr__
+        for name, value in node._options.items():
+            if name == "params":
+                put(self, name, {**value, **self.params})
+            elif getattr(self, name) == DEFAULTS[name]:
+                put(self, name, value)
+        put(self, "fn", node.__hexdag_fn__)
+
     def _check(self) -> None:
-        if not isinstance(self.retries, int) or self.retries < 0:
-            raise SchemaError(f"{self.name}: retries is a number of times, 0 or more, not {self.retries!r}")
-        if self.timeout is not None and not self.timeout > 0:
-            raise SchemaError(f"{self.name}: timeout is in seconds and above 0, not {self.timeout!r}")
-        if not self.backoff >= 0:
-            raise SchemaError(f"{self.name}: backoff is in seconds, 0 or more, not {self.backoff!r}")
+        for name, fits, meant in _RULES:
+            value = getattr(self, name)
+            if not fits(value):
+                raise SchemaError(f"{self.name}: {name} is {meant}, not {value!r}")
         for name in self.params:
             if not self.code.accepts(name):
                 takes = ", ".join(self.code.names()) or "nothing"
                 raise UnboundParameter(
                     f"{self.name}: parameter {name!r} matches nothing; {self.code.name}() takes {takes}"
                 )
-        hash_of(self.params)  # plain data, or a SchemaError that says so
 
     @property
     def digest(self) -> bytes:
@@ -136,7 +127,7 @@ class NodeSpec:
         return self._digest
 
     def _identity(self) -> tuple[Any, ...]:
-        models = tuple(None if m is None else (m.name, m.fields) for m in (self.in_model, self.out_model))
+        models = tuple(m and (m.name, m.fields, m.digest) for m in (self.in_model, self.out_model))
         # 2 and 2.0 are the same number of seconds
         seconds = (float(self.backoff), None if self.timeout is None else float(self.timeout))
         return (
@@ -144,15 +135,28 @@ class NodeSpec:
             self.agent, models, self.cache, self.effects, self.durable, self.exclusive,
         )  # fmt: skip
 
-    def after(self, *names: str | Node[..., Any] | NodeSpec) -> NodeSpec:
+    def after(self, *names: Any) -> NodeSpec:
         """This spec, downstream of more nodes."""
-        return self.but(deps=(*self.deps, *map(name_of, names)))
+        return self.but(deps=names_of((self.deps, names)))
+
+    def __rshift__(self, down: Any) -> NodeSpec:
+        """`load >> fit` is `fit.after(load)`: the spec of `fit`. Give `load` to the graph as well."""
+        return spec_of(down).after(self)
 
     def but(self, **changes: Any) -> NodeSpec:
         """This spec with some fields changed."""
         if ("fn" in changes or "version" in changes) and "code" not in changes:
-            changes = {"code": None, "blob": None, **changes}
+            changes = {"code": NOT_READ, "blob": None, **changes}
         return replace(self, **{"_digest": None, **changes})
+
+    def placed(self) -> NodeSpec:
+        """This spec as it stands in a graph: what `.after()` said is in the edges then."""
+        if not self.deps:
+            return self
+        new = object.__new__(NodeSpec)  # nothing is to be checked again
+        for name in NodeSpec.__slots__:
+            object.__setattr__(new, name, () if name == "deps" else getattr(self, name))
+        return new
 
     def required(self) -> tuple[Param, ...]:
         """The parameters that need a value from upstream or as an input of the graph."""
@@ -170,7 +174,7 @@ class NodeSpec:
     def __reduce__(self) -> tuple[Any, ...]:
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "_digest"}
         named = _importable(self.fn) if isinstance(self.fn, FunctionType) else None
-        if isinstance(named, Node) and named.__hexdag_fn__ is self.fn:
+        if isinstance(named, Node) and named.__hexdag_fn__ is self.fn and named.__module__ != "__main__":
             values["fn"] = named  # the module's name stands for the node, not for the function under it
         return _rebuild_spec, (values,)
 
@@ -180,26 +184,37 @@ class Node(Generic[P, R]):
 
     def __init__(self, fn: Callable[P, R], options: Mapping[str, Any]) -> None:
         self.__hexdag_fn__ = fn
-        self._options = dict(options)
+        self._options = {name: value for name, value in options.items() if name != "name"}
+        self._made: NodeSpec | None = None  # not yet: a worker that only calls the function has no use for it
         update_wrapper(self, fn)
-        self.name: str = self._options.pop("name", None) or fn.__name__
-        self.spec: NodeSpec = NodeSpec(self.name, fn, **self._options)
+        self.name: str = str(options.get("name") or getattr(fn, "__name__", ""))
+
+    @property
+    def spec(self) -> NodeSpec:
+        """The spec with the code of this moment: a helper may have been redefined since the last one."""
+        if self._made is None:
+            self._made = NodeSpec(self.name, self.__hexdag_fn__, **self._options)
+        else:
+            code = code_of(self.__hexdag_fn__, self._made.version)
+            if code != self._made.code:
+                self._made = self._made.but(code=code)
+        return self._made
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.__hexdag_fn__(*args, **kwargs)
 
-    def as_node(self, name: str, *, after: Iterable[str] | str = (), **params: Any) -> NodeSpec:
+    def as_node(self, name: str, /, *, after: Any = (), **params: Any) -> NodeSpec:
         """A second node with the same code, another name and other parameter values."""
-        names = (after,) if isinstance(after, str) else tuple(after)
-        return self.current().but(name=name, params={**self.spec.params, **params}).after(*names)
+        spec = self.spec
+        return spec.but(name=name, params={**spec.params, **params}).after(after)
 
     def after(self, *names: Any) -> NodeSpec:
         """The node's spec, downstream of other nodes."""
-        return self.current().after(*names)
+        return self.spec.after(*names)
 
-    def current(self) -> NodeSpec:
-        """The spec with the code hash of this moment: a helper may have been redefined since."""
-        return self.spec.but(code=code_of(self.__hexdag_fn__, self.spec.version))
+    def __rshift__(self, down: Any) -> NodeSpec:
+        """`load >> fit` is `fit.after(load)`: the spec of `fit`. Give `load` to the graph as well."""
+        return spec_of(down).after(self)
 
     def __reduce__(self) -> Any:
         # An importable node is pickled by reference, as a function would be; in a notebook cloudpickle takes the rest.
@@ -213,8 +228,8 @@ class Node(Generic[P, R]):
 
 def _importable(fn: Any) -> Any:
     """What stands in a function's module under the function's name."""
-    found: Any = sys.modules.get(fn.__module__)
-    for part in fn.__qualname__.split("."):
+    found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
+    for part in getattr(fn, "__qualname__", "").split("."):
         found = getattr(found, part, None)
     return found
 
@@ -234,10 +249,23 @@ def node(fn: Callable[P, R], /) -> Node[P, R]: ...
 def node(**options: Any) -> Callable[[Callable[P, R]], Node[P, R]]: ...
 def node(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a node: `@node`, or `@node(retries=3, timeout=120)` with the fields of `NodeSpec`."""
-    known = {f.name for f in fields(NodeSpec)} - {"fn", "code", "blob", "_digest"}
-    if unknown := set(options) - known:
-        raise SchemaError(f"@node has no option {sorted(unknown)[0]!r}; it takes {', '.join(sorted(known))}")
-    return Node(fn, options) if fn is not None else lambda f: Node(f, options)
+    if unknown := set(options) - _OPTIONS:
+        raise SchemaError(f"@node has no option {min(unknown)!r}; it takes {', '.join(sorted(_OPTIONS))}")
+
+    def make(function: Any) -> Node[..., Any]:
+        if isinstance(function, Node):  # @node on top of a @node: more options
+            return make_more(function)
+        if not callable(function):
+            raise SchemaError(f"@node makes a node of a function, not of {function!r}")
+        made = Node(function, options)
+        check_name(made.name)
+        made.spec  # noqa: B018  # wrong options raise here, where they stand
+        return made
+
+    def make_more(inner: Node[..., Any]) -> Node[..., Any]:
+        return Node(inner.__hexdag_fn__, {"name": inner.name, **inner._options, **options})
+
+    return make if fn is None else make(fn)
 
 
 def spec_of(value: Any) -> NodeSpec:
@@ -245,24 +273,51 @@ def spec_of(value: Any) -> NodeSpec:
     if isinstance(value, NodeSpec):
         return value
     if isinstance(value, Node):
-        return value.current()
+        return value.spec
     if callable(value):
         return NodeSpec(getattr(value, "__name__", ""), value)
     raise SchemaError(f"expected a node, a NodeSpec or a function, not {value!r}")
 
 
 def name_of(value: Any) -> str:
-    """The node name that a name, a spec or a `@node` stands for."""
+    """The node name that a name, a spec, a `@node` or a plain function stands for."""
     if isinstance(value, str):
-        return value
+        return str.__str__(value)  # a member of a StrEnum is a plain name
     if isinstance(value, Node | NodeSpec):
         return value.name
+    if isinstance(value, FunctionType):
+        return value.__name__
     raise InvalidName(f"expected a node name, not {value!r}")
+
+
+def names_of(values: Any) -> tuple[str, ...]:
+    """The sorted names in anything that `.after()` takes: names, nodes, and lists of them."""
+    found: set[str] = set()
+    stack = [values]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Iterable) and not isinstance(value, str):
+            stack += value
+        else:
+            found.add(name_of(value))
+    return tuple(sorted(found))
+
+
+def _params_of(node: str, params: Any) -> FrozenDict[Any]:
+    if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
+        raise SchemaError(f"{node}: params is a dict of parameter names and values, not {params!r}")
+    return FrozenDict(plain(params))
 
 
 def check_name(name: Any) -> None:
     """Raise `InvalidName` unless `name` can be the name of a node."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    # NFKC is the form in which Python keeps identifiers.
+    if (
+        type(name) is not str
+        or not _NAME.fullmatch(name)
+        or keyword.iskeyword(name)
+        or not (name.isascii() or normalize("NFKC", name) == name)
+    ):
         raise InvalidName(
             f"{name!r} cannot name a node: use letters, digits, _ and -, at most 128, starting with a letter or _, "
             "and no Python keyword (for a lambda, write NodeSpec('name', lambda …))"
@@ -271,8 +326,10 @@ def check_name(name: Any) -> None:
 
 def exact(value: Any, what: str) -> Fraction:
     """A finite number of 0 or more as a fraction with denominator <= 10^6; `SchemaError` for anything else."""
+    if type(value) is Fraction and value >= 0 and value.denominator <= 10**6:
+        return value
     try:
-        number = value if type(value) is Fraction else Fraction(value).limit_denominator(10**6)
+        number = Fraction("not a number" if isinstance(value, str) else value).limit_denominator(10**6)
     except (TypeError, ValueError, OverflowError) as error:
         raise SchemaError(f"{what} is a number, not {value!r}") from error
     if number < 0:
@@ -280,70 +337,28 @@ def exact(value: Any, what: str) -> Fraction:
     return number
 
 
-_PLAIN_FIELDS = (
-    "retries", "backoff", "timeout", "version", "agent", "cache", "effects", "durable", "exclusive", "blob",
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and isfinite(value) and value >= 0
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))
+
+
+_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("retries", lambda v: type(v) is int and v >= 0, "a number of times, 0 or more"),
+    ("backoff", _is_seconds, "in seconds, 0 or more"),
+    ("timeout", lambda v: v is None or (_is_seconds(v) and v > 0), "in seconds and above 0"),
+    ("cache", lambda v: type(v) is bool, "True or False"),
+    ("effects", lambda v: type(v) is bool, "True or False"),
+    ("durable", lambda v: v is None or type(v) is bool, "True, False or None"),
+    ("agent", _is_text, "the id of an agent"),
+    ("exclusive", _is_text, "the name of a lease"),
+    ("version", _is_text, "text"),
+    ("blob", _is_text, "text"),
+    ("requires", lambda v: all(isinstance(item, str) and item for item in v), "a set of capabilities, as text"),
 )  # fmt: skip
-_DEFAULTS = {f.name: f.default for f in fields(NodeSpec)}
-
-
-def spec_to_data(spec: NodeSpec) -> dict[str, Any]:
-    """A spec as JSON-able data; fields at their defaults are left out."""
-    data: dict[str, Any] = {"name": spec.name, "code": _code_to_data(spec.code)}
-    if spec.params:
-        data["params"] = encode_data(dict(spec.params))
-    if spec.requires:
-        data["requires"] = sorted(spec.requires)
-    if spec.deps:
-        data["after"] = list(spec.deps)
-    if spec.cost:
-        data["cost"] = str(spec.cost)
-    for name in ("in_model", "out_model"):
-        if (model := getattr(spec, name)) is not None:
-            data[name] = {"name": model.name, "fields": [list(pair) for pair in model.fields]}
-    return data | {n: getattr(spec, n) for n in _PLAIN_FIELDS if getattr(spec, n) != _DEFAULTS[n]}
-
-
-def spec_from_data(data: Mapping[str, Any], fn: Any = None) -> NodeSpec:
-    """The spec that `spec_to_data` was given, with `fn` as its live function if there is one."""
-    try:
-        models = {
-            name: Model(data[name]["name"], tuple((key, kind) for key, kind in data[name]["fields"]))
-            for name in ("in_model", "out_model")
-            if data.get(name)
-        }
-        return NodeSpec(
-            data["name"],
-            fn,
-            params=decode_data(data.get("params", {})),
-            requires=frozenset(data.get("requires", ())),
-            deps=tuple(data.get("after", ())),
-            cost=Fraction(data.get("cost", 0)),
-            code=_code_from_data(data["code"]),
-            **models,
-            **{name: data[name] for name in _PLAIN_FIELDS if name in data},
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, SchemaError | InvalidName | UnboundParameter):
-            raise
-        raise SchemaError(f"node {data.get('name', '?')!r} cannot be read: {error!r}") from error
-
-
-def _code_to_data(code: Code) -> dict[str, Any]:
-    data: dict[str, Any] = {"name": code.name, "module": code.module, "digest": code.digest.hex()}
-    data["params"] = [[p.name, p.required, p.kind] for p in code.params]
-    return data if code.known else data | {"known": False}
-
-
-def _code_from_data(data: Mapping[str, Any]) -> Code:
-    params = tuple(Param(name, required, kind) for name, required, kind in data["params"])
-    return Code(data["name"], data["module"], bytes.fromhex(data["digest"]), params, data.get("known", True))
-
-
-register(NodeSpec, "NodeSpec", spec_to_data, lambda data: spec_from_data(data))
-register(Code, "Code", _code_to_data, _code_from_data)
-
-
-def signature_digest(spec: NodeSpec) -> bytes:
-    """Digest of what a spec takes: parameter names, which are required, and its input model."""
-    params = [(p.name, p.required, p.kind) for p in spec.code.params]
-    return digest(hash_of(params), hash_of(spec.in_model and spec.in_model.fields))
+_OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest"}
+DEFAULTS: Mapping[str, Any] = {
+    f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(NodeSpec)
+}

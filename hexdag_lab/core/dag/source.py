@@ -160,8 +160,8 @@ def _indexed(lines: list[str], module: ast.Module) -> _File:
     return file
 
 
-def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
 
 
 def _takes_the_same(tree: Any, code: CodeType) -> bool:
@@ -177,20 +177,21 @@ def _lambda(file: _File, code: CodeType) -> ast.AST | None:
     here = file.lambdas.get(code.co_firstlineno, [])
     if len(here) > 1:
         compiled = _compiled_lambdas(file, code.co_firstlineno)
-        here = [tree for tree, made in zip(here, compiled, strict=False) if _shape(made) == _shape(code)]
+        here = [tree for tree, made in zip(here, compiled, strict=True) if made and _shape(made) == _shape(code)]
     trees = {tree_bytes(tree): tree for tree in here}
     return next(iter(trees.values())) if len(trees) == 1 else None
 
 
-def _compiled_lambdas(file: _File, line: int) -> list[CodeType]:
-    """The code of the lambdas that start on a line; a copy of each is given a line number of its own to find it by."""
-    copy = _indexed(file.lines, ast.parse("".join(file.lines)))
-    marked = dict(enumerate(copy.lambdas[line], len(file.lines) + 1))
-    for mark, tree in marked.items():
-        tree.lineno = tree.end_lineno = mark
-    whole = _compiled(copy.module)
-    by_line = {code.co_firstlineno: code for code in codes_in(whole)} if whole else {}
-    return [by_line[mark] for mark in marked] if marked.keys() <= by_line.keys() else []
+def _compiled_lambdas(file: _File, line: int) -> Iterator[CodeType | None]:
+    """The code of each lambda that starts on a line; it is moved below the end of the file to find it by its line."""
+    copy = _indexed(file.lines, ast.parse("".join(file.lines)))  # the kept trees are shared and stay as they are
+    around: list[ast.stmt] = [n for n in copy.module.body if _first_line(n) <= line <= (n.end_lineno or 0)]
+    below = len(file.lines) + 1
+    for tree in copy.lambdas[line]:
+        ast.increment_lineno(tree, below)
+        whole = _compiled(ast.Module(around, []))
+        yield next((c for c in codes_in(whole) if c.co_firstlineno == line + below), None) if whole else None
+        ast.increment_lineno(tree, -below)
 
 
 def _compiled(module: ast.Module) -> CodeType | None:
@@ -204,7 +205,7 @@ def _compiled(module: ast.Module) -> CodeType | None:
 def _shape(code: CodeType) -> list[Any]:
     """What a code object does, wherever it stands."""
     return [
-        (c.co_code, c.co_names, c.co_varnames, c.co_freevars, c.co_cellvars, c.co_flags, c.co_kwonlyargcount,
+        (c.co_code, c.co_names, c.co_varnames, c.co_freevars, c.co_cellvars, c.co_flags & 0xFFF, c.co_kwonlyargcount,
          [repr(const) for const in c.co_consts if not isinstance(const, CodeType)])
         for c in codes_in(code)
     ]  # fmt: skip
@@ -308,9 +309,9 @@ def tree_bytes(tree: ast.AST) -> bytes:
 
 def _field(node: ast.AST, name: str) -> Any:
     """A field without what does not count: a docstring, an empty format, how the text of an f-string is cut."""
-    value = getattr(node, name, None)
+    value: Any = getattr(node, name, None)
     if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return value[1:] or [ast.Pass()] if _is_text(getattr(value[0], "value", None)) else value
+        return value[1:] or [ast.Pass()] if _is_docstring(value[0]) else value
     if name == "values" and isinstance(node, ast.JoinedStr):
         return _joined(value)
     if name == "format_spec" and isinstance(value, ast.JoinedStr) and not _joined(value.values):
@@ -318,18 +319,21 @@ def _field(node: ast.AST, name: str) -> Any:
     return value
 
 
-def _is_text(node: Any) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
     """The parts of an f-string, as Python 3.12 gives them: no empty text, no two texts side by side."""
     found: list[ast.expr] = []
-    for part in values:
+    text = ""
+    for part in (*values, None):
         if isinstance(part, ast.Constant):
-            before = found.pop().value if found and isinstance(found[-1], ast.Constant) else ""
-            if before + part.value:
-                found.append(ast.Constant(before + part.value))
-        else:
+            text += str(part.value)
+            continue
+        if text:
+            found.append(ast.Constant(text))
+        if part is not None:
             found.append(part)
+        text = ""
     return found

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..base.errors import DagError, SchemaError
-from .node import Node, NodeSpec, spec_from_data, spec_of, spec_to_data
+from .node import NOT_READ, NodeSpec, spec_of
+from .spec_data import spec_from_data, spec_to_data
 from .wiring import Wire
 
 SCHEMA = 1
@@ -47,34 +48,52 @@ def dag_from_data(data: Any, catalog: Mapping[str, Any] | None = None) -> Parts:
         raise SchemaError(
             f"this graph has schema {data.get('schema')!r}, but this hexdag_lab reads schema {SCHEMA}: upgrade it"
         )
-    specs = [_with_code(spec_from_data(node), catalog) for node in data["nodes"]]
-    names = [spec.name for spec in specs]
-    if len(set(names)) != len(names):
+    version = data.get("version", 1)
+    if type(version) is not int or version < 1:
+        raise SchemaError(f"the version of a graph is a number from 1, not {version!r}")
+    specs = _with_code([spec_from_data(node) for node in data["nodes"]], catalog)
+    wires = _wires({spec.name for spec in specs}, data.get("edges", []))
+    if len(wires) != len(specs):
+        names = [spec.name for spec in specs]
         raise SchemaError(f"a node name stands twice: {next(n for n in names if names.count(n) > 1)!r}")
-    wires: dict[str, list[Wire]] = {name: [] for name in names}
-    for edge in data.get("edges", []):
-        try:
-            up, down, param = edge
-            wires[down].append(Wire(up, param))
-        except (KeyError, ValueError, TypeError) as error:
-            raise SchemaError(f"edge {edge!r} does not lead to a node; write [upstream, node, parameter]") from error
-    pairs = [(spec, tuple(sorted(wires[spec.name], key=lambda w: w.up))) for spec in specs]
-    return pairs, data.get("version", 1)
+    return [(spec, tuple(wires[spec.name])) for spec in specs], version
 
 
-def _with_code(spec: NodeSpec, catalog: Mapping[str, Any] | None) -> NodeSpec:
+def _wires(names: set[str], edges: Any) -> dict[str, list[Wire]]:
+    """The wires of each node, sorted by upstream."""
+    found: dict[str, dict[str, Wire]] = {name: {} for name in names}
+    if not isinstance(edges, list):
+        raise SchemaError("'edges' is a list of [upstream, node, parameter]")
+    for edge in edges:
+        match edge:
+            case [str(up), str(down), str() | None as param] if up in names and down in names:
+                if up in found[down]:
+                    raise SchemaError(f"the edge {up} -> {down} stands twice")
+                found[down][up] = Wire(up, param)
+            case _:
+                raise SchemaError(f"edge {edge!r} does not lead from node to node; write [upstream, node, parameter]")
+    return {name: [wires[up] for up in sorted(wires)] for name, wires in found.items()}
+
+
+def _with_code(specs: list[NodeSpec], catalog: Mapping[str, Any] | None) -> list[NodeSpec]:
+    """The specs with their functions: the one with the same code, else the one with the name of code or node."""
     if catalog is None:
-        return spec
-    found = catalog.get(spec.code.name) or catalog.get(spec.name)
-    if found is None:
-        raise SchemaError(f"node {spec.name!r}: the catalog has no operation {spec.code.name!r}")
-    operation = found if isinstance(found, NodeSpec) else spec_of(found) if isinstance(found, Node) else None
-    fn = found if operation is None else operation.fn
-    return spec.but(fn=fn)
+        return specs
+    operations = {name: spec_of(value) for name, value in catalog.items()}
+    by_code = {spec.code.digest: spec for spec in operations.values()}
+    made = []
+    for spec in specs:
+        names = (spec.code.name, spec.code.name.rpartition(".")[2], spec.name)
+        found = by_code.get(spec.code.digest) or next((operations[n] for n in names if n in operations), None)
+        if found is None:
+            raise SchemaError(f"node {spec.name!r}: the catalog has no operation {names[1]!r}")
+        code = found.code if found.version == spec.version else NOT_READ
+        made.append(spec.but(fn=found.fn, code=code, blob=None))
+    return made
 
 
 def to_json(dag: Graph) -> str:
-    return json.dumps(dag_to_data(dag), indent=1, ensure_ascii=False)
+    return json.dumps(dag_to_data(dag), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(text: str | bytes, catalog: Mapping[str, Any] | None = None) -> Parts:
@@ -101,9 +120,9 @@ def _no_constant(name: str) -> Any:
 
 
 def to_yaml(dag: Graph) -> str:
-    import yaml  # not needed by anybody else here
+    import yaml  # type: ignore[import-untyped]  # not needed by anybody else here
 
-    text: str = yaml.safe_dump(dag_to_data(dag), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(dag_to_data(dag), sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
@@ -114,4 +133,3 @@ def to_dot(dag: Graph) -> str:
     edges = sorted((w.up, name) for name, entry in dag.entries.items() for w in entry.wires)
     lines += [f'  "{up}" -> "{down}";' for up, down in edges]
     return "\n".join([*lines, "}"]) + "\n"
-

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..base.codec import namedtuple
-from ..base.errors import UnboundParameter
+from ..base.errors import TypeMismatch, UnboundParameter
+from .models import misfit, misfit_in_dict
 from .node import NodeSpec
 
 MANY = "*"  #: the wire's value goes into the collector, under the upstream's name
@@ -81,3 +82,19 @@ def check_wires(spec: NodeSpec, wires: Iterable[Wire]) -> None:
         if param in filled:
             raise UnboundParameter(f"{spec.name}: {param!r} is filled by both {filled[param]} and {up!r}")
         filled[param] = repr(up)
+
+
+def check_models(spec: NodeSpec, wires: Iterable[Wire], upstream: Callable[[str], NodeSpec]) -> None:
+    """Raise `TypeMismatch` if what an upstream gives is sure to fail the node's `in_model`."""
+    wanted = spec.in_model
+    if wanted is None:
+        return
+    filling = [w for w in wires if w.param is not None and w.param != MANY]
+    needed = {p.name for p in spec.required()} | {w.param for w in filling} | set(spec.params)
+    for up, param in filling:
+        given = upstream(up).out_model
+        if given is None:
+            continue
+        alone = len(needed) == 1 and spec.code.collector is None
+        if why := misfit(given, wanted) if alone else misfit_in_dict(given, str(param), wanted):
+            raise TypeMismatch(f"{up} -> {spec.name}: {why}")

@@ -198,13 +198,25 @@ def failed(step: Step, m: ms.Failed) -> None:
 def lost(step: Step, m: ms.Lost) -> None:
     rec = _current(step, m)
     if rec is None:
-        return
+        return _result_lost(step, m)
     _take_back_below(step, m.node, f"upstream {m.node} runs again")
     if rec.lost >= MOST_LOST:
         failure = Failure("AttemptLost", f"{m.why}; given up after {rec.lost + 1} lost attempts")
-        _fail(step, m.node, failure, 0.0)
-        return
+        return _fail(step, m.node, failure, 0.0)
     step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=m.why)
+    return None
+
+
+def _result_lost(step: Step, m: ms.Lost) -> None:
+    """An accepted result that was nowhere but in the pool is gone: its node runs again."""
+    rec = step.record(m.node)
+    if rec is None or rec.fence != m.fence or rec.result is None or step.state.over:
+        return
+    if rec.state is NodeState.SUCCEEDED and rec.result.where == "pool":
+        _take_back_below(step, m.node, f"upstream {m.node} runs again")
+        step.emit(
+            ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}"
+        )
 
 
 def _fail(step: Step, node: str, failure: Failure, seconds: float) -> None:

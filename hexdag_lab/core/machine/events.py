@@ -150,7 +150,7 @@ class NodeKept(Event):
 
 @record
 class NodeRetrying(Event):
-    """An attempt failed or was lost and is tried again; `due` is when, None: at once."""
+    """An attempt failed or was lost, or its result was, and is tried again; `due` is when, None: at once."""
 
     node: str
     version: int

@@ -194,9 +194,13 @@ def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
     rec = state.nodes[e.node]
     again = rec._replace(
         state=NodeState.READY, submitted=False, why=e.why, due=e.due, failure=e.failure or rec.failure,
-        failures=rec.failures + (e.failure is not None), lost=rec.lost + (e.failure is None),
+        failures=rec.failures + (e.failure is not None), lost=rec.lost + (e.failure is None), result=None,
     )  # fmt: skip
-    state = state._replace(nodes=state.nodes.set(e.node, again), outstanding=state.outstanding - 1)
+    state = state._replace(
+        nodes=state.nodes.set(e.node, again),
+        outstanding=state.outstanding - rec.submitted,
+        left=state.left + (rec.state in SETTLED),
+    )
     if e.due is not None:
         state = state._replace(dues=FrozenDict({**state.dues, e.node: e.due}))
     return _recounted(state, _with_downs(state.dag, [e.node]))

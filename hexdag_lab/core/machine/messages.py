@@ -155,7 +155,8 @@ class Failed:
 
 @record
 class Lost:
-    """An attempt ended without an answer: its worker died, or the pool forgot it."""
+    """An attempt ended without an answer: its worker died, or the pool forgot it. Of an attempt that has succeeded:
+    its result is not in the pool any more."""
 
     at: float
     node: str

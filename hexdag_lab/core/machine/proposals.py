@@ -103,8 +103,10 @@ def _check_and_open(step: Step, proposal: Proposal) -> None:
     if broken:
         return _end(step, ev.ProposalRejected, proposal.id, _said(broken[0]), "checks")
     step.emit(ev.ProposalOpened, proposal=proposal.id, by=proposal.by)
-    _ask(step, checked)
-    return settle(step, proposal.id)
+    settle(step, proposal.id)
+    if step.state.proposals[proposal.id].state is ProposalState.OPEN:  # what is decided asks nobody
+        _ask(step, checked)
+    return None
 
 
 def _said(check: Check) -> str:
@@ -186,7 +188,7 @@ def _effect(state: RunState, rebased: Changeset, made: Plan) -> Effect:
     target = rebased.target
     means = mean_seconds(state.dag, state.nodes.items())
     again = {*made.rerun, *made.restart}
-    names = [n for n in {*made.start, *again} if n in target and (n in rebased.added or n in again)]
+    names = sorted(again.union(rebased.added).intersection(target))  # sorted: sums of floats depend on the order
     seconds, cost = work([target.entries[n].spec for n in names], means)
     kept = sum(rec.state in (NodeState.SUCCEEDED, NodeState.RUNNING) for rec in state.nodes.values())
     kept -= len([n for n in (*made.rerun, *made.restart, *made.cancel) if _busy(state, n)])
@@ -290,7 +292,8 @@ def _apply(step: Step, id_: str, by: str) -> None:
     if broken:
         return _end(step, ev.ProposalRejected, id_, f"since the vote, {_said(broken[0])}", "checks")
     if not still_approved((proposal.changeset, proposal.effect), (rebased, effect)):
-        why = "the graph moved on, and this now throws away more work than was voted on"
+        same = rebased.digest == proposal.changeset.digest
+        why = "it now throws away other work than was voted on" if same else "part of it is in the graph already"
         step.emit(ev.ProposalRevised, proposal=id_, changeset=rebased, effect=effect, why=why)
         _ask(step, step.state.proposals[id_])
         return None
@@ -319,10 +322,11 @@ def _make_room(step: Step, rebased: Changeset, effect: Effect) -> None:
     """Take back what the pool has and the new version defines otherwise."""
     nodes = step.state.nodes
     lost = [n for n in (*effect.restart, *effect.cancel, *effect.rerun) if n in nodes]
-    touched = {n for n in rebased.nodes if n in nodes} | {down for _, down in rebased.edges if down in nodes}
-    waiting = [
-        n for n in touched if nodes[n].submitted and nodes[n].state in (NodeState.WAITING, NodeState.READY)
-    ]
+    rewired = {down for _, down in rebased.edges if down in nodes}
+    touched = rewired.union(name for name in rebased.nodes if name in nodes)
+    waiting = [n for n in touched if nodes[n].submitted and not _busy(step.state, n)]
+    # One that runs already, though an upstream is not accepted, was chained to what it may be losing here.
+    waiting += [n for n in rewired if nodes[n].submitted and _busy(step.state, n) and nodes[n].unmet]
     below = {*step.submitted_below([*lost, *waiting]), *waiting} - set(lost)
     if below:
         step.recall(sorted(below))

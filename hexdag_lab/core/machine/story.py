@@ -2,88 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from ..runs.run import NodeState, RunStatus
+from ..runs.run import PASSED, NodeState, RunStatus
 from ..votes.proposal import MEANING
 from . import events as ev
 from .attempts import capable
 from .state import RunState
 
+MOST_NAMES = 3  #: a sentence names so many nodes and counts more
+
 
 def story(events: Iterable[Any], node: str) -> list[str]:
     """One line for each event that concerns a node, in order."""
-    lines = []
-    for event in events:
-        text = sentence(event, node)
-        if text:
-            lines.append(f"{event.seq:>4}  {text}")
-    return lines
+    return [f"{event.seq:>4}  {text}" for event in events if (text := sentence(event, node))]
 
 
 def sentence(event: Any, node: str | None = None) -> str:
-    """An event in words; with `node`, empty unless it concerns that node."""
+    """An event in words; with `node`, empty unless it concerns that node. Empty where nothing happened to see."""
+    if node is not None and not _concerns(event, node):
+        return ""
+    if event.node is not None:
+        return _about_node(event)
+    return _about_proposal(event) if event.proposal is not None else _about_run(event, node)
+
+
+def _concerns(event: Any, node: str) -> bool:
     match event:
         case ev.RunStarted():
-            return f"run {event.run} started by {event.by}" if node is None or node in event.dag else ""
+            return node in event.dag
+        case ev.AttemptsSubmitted():
+            return any(name == node for name, _ in event.nodes)
+        case ev.AttemptsWithdrawn():
+            return node in event.nodes
+        case ev.VersionCommitted():
+            ends = {name for edge in event.changeset.edges for name in edge}
+            return node in ends.union(event.changeset.nodes, event.restarted, event.rerun)
+        case ev.NodesBlocked():
+            return node in event.nodes
+        case ev.RunAttached() | ev.RunPaused() | ev.RunResumed() | ev.RunFinished():
+            return True
+    return bool(event.node == node)
+
+
+def _about_run(event: Any, node: str | None) -> str:
+    match event:
+        case ev.RunStarted():
+            return f"run {event.run} started by {event.by}"
+        case ev.RunAttached():
+            lost = "; its result was not kept" if node in event.again else ""
+            return f"another controller goes on with the run{lost}"
+        case ev.RunPaused():
+            return f"paused by {event.by}"
+        case ev.RunResumed():
+            return f"{event.by} lets the run go on"
+        case ev.RunFinished():
+            return f"the run ended: {event.status}" + (f", by {event.by}" if event.by else "")
+        case ev.SeatTaken():
+            return f"{event.seat.id} takes part as {event.seat.role}"
+        case ev.PoolOffered():
+            return f"the pool offers {event.slots} slot{'s' * (event.slots != 1)}"
         case ev.AttemptsSubmitted():
             return _named(node, [name for name, _ in event.nodes], "submitted")
         case ev.AttemptsWithdrawn():
             return _named(node, event.nodes, f"taken back: {event.why}")
-        case ev.NodesBlocked():
-            return _named(node, (*event.nodes, event.node), f"blocked: upstream {event.node} failed")
-        case ev.VersionCommitted():
-            touched = {*event.changeset.nodes, *(name for edge in event.changeset.edges for name in edge)}
-            return (
-                ""
-                if node and node not in touched
-                else f"v{event.version} by {event.by}: {event.changeset.summary}"
-            )
-        case ev.RunAttached():
-            return "another controller goes on with the run"
-        case ev.RunFinished():
-            return f"the run ended: {event.status}"
-        case ev.ProposalMade():
-            return "" if node else f"{event.proposal.by} proposes {event.proposal.changeset.summary}"
-        case ev.BallotCast():
-            ballot = event.ballot
-            reason = f' "{ballot.reason}"' if ballot.reason else ""
-            return "" if node else f"{ballot.voter}: {ballot.choice.value.replace('_', ' ')}{reason}"
-        case ev.Event() if event.node is not None:
-            return _about_node(event) if node in (None, event.node) else ""
-        case ev.Event() if isinstance(event, ev._Moved):
-            return (
-                ""
-                if node
-                else f"{event.proposal}: {event.kind.removeprefix('Proposal').lower()} {event.why}".strip()
-            )
-    return "" if node else event.kind
+        case ev.HooksSeen():
+            return f"{event.agent} looked at what happened" + (f": {event.failure}" if event.failure else "")
+    return str(event.kind)
 
 
 def _about_node(event: Any) -> str:
+    name = event.node
     match event:
         case ev.NodeStarted():
             where = f" on {event.worker}" if event.worker else ""
-            return f"{event.node} started{where}" + (f" ({event.why})" if event.why else "")
+            return f"{name} started{where}" + (f" ({event.why})" if event.why else "")
         case ev.NodeSucceeded():
-            return f"{event.node} succeeded in {event.seconds:.2f} s"
+            return f"{name} succeeded in {event.seconds:.2f} s"
+        case ev.ResultHeld():
+            return f"{name} has a result, which waits for its upstreams' reports"
+        case ev.NodeKept():
+            return f"the result of {name} is kept"
         case ev.NodeRetrying():
-            return f"{event.node}: {event.why}"
+            return f"{name}: {event.why}"
+        case ev.RetryDue():
+            return f"{name} may be tried again"
         case ev.NodeFailed():
-            return f"{event.node} failed: {event.failure}"
+            return f"{name} failed: {event.failure}"
+        case ev.NodesBlocked():
+            return f"{_names(event.nodes)} blocked: upstream {name} failed"
         case ev.NodeSuspended():
-            return f"{event.node} waits for {event.waits_for}"
+            return f"{name} waits for {event.waits_for}"
         case ev.NodeResumed():
-            return f"{event.node} goes on: the proposal is {event.decision}"
-    return f"{event.node}: {event.kind}"
+            return f"{name} goes on: the proposal is {event.decision}"
+    return f"{name}: {event.kind}"
 
 
-def _named(node: str | None, names: Iterable[str], text: str) -> str:
-    names = list(names)
-    if node is not None:
-        return f"{node} {text}" if node in names else ""
-    return f"{len(names)} nodes {text}" if len(names) != 1 else f"{names[0]} {text}"
+def _about_proposal(event: Any) -> str:
+    match event:
+        case ev.ProposalMade():
+            proposal = event.proposal
+            return f"{proposal.by} proposes {proposal.id}: {proposal.changeset.summary}"
+        case ev.BallotCast():
+            ballot = event.ballot
+            reason = f' "{ballot.reason}"' if ballot.reason else ""
+            return f"{ballot.voter} on {event.proposal}: {ballot.choice.value.replace('_', ' ')}{reason}"
+        case ev.ProposalRevised():
+            return f"{event.proposal} is voted on anew: {event.why}"
+        case ev.VersionCommitted():
+            what = [f"v{event.version} by {event.by}: {event.changeset.summary}"]
+            what += [f"restarts {_names(event.restarted)}"] if event.restarted else []
+            what += [f"re-runs {_names(event.rerun)}"] if event.rerun else []
+            return ", ".join(what)
+    verb = event.kind.removeprefix("Proposal").lower()
+    return f"{event.proposal} {verb}" + (f": {event.why}" if event.why else "")
+
+
+def _named(node: str | None, names: Collection[str], text: str) -> str:
+    if not names:
+        return ""
+    return f"{_names(names) if node is None else node} {text}"
+
+
+def _names(names: Collection[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} nodes"
 
 
 def why(state: RunState, node: str) -> str | None:
@@ -111,9 +154,7 @@ def why(state: RunState, node: str) -> str | None:
     if not capable(state, requires):
         return f"no worker has {', '.join(sorted(requires))}"
     if rec.unmet:
-        ups = sorted(
-            up for up in state.dag.dependencies(node) if state.nodes[up].state is not NodeState.SUCCEEDED
-        )
+        ups = sorted(up for up in state.dag.dependencies(node) if state.nodes[up].state not in PASSED)
         return f"waits for {', '.join(ups[:5])}{', …' if len(ups) > 5 else ''}"
     if not state.slots:
         return "there are no workers yet"

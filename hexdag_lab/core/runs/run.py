@@ -47,7 +47,7 @@ NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
     N.SUSPENDED: frozenset({N.READY, N.WAITING, N.BLOCKED, N.CANCELLED}),
     N.SUCCEEDED: frozenset({N.READY, N.WAITING, N.BLOCKED}),
     N.FAILED: frozenset({N.READY, N.WAITING, N.BLOCKED}),
-    N.BLOCKED: frozenset({N.READY, N.WAITING, N.CANCELLED}),
+    N.BLOCKED: frozenset({N.READY, N.WAITING}),
     N.CANCELLED: frozenset(),
     N.SKIPPED: frozenset({N.READY, N.WAITING}),
 }

@@ -34,7 +34,7 @@ TRANSITIONS: dict[ProposalState, frozenset[ProposalState]] = {
     P.DRAFT: frozenset({P.CHECKING, P.WITHDRAWN}),
     P.CHECKING: frozenset({P.OPEN, P.REJECTED, P.CONFLICTED, P.SUPERSEDED}),
     P.OPEN: frozenset({P.APPROVED, P.REJECTED, P.EXPIRED, P.WITHDRAWN, P.CONFLICTED, P.SUPERSEDED}),
-    P.APPROVED: frozenset({P.APPLIED, P.OPEN, P.REJECTED, P.CONFLICTED, P.SUPERSEDED, P.WITHDRAWN}),
+    P.APPROVED: frozenset({P.APPLIED, P.OPEN, P.REJECTED, P.CONFLICTED, P.SUPERSEDED}),
     P.APPLIED: frozenset(),
     P.REJECTED: frozenset(),
     P.EXPIRED: frozenset(),

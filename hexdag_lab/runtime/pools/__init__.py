@@ -21,9 +21,7 @@ def pool_of(pool: Any, *, workers: int | None = None, threads: int = 1, blobs: s
             return DaskPool(OwnCluster(workers, threads), blobs)
         if "://" in pool:
             return DaskPool(pool, blobs)
-        raise ValueError(
-            f'pool is "dask", "inline", a scheduler address ("tcp://…") or a Dask Client, not {pool!r}'
-        )
+        raise ValueError(f'pool is "dask", "inline", a scheduler address ("tcp://…") or a Dask Client, not {pool!r}')
     if hasattr(pool, "submit") and hasattr(pool, "withdraw"):
         return pool  # type: ignore[no-any-return]
     from .dask import DaskPool

@@ -1,7 +1,8 @@
 """What the processes of a lab's own cluster run: `python -m hexdag_lab.runtime.pools.child scheduler|worker ...`.
 
 The parent holds the other end of standard input; when it is gone, however it went, the child sees the end of the
-stream and leaves at once.
+stream and leaves at once, with whatever it has started itself. Should another process hold that end too, as one that
+the notebook has forked does, the child sees within a second that it has another parent.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import signal
 import sys
 import threading
+import time
 from typing import Any
 
 WINDOW = 0.001  #: seconds that Dask's streams collect messages (5 ms from scheduler to worker as it comes)
@@ -19,14 +23,32 @@ WINDOW = 0.001  #: seconds that Dask's streams collect messages (5 ms from sched
 def main() -> None:
     role, options = sys.argv[1], json.loads(sys.argv[2])
     sys.path[:0] = [path for path in options.pop("path") if path not in sys.path]
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    asyncio.run(_scheduler(**options) if role == "scheduler" else _worker(**options))
+    parent, directory = options.pop("parent"), options.pop("directory")
+    own = directory if role == "scheduler" else None
+    for watch in (_end_of_input, lambda: _end_of(parent)):
+        threading.Thread(target=_leave_after, args=(watch, own), daemon=True).start()
+    asyncio.run(_scheduler(**options) if role == "scheduler" else _worker(**options, directory=directory))
 
 
-def _leave_with_parent() -> None:
+def _leave_after(end: Any, directory: str | None) -> None:
+    """Wait for the end, and leave; the scheduler takes the files of the cluster along, a moment after the workers."""
+    end()
+    if directory is not None:
+        time.sleep(0.5)
+        shutil.rmtree(directory, ignore_errors=True)
+    if os.name == "posix" and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
+
+
+def _end_of_input() -> None:
     while sys.stdin.buffer.read(4096):
         pass
-    os._exit(0)
+
+
+def _end_of(parent: int) -> None:
+    while os.getppid() == parent or os.name != "posix":
+        time.sleep(1.0)
 
 
 def _settings() -> None:
@@ -62,9 +84,7 @@ async def _scheduler(port: int) -> None:
         await scheduler.finished()
 
 
-async def _worker(
-    scheduler: str, name: str, nthreads: int, directory: str, resources: dict[str, float]
-) -> None:
+async def _worker(scheduler: str, name: str, nthreads: int, resources: dict[str, float], directory: str) -> None:
     _settings()
     from distributed import Worker
 

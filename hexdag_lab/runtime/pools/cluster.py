@@ -10,13 +10,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+SHORT_LIFE = 10.0  #: seconds; workers that die sooner are started again slower and slower
+LONGEST_PAUSE = 2.0  #: seconds
+
+
+class _Child(NamedTuple):
+    process: subprocess.Popen[bytes]
+    began: float
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
 
 
 class OwnCluster:
@@ -25,94 +41,114 @@ class OwnCluster:
     `capabilities`: what every worker can do, as in `@node(requires={"gpu"})`.
     """
 
-    def __init__(
-        self, workers: int | None = None, threads: int = 1, capabilities: Iterable[str] = ()
-    ) -> None:
-        self.count = (
-            workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 2
-        )
+    def __init__(self, workers: int | None = None, threads: int = 1, capabilities: Iterable[str] = ()) -> None:
+        self.count = workers or _cores()
         self.threads = threads
         self.resources = dict.fromkeys(capabilities, 1000.0)
         self.address = ""
-        self._scheduler: subprocess.Popen[bytes] | None = None
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._scheduler: _Child | None = None
+        self._workers: dict[str, _Child] = {}
         self._started = 0
+        self._short_lives = 0
+        self._not_before = 0.0
         self._directory: Path | None = None
+        self._lock = threading.Lock()  # a worker is started on one thread while the cluster is stopped on another
 
     def start(self) -> None:
         """Start all processes; returns at once, while they come up."""
-        self._directory = Path(tempfile.mkdtemp(prefix="hexdag-cluster-"))
-        self.address = f"tcp://127.0.0.1:{_free_port()}"
-        self._scheduler = self._child("scheduler", {"port": int(self.address.rpartition(":")[2])})
-        for _ in range(self.count):
-            self._start_worker()
+        with self._lock:
+            self._directory = Path(tempfile.mkdtemp(prefix="hexdag-cluster-"))
+            self.address = f"tcp://127.0.0.1:{_free_port()}"
+            self._scheduler = self._child("scheduler", {"port": int(self.address.rpartition(":")[2])})
+            for _ in range(self.count):
+                self._start_worker()
 
     def _start_worker(self) -> None:
         name = f"w{self._started}"
         self._started += 1
-        options = {
-            "scheduler": self.address, "name": name, "nthreads": self.threads,
-            "directory": str(self._directory), "resources": self.resources,
-        }  # fmt: skip
+        options = {"scheduler": self.address, "name": name, "nthreads": self.threads, "resources": self.resources}
         self._workers[name] = self._child("worker", options)
 
-    def _child(self, role: str, options: dict[str, Any]) -> subprocess.Popen[bytes]:
+    def _child(self, role: str, options: dict[str, Any]) -> _Child:
         assert self._directory is not None
-        options["path"] = [path or str(Path.cwd()) for path in sys.path]
+        paths = [path or str(Path.cwd()) for path in sys.path]
+        options |= {"path": paths, "parent": os.getpid(), "directory": str(self._directory)}
         command = [sys.executable, "-m", "hexdag_lab.runtime.pools.child", role, json.dumps(options)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(options["path"])}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         with (self._directory / f"{role}.log").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
             )
+        return _Child(process, time.monotonic())
 
     @property
     def scheduler_alive(self) -> bool:
-        return self._scheduler is not None and self._scheduler.poll() is None
+        return self._scheduler is not None and self._scheduler.alive
 
     def pids(self) -> dict[str, int]:
         """Process ids by name: "scheduler", "w0", "w1", ..."""
-        found = {name: child.pid for name, child in self._workers.items() if child.poll() is None}
-        return {"scheduler": self._scheduler.pid, **found} if self._scheduler else found
+        children = {"scheduler": self._scheduler, **self._workers}
+        return {name: child.process.pid for name, child in children.items() if child is not None and child.alive}
 
-    def revive(self) -> list[str]:
-        """Start a new worker for each that died; names of the dead."""
-        dead = [name for name, child in self._workers.items() if child.poll() is not None]
-        for name in dead:
-            del self._workers[name]
-            self._start_worker()
-        return dead
+    @property
+    def short_of_workers(self) -> bool:
+        """Whether a worker has died and can be started again now."""
+        dead = any(not child.alive for child in list(self._workers.values()))
+        return (dead or len(self._workers) < self.count) and time.monotonic() >= self._not_before
+
+    def revive(self) -> None:
+        """Start a new worker for each that died."""
+        with self._lock:
+            if self._directory is None:
+                return  # stopped meanwhile
+            now = time.monotonic()
+            for name, child in list(self._workers.items()):
+                if not child.alive:
+                    short = now - child.began < SHORT_LIFE
+                    self._short_lives = self._short_lives + 1 if short else 0
+                    del self._workers[name]
+                    _reap(child)
+            too_many = max(0, self._short_lives - self.count)
+            self._not_before = now + min(LONGEST_PAUSE, 0.25 * too_many)
+            while len(self._workers) < self.count:
+                self._start_worker()
 
     def log_tail(self) -> str:
         """The last lines that the children wrote, to say why they did not come up."""
         if self._directory is None:
             return ""
-        lines = [
-            line for log in sorted(self._directory.glob("*.log")) for line in log.read_text().splitlines()
-        ]
+        logs = sorted(self._directory.glob("*.log"))
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
         return "\n".join(lines[-5:])
 
     def stop(self) -> None:
         """End all processes and remove their files."""
-        children = [*self._workers.values(), *([self._scheduler] if self._scheduler else [])]
-        for child in children:
-            if child.stdin:
-                child.stdin.close()  # the child sees the end of its input and leaves
-        for child in children:
-            try:
-                child.wait(5)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait(5)
-        self._workers, self._scheduler = {}, None
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
+        with self._lock:
+            for child in self._workers.values():
+                _reap(child)
+            if self._scheduler is not None:
+                _reap(self._scheduler)
+            self._workers, self._scheduler = {}, None
+            if self._directory is not None:
+                shutil.rmtree(self._directory, ignore_errors=True)
+                self._directory = None
+
+
+def _reap(child: _Child) -> None:
+    """End a child, its own children with it, and forget it. They have nothing that is worth a farewell."""
+    process = child.process
+    if process.stdin is not None:
+        process.stdin.close()
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
+    else:
+        process.kill()
+    process.wait()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_port() -> int:

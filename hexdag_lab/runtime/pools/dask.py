@@ -2,109 +2,120 @@
 
 Inputs that are still being made are futures of earlier graphs, so the scheduler starts a node the moment its last
 upstream ends, without asking us. A task never raises; what happens is told over an event topic (see `worker.dask`), and
-futures are only looked at to notice what nobody can tell any more: a worker that died, a scheduler that forgot.
+futures are only looked at to notice what nobody can tell any more: a worker that died, a scheduler that forgot. While
+there is no scheduler, attempts wait here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ...core.base.codec import loads
-from ...core.base.errors import NotFinished, PoolUnavailable
+from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable
 from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended
 from ...core.runs.attempt import Task
 from ...ports import Put
-from ...worker.dask import from_pool, probe, run_task, version_keys
-from .child import shorten
-from .cluster import OwnCluster
+from ...worker.dask import from_pool, run_task, version_keys
+from .link import Link
 
-CONNECT = 4.0  #: seconds to wait for a scheduler that should be there
-BOOT = 60.0  #: seconds for an own cluster to come up
 LOOKAHEAD = 32  #: attempts known to Dask beforehand, per slot
 LARGE_CODE = 16 * 1024  #: bytes; larger code is sent once per worker, not once per task
+MOST_CODE = 64  #: pieces of large code that stay on the cluster
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
-LOOK_EVERY = 0.25  #: seconds between looks at futures and workers
+LOOK_EVERY, LOOK_SOON = 0.25, 0.05  #: seconds between looks at futures and workers; while there are none yet
 
 Attempt = tuple[str, str, int]
+Offer = tuple[int, int, tuple[frozenset[str], ...]]
+_log = logging.getLogger(__name__)
 
 
 class DaskPool:
     """A Dask cluster as a pool: an `OwnCluster`, a scheduler's address, or a `distributed.Client`."""
 
     def __init__(self, cluster: Any, blobs: str | None = None) -> None:
-        self._own = cluster if isinstance(cluster, OwnCluster) else None
-        self._security = getattr(cluster, "security", None)
-        scheduler = getattr(cluster, "scheduler", None)
-        self._address = cluster if isinstance(cluster, str) else getattr(scheduler, "address", "")
-        self._blobs_url = blobs
-        self._topic = f"hexdag-{secrets.token_hex(6)}"
+        self._link = Link(cluster, blobs)
+        self._topic = f"hexdag-{secrets.token_hex(6)}"  # of this lab only: others may use the same scheduler
+        self._up = False
+        self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._futures: dict[Attempt, Any] = {}
-        self._told: set[Attempt] = set()
-        self._quiet: dict[Attempt, float] = {}
+        self._told: set[Attempt] = set()  # of these futures, those that have said how they ended
+        self._quiet: dict[Attempt, float] = {}  # since when others have been done without having said so
         self._code: dict[str, Any] = {}
-        self._workers: list[Mapping[str, Any]] = []
-        self._offered: tuple[int, int, tuple[frozenset[str], ...]] | None = None
+        self._offered: Offer | None = None
         self._published: dict[tuple[str, int], bytes] = {}
-        self._client: Any = None
         self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        return self._link.address
+
+    # -- life
 
     async def open(self, put: Put) -> None:
         self._put = put
-        if self._own is not None:
-            self._own.start()
-            self._address = self._own.address
-        await self._connect(BOOT if self._own else CONNECT)
+        await self._link.open(self._topic, self._heard)
+        await self._rise()
         self._watching = asyncio.create_task(self._watch())
-
-    async def _connect(self, patience: float) -> None:
-        from distributed import Client
-
-        client = Client(
-            self._address, asynchronous=True, timeout=patience, security=self._security, name="hexdag-lab"
-        )
-        try:
-            await client
-        except (OSError, TimeoutError, ValueError) as error:
-            await client.close(timeout=0)
-            logged = f"\n{self._own.log_tail()}" if self._own else ""
-            raise PoolUnavailable(
-                f"no Dask scheduler answers at {self._address} ({error}); start one with `dask scheduler`, or use "
-                f'pool="dask" for a cluster of the lab\'s own{logged}'
-            ) from error
-        self._client = client
-        shorten(client.scheduler_comm)
-        client.subscribe_topic(self._topic, self._heard)
-        if self._own is None and self._blobs_url is not None:
-            answers = await client.run(probe, self._blobs_url)
-            if not answers or not all(answers.values()):
-                self._blobs_url = None
-        for (run, version), data in list(self._published.items()):
-            await client.set_metadata(version_keys(run, version), data)
-        await self._look_at_workers()
 
     async def close(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
-        for future in (*self._futures.values(), *self._code.values()):
-            future.release()
+            await asyncio.wait([self._watching])
+        self._up = False
+        if self._link.alive and self._link.shared:
+            for future in (*self._futures.values(), *self._code.values()):
+                future.release()
+            with suppress(OSError):  # a scheduler that is gone has nothing to be cleaned
+                await asyncio.wait_for(self._link.publish([self._topic], {}), 2)
         self._futures.clear()
-        if self._client is not None:
-            await self._client.close(timeout=2)
-        if self._own is not None:
-            await asyncio.to_thread(self._own.stop)
+        self._code.clear()
+        await self._link.close()
+
+    async def _rise(self) -> None:
+        """The scheduler is there: tell it all that is known here."""
+        for (run, version), data in list(self._published.items()):
+            await self._link.publish(version_keys(self._topic, run, version), data)
+        self._up = True
+        await self._look_at_workers()
+        while self._early:
+            run, node, fence = attempt = next(iter(self._early))
+            task, code = self._early.pop(attempt)
+            try:
+                await self.submit([task], code)
+            except Exception as error:  # whatever Dask or a blob store says: this one has to be tried again
+                self._put(run, Lost(time.time(), node, fence, f"the pool did not take it: {error}"))
+
+    def _fall(self) -> None:
+        """The scheduler is gone, and with it all that it had: say so."""
+        self._up, self._offered = False, (0, 0, ())
+        lost, self._futures, self._code = list(self._futures), {}, {}
+        self._told.clear()
+        self._quiet.clear()
+        self._put("", PoolChanged(time.time(), *self._offered))
+        for run, node, fence in lost:
+            self._put(run, Lost(time.time(), node, fence, "the scheduler died"))
+
+    # -- what the controller asks for
 
     async def publish(self, run: str, version: int, data: bytes) -> None:
         self._published[run, version] = data
-        if self._client is not None:
-            await self._client.set_metadata(version_keys(run, version), data)
+        if self._up:
+            with suppress(OSError):  # the next scheduler gets it from `_published`
+                await self._link.publish(version_keys(self._topic, run, version), data)
 
     async def submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
+        if not self._up:
+            self._early |= {(task.run, task.node, task.fence): (task, code) for task in tasks}
+            return
         # Resources are said per graph, so each stretch of tasks with the same needs is a graph of its own.
         stretch: list[Task] = []
         for task in tasks:
@@ -116,99 +127,142 @@ class DaskPool:
             self._submit(stretch, code)
 
     def _submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
-        keys = {(t.run, t.node, t.fence): _key(t) for t in tasks}
+        keys: dict[Attempt, str] = {}
         graph: dict[str, Any] = {}
         for task in tasks:
-            upstream = []
-            for wanted in task.inputs:
-                if from_pool(wanted):
-                    attempt = (task.run, wanted.up, wanted.fence)
-                    upstream.append(keys.get(attempt) or self._futures.get(attempt))
-            if None in upstream:
-                self._put(
-                    task.run, Lost(time.time(), task.node, task.fence, "an input is not in the pool any more")
-                )
+            upstream = self._upstream(task, keys)
+            if upstream is None:
                 continue
-            payload = pickle.dumps((task, self._blobs_url), protocol=5)
-            graph[keys[task.run, task.node, task.fence]] = (
-                run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream,
-            )  # fmt: skip
+            key = keys[task.run, task.node, task.fence] = self._key(task)
+            payload = pickle.dumps((task, self._link.blobs), protocol=5)
+            graph[key] = (run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream)
         if not graph:
             return
-        resources = dict.fromkeys(tasks[0].requires, 1) or None
-        futures = self._client.get(graph, list(graph), sync=False, resources=resources)
-        by_key = {future.key: future for future in futures}
-        for attempt, key in keys.items():
-            if key in by_key:
-                self._futures[attempt] = by_key[key]
+        futures = self._link.get(graph, dict.fromkeys(tasks[0].requires, 1) or None)
+        self._futures |= {attempt: futures[key] for attempt, key in keys.items()}
+
+    def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
+        """The inputs that are in the pool, or are being made there. None if one is not: that is said."""
+        found = []
+        for wanted in task.inputs:
+            if not from_pool(wanted):
+                continue
+            attempt = (task.run, wanted.up, wanted.fence)
+            made = keys.get(attempt) or self._futures.get(attempt)
+            if made is None:
+                now, why = time.time(), "it is not in the pool any more"
+                self._put(task.run, Lost(now, wanted.up, wanted.fence, why))
+                self._put(task.run, Lost(now, task.node, task.fence, f"its input {wanted.up} is lost"))
+                return None
+            found.append(made)
+        return found
 
     def _shipped(self, data: bytes, reference: str) -> Any:
         """Small code goes with each task; large code is one more key that workers fetch once."""
         if len(data) <= LARGE_CODE:
             return data
-        if reference not in self._code:
-            key = f"hexdag_code-{reference[:32]}"
-            (self._code[reference],) = self._client.get({key: (bytes, data)}, [key], sync=False)
-        return self._code[reference]
+        future = self._code.pop(reference, None)
+        if future is None:
+            key = f"hexdag_code-{self._topic}_{reference.partition('.')[0]}"
+            future = self._link.get({key: (bytes, data)}, None)[key]
+        self._code[reference] = future  # the last that is let go
+        while len(self._code) > MOST_CODE:
+            self._code.pop(next(iter(self._code))).release()
+        return future
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        self._release(run, attempts)
+        self._release((run, node, fence) for node, fence in attempts)
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        self._release(run, attempts)
+        self._release((run, node, fence) for node, fence in attempts)
 
-    def _release(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        for node, fence in attempts:
-            future = self._futures.pop((run, node, fence), None)
-            self._quiet.pop((run, node, fence), None)
-            self._told.discard((run, node, fence))
+    async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
+        kept = {(run, node, fence) for node, fence in keep}
+        self._release([a for a in (*self._futures, *self._early) if a[0] == run and a not in kept])
+        for version in [v for v in self._published if v[0] == run]:
+            del self._published[version]
+        if self._up:
+            with suppress(OSError):
+                await self._link.publish(version_keys(self._topic, run), {})
+
+    def _release(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in attempts:
+            self._early.pop(attempt, None)
+            self._quiet.pop(attempt, None)
+            self._told.discard(attempt)
+            future = self._futures.pop(attempt, None)
             if future is not None:
-                future.release()
+                with suppress(RuntimeError):  # the client was closed meanwhile
+                    future.release()
 
     async def value(self, run: str, node: str, fence: int) -> Any:
         future = self._futures.get((run, node, fence))
         if future is None:
             raise NotFinished(f"the result of {node} is not in the pool any more")
-        outcome = await future
-        return outcome.value
+        try:
+            return (await future).read()
+        except HexdagError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:  # Dask raises what it likes for a result that is lost
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise NotFinished(f"the result of {node} is not in the pool any more: {error}") from error
 
     def workers(self) -> list[Mapping[str, Any]]:
-        return list(self._workers)
+        return list(self._link.workers)
+
+    def _key(self, task: Task) -> str:
+        """A Dask key with a stable prefix: the scheduler learns durations by it."""
+        label = re.sub(r"\W", "_", task.label.rpartition(".")[2]) or "node"
+        return f"{label}-{self._topic}_{task.run}_{task.node}_{task.fence}"
 
     # -- listening and looking
 
     def _heard(self, event: tuple[float, Any]) -> None:
         for run, data in event[1]:
-            message = loads(data)
-            if isinstance(message, Succeeded | Failed | Suspended):
-                self._told.add((run, message.node, message.fence))
+            try:
+                message = loads(data)
+            except HexdagError:
+                _log.exception("a report of run %s cannot be read", run)
+                continue
+            self._note_end(run, message)
             self._put(run, message)
+
+    def _note_end(self, run: str, message: Any) -> None:
+        if isinstance(message, Failed | Suspended):  # there is nothing to be had from it
+            self._release([(run, message.node, message.fence)])
+        elif isinstance(message, Succeeded) and (run, message.node, message.fence) in self._futures:
+            self._told.add((run, message.node, message.fence))
 
     async def _watch(self) -> None:
         """Notice what no worker can tell: dead workers, lost attempts, a dead scheduler."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
-            if self._own is not None and not self._own.scheduler_alive:
-                await self._restart()
-            if self._own is not None:
-                await asyncio.to_thread(self._own.revive)
+            await asyncio.sleep(LOOK_EVERY if self._offered and self._offered[0] else LOOK_SOON)
             try:
+                if self._up and not self._link.alive:
+                    self._fall()
+                if not self._up:
+                    await self._link.reopen()
+                    await self._rise()
+                await self._link.revive()
                 await self._look_at_workers()
-            except (OSError, TimeoutError):
-                continue  # the next look, or the client's own reconnecting, will tell
-            self._look_at_futures()
+                self._look_at_futures()
+            except (OSError, TimeoutError, PoolUnavailable) as error:
+                _log.info("the cluster does not answer, and is looked for again: %s", error)
+            except Exception:
+                _log.exception("a look at the cluster failed")
 
     def _look_at_futures(self) -> None:
         now = time.monotonic()
         for attempt, future in list(self._futures.items()):
             run, node, fence = attempt
             if future.status in ("error", "cancelled", "lost"):
-                why = "its worker died" if future.status == "error" else "the scheduler lost it"
+                why = _why(future)
             elif future.status == "finished" and self._silent(attempt, now):
                 why = "its report was lost"
             else:
                 continue
-            self._release(run, [(node, fence)])
+            self._release([attempt])
             self._put(run, Lost(time.time(), node, fence, why))
 
     def _silent(self, attempt: Attempt, now: float) -> bool:
@@ -216,39 +270,20 @@ class DaskPool:
         return attempt not in self._told and now - self._quiet.setdefault(attempt, now) > SILENCE
 
     async def _look_at_workers(self) -> None:
-        identity = await self._client.scheduler.identity(n_workers=-1)
-        rows: list[Mapping[str, Any]] = []
-        slots, capabilities = 0, set[frozenset[str]]()
-        for address, row in sorted(identity["workers"].items()):
-            has = frozenset(row.get("resources") or ())
-            capabilities.add(has)
-            slots += row["nthreads"]
-            rows.append(
-                {
-                    "id": str(row["name"]), "host": row.get("host", address), "state": row.get("status", "running"),
-                    "slots": row["nthreads"], "capabilities": sorted(has),
-                }
-            )  # fmt: skip
-        self._workers = rows
-        offered = (slots, LOOKAHEAD * slots, tuple(sorted(capabilities, key=sorted)))
+        rows = await self._link.look()
+        slots = sum(row["slots"] for row in rows)
+        capabilities = {frozenset(row["capabilities"]) for row in rows}
+        offered: Offer = (slots, LOOKAHEAD * slots, tuple(sorted(capabilities, key=sorted)))
         if offered != self._offered:
             self._offered = offered
             self._put("", PoolChanged(time.time(), *offered))
 
-    async def _restart(self) -> None:
-        """The scheduler died, and with it all futures: start the cluster anew, and say what was lost."""
-        assert self._own is not None
-        await self._client.close(timeout=0)
-        await asyncio.to_thread(self._own.stop)
-        lost, self._futures, self._code = list(self._futures), {}, {}
-        self._own.start()
-        self._address, self._offered = self._own.address, None
-        await self._connect(BOOT)
-        for run, node, fence in lost:
-            self._put(run, Lost(time.time(), node, fence, "the scheduler died"))
 
-
-def _key(task: Task) -> str:
-    """A Dask key with a stable prefix: the scheduler learns durations by it."""
-    label = re.sub(r"\W", "_", task.label.rpartition(".")[2]) or "node"
-    return f"{label}-{task.run}_{task.node}_{task.fence}"
+def _why(future: Any) -> str:
+    """Why a future has no result."""
+    if future.status != "error":
+        return "the scheduler lost it"
+    error = getattr(getattr(future, "_state", None), "exception", None)
+    if error is None or type(error).__name__ == "KilledWorker":
+        return "its worker died"
+    return f"Dask could not run it: {type(error).__name__}: {error}"

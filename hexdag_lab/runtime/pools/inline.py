@@ -5,97 +5,165 @@ For tests, tutorials and cheap nodes. It takes ready nodes only (lookahead 0), s
 
 from __future__ import annotations
 
+import logging
+import queue
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from ...core.base.errors import NotFinished
+from ...core.base.errors import NotFinished, StoreUnavailable
 from ...core.dag.dag import Dag
-from ...core.machine.messages import PoolChanged
+from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended
 from ...core.runs.attempt import Task
 from ...ports import Blobs, Put
 from ...worker.execute import Outcome, World, execute
 from ...worker.versions import Versions
 
 Attempt = tuple[str, str, int]
+ENDS = (Succeeded, Failed, Suspended)
+_log = logging.getLogger(__name__)
 
 
 class InlinePool:
-    """A pool of `slots` threads in this process."""
+    """A pool of `slots` threads in this process. `capabilities`: what it can do, as in `@node(requires={"gpu"})`."""
 
-    def __init__(self, slots: int = 4) -> None:
-        self.slots = slots
+    def __init__(self, slots: int = 4, capabilities: Iterable[str] = ()) -> None:
+        self.slots, self.capabilities = slots, frozenset(capabilities)
         self.blobs: Blobs | None = None
         self._published: dict[tuple[str, int], bytes] = {}
         self._versions = Versions(lambda run, version: self._published[run, version])
+        self._wanted: set[Attempt] = set()  # submitted, and neither ended nor withdrawn
         self._outcomes: dict[Attempt, Outcome] = {}
         self._busy: dict[Attempt, str] = {}
-        self._withdrawn: set[Attempt] = set()
 
     async def open(self, put: Put) -> None:
         self._put = put
-        self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="hexdag-node")
-        self._later = ThreadPoolExecutor(1, thread_name_prefix="hexdag-keep")
-        put("", PoolChanged(time.time(), self.slots, 0, None))
+        self._nodes = _Threads("hexdag-node", self.slots)
+        self._keeping = _Threads("hexdag-keep", 1)
+        put("", PoolChanged(time.time(), self.slots, 0, (self.capabilities,)))
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._later.shutdown(wait=False, cancel_futures=True)
+        self._wanted.clear()
+        self._nodes.end()
+        self._keeping.end()
 
     async def publish(self, run: str, version: int, data: bytes) -> None:
         self._published[run, version] = data
 
     async def submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
         for task in tasks:
-            self._threads.submit(self._run, task, code(task.code))
+            upstream = self._upstream(task)
+            if upstream is not None:
+                self._wanted.add((task.run, task.node, task.fence))
+                self._nodes.do(partial(self._run, task, code(task.code), upstream))
+
+    def _upstream(self, task: Task) -> dict[str, Outcome] | None:
+        """The inputs that are only here; None if one is lost, which is said."""
+        found = {}
+        for wanted in task.inputs:
+            if wanted.param is not None and (wanted.kept is None or wanted.kept.where == "pool"):
+                outcome = self._outcomes.get((task.run, wanted.up, wanted.fence))
+                if outcome is None:
+                    now, why = time.time(), f"the result of {wanted.up} is not in the pool any more"
+                    self._put(task.run, Lost(now, wanted.up, wanted.fence, "it is not in the pool any more"))
+                    self._put(task.run, Lost(now, task.node, task.fence, why))
+                    return None
+                found[wanted.up] = outcome
+        return found
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        self._withdrawn |= {(run, node, fence) for node, fence in attempts}
+        for node, fence in attempts:
+            self._wanted.discard((run, node, fence))
+        await self.forget(run, attempts)
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         for node, fence in attempts:
             self._outcomes.pop((run, node, fence), None)
 
+    async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
+        kept = {(run, node, fence) for node, fence in keep}
+        for attempt in [*self._wanted, *self._outcomes]:
+            if attempt[0] == run and attempt not in kept:
+                self._wanted.discard(attempt)
+                self._outcomes.pop(attempt, None)
+        for version in [v for v in self._published if v[0] == run]:
+            del self._published[version]
+
     async def value(self, run: str, node: str, fence: int) -> Any:
         outcome = self._outcomes.get((run, node, fence))
-        if outcome is None:
-            raise NotFinished(f"the result of {node} is not here any more")
-        return outcome.value
+        if outcome is None or not outcome.ok:
+            raise NotFinished(f"the result of {node} is not in the pool any more")
+        return outcome.read()
 
     def workers(self) -> list[Mapping[str, Any]]:
-        busy = sorted(node for _, node, _ in self._busy)
-        return [{"id": "inline", "state": "busy" if busy else "idle", "nodes": busy, "slots": self.slots}]
+        busy = sorted([*self._busy.values()])
+        return [
+            {
+                "id": "inline", "state": "busy" if busy else "idle", "nodes": busy, "slots": self.slots,
+                "capabilities": sorted(self.capabilities),
+            }
+        ]  # fmt: skip
 
-    def _run(self, task: Task, code: bytes) -> None:
+    def _run(self, task: Task, code: bytes, upstream: Mapping[str, Outcome]) -> None:
         attempt = (task.run, task.node, task.fence)
-        if attempt in self._withdrawn:
+        if attempt not in self._wanted:
             return
+        last: list[Any] = []
+
+        def say(message: Any) -> None:
+            if isinstance(message, ENDS):
+                last.append(message)  # a value must be there when its report is
+            else:
+                self._put(task.run, message)
+
         self._busy[attempt] = task.node
-        upstream = {
-            wanted.up: self._outcomes.get((task.run, wanted.up, wanted.fence), Outcome(False))
-            for wanted in task.inputs
-            if wanted.up and (wanted.kept is None or wanted.kept.where == "pool")
-        }
-        outcome = execute(task, code, upstream, lambda message: self._put(task.run, message), self._world())
-        self._outcomes[attempt] = outcome
-        del self._busy[attempt]
+        try:
+            outcome = execute(task, code, upstream, say, self._world())
+        finally:
+            del self._busy[attempt]
+        if outcome.ok and outcome.encoded is None and attempt in self._wanted:  # what is small is in its report
+            self._outcomes[attempt] = outcome
+        self._wanted.discard(attempt)
+        for message in last:
+            self._put(task.run, message)
 
     def _world(self) -> World:
         blobs = self.blobs
-        fetch = blobs.get if blobs else _nowhere
-        return World("inline", fetch, blobs.put if blobs else None, self._dag, _background(self._later))
+        fetch, keep = (blobs.get, blobs.put) if blobs else (_nowhere, None)
+        return World("inline", fetch, keep, self._dag, self._keeping.do)
 
     def _dag(self, run: str, version: int) -> Dag:
         return self._versions.dag(run, version)
 
 
-def _background(threads: ThreadPoolExecutor) -> Callable[[Callable[[], None]], None]:
-    def later(work: Callable[[], None]) -> None:
-        threads.submit(work)
+class _Threads:
+    """Some threads that work off a queue. Unlike those of an executor they do not keep the process from ending."""
 
-    return later
+    def __init__(self, name: str, count: int) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._ended = False
+        for number in range(count):
+            threading.Thread(target=self._main, name=f"{name}-{number}", daemon=True).start()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Do something when a thread is free."""
+        self._work.put(work)
+
+    def end(self) -> None:
+        """Start nothing more; what has begun goes on."""
+        self._ended = True
+        self._work.put(None)
+
+    def _main(self) -> None:
+        while (work := self._work.get()) is not None and not self._ended:
+            try:
+                work()
+            except BaseException:
+                _log.exception("a thread of the inline pool goes on after an error that is a bug")
+        self._work.put(None)  # for the next one
 
 
 def _nowhere(sha256: str) -> bytes:
-    raise NotFinished(f"blob {sha256[:12]} cannot be read: this pool has no blob store")
+    raise StoreUnavailable(f"blob {sha256[:12]} cannot be read: this pool has no blob store")

@@ -16,7 +16,7 @@ import pytest
 import hexdag_lab
 from hexdag_lab.core.base.errors import StoreUnavailable
 from hexdag_lab.ports import Blobs
-from hexdag_lab.runtime.blobs import FileBlobs, blobs_of
+from hexdag_lab.worker.blobs import FileBlobs, blobs_of
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -80,9 +80,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     blobs = FileBlobs(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(
-            StoreUnavailable, match=r"1 bytes cannot be kept at .*No space left.*free some space"
-        ):
+        with pytest.raises(StoreUnavailable, match=r"1 bytes cannot be kept at .*No space left.*free some space"):
             blobs.put(b"x")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert blobs.get(blobs.put(b"x")) == b"x"
@@ -118,9 +116,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         FileBlobs(tmp_path / "file" / "blobs").put(b"x")
 
 
-def test_a_local_place_is_absolute_and_survives_pickling(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_place_is_absolute_and_survives_pickling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blobs = FileBlobs("near")
     sha256 = blobs.put(b"x")
@@ -143,6 +139,10 @@ def test_an_unknown_scheme_says_what_to_write() -> None:
 
 
 def test_importing_the_module_loads_no_fsspec() -> None:
-    code = "import sys, hexdag_lab.runtime.blobs; sys.exit('fsspec' in sys.modules)"
+    code = "import sys, hexdag_lab.worker.blobs; sys.exit('fsspec' in sys.modules)"
     package = str(Path(hexdag_lab.__file__).parents[1])
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": package})
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([package, *sys.path])},
+    )

@@ -1,0 +1,56 @@
+"""What a graph holds for each node: `Entry`, which is content, and `Link`, which is derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..base.canon import digest, hash_of
+from ..base.errors import UnknownNode
+from .node import NodeSpec
+from .wiring import MANY, Wire
+
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A node as it stands in a graph: its spec and its wires, sorted by upstream."""
+
+    spec: NodeSpec
+    wires: tuple[Wire, ...] = ()
+    _digest: bytes | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        if self._digest is None:
+            object.__setattr__(self, "_digest", digest(self.spec.digest, hash_of(self.wires)))
+        assert self._digest is not None
+        return self._digest
+
+
+class Link(NamedTuple):
+    """What is derived for a node: its longest-path level, and the nodes that depend on it."""
+
+    level: int
+    downs: frozenset[str]
+
+
+def unbound_params(entry: Entry) -> list[str]:
+    """The required parameters of a node that no wire and no value fills."""
+    filled = {w.param for w in entry.wires}
+    missing = [p.name for p in entry.spec.required() if p.name not in filled]
+    collector = entry.spec.code.collector
+    needs_many = any(p.name == collector and p.required for p in entry.spec.code.params)
+    if needs_many and collector not in filled and MANY not in filled and collector not in entry.spec.params:
+        missing.append(str(collector))
+    return missing
+
+
+def unknown_node(name: str, names: Iterable[str], why: str = "") -> UnknownNode:
+    """The error that says which names there are."""
+    known = sorted(names)
+    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+    reason = f", but {why}" if why else ""
+    return UnknownNode(f"there is no node {name!r}{reason}; the nodes are {shown or 'none'}")

@@ -1,0 +1,95 @@
+"""Specs as JSON-able data and back: what graphs and changes as text are made of.
+
+The data holds no code, only its name and hash. Fields at their defaults are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from ..base.codec import decode_data, encode_data, register
+from ..base.errors import DagError, SchemaError
+from .code import Code, Param
+from .models import Model, model_from_data, model_to_data
+from .node import DEFAULTS, NodeSpec
+
+_PLAIN_FIELDS = (
+    "retries", "backoff", "timeout", "version", "agent", "cache", "effects", "durable", "exclusive", "blob",
+)  # fmt: skip
+
+
+def spec_to_data(spec: NodeSpec) -> dict[str, Any]:
+    """A spec as JSON-able data."""
+    data: dict[str, Any] = {"name": spec.name, "code": _code_to_data(spec.code)}
+    if spec.params:
+        data["params"] = encode_data(dict(spec.params))
+    if spec.requires:
+        data["requires"] = sorted(spec.requires)
+    if spec.deps:
+        data["after"] = list(spec.deps)
+    if spec.cost:
+        data["cost"] = str(spec.cost)
+    for name in ("in_model", "out_model"):
+        if (model := getattr(spec, name)) is not None:
+            data[name] = model_to_data(model)
+    return data | {n: getattr(spec, n) for n in _PLAIN_FIELDS if getattr(spec, n) != DEFAULTS[n]}
+
+
+def spec_from_data(data: Any) -> NodeSpec:
+    """The spec that `spec_to_data` was given, without its function. Raises `SchemaError` or another `DagError`."""
+    try:
+        return NodeSpec(
+            data["name"],
+            params=decode_data(data.get("params", {})),
+            requires=frozenset(_list(data, "requires")),
+            deps=_list(data, "after"),
+            cost=_fraction(data.get("cost", 0)),
+            code=_code_from_data(data["code"]),
+            in_model=_model(data, "in_model"),
+            out_model=_model(data, "out_model"),
+            **{name: data[name] for name in _PLAIN_FIELDS if name in data},
+        )
+    except DagError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        name = data.get("name", "?") if isinstance(data, Mapping) else data
+        raise SchemaError(f"node {name!r} cannot be read: {error!r}") from error
+
+
+def _list(data: Mapping[str, Any], name: str) -> list[str]:
+    found = data.get(name, [])
+    if not isinstance(found, list | tuple) or not all(isinstance(item, str) for item in found):
+        raise SchemaError(f"node {data.get('name')!r}: {name!r} is a list of names, not {found!r}")
+    return list(found)
+
+
+def _model(data: Mapping[str, Any], name: str) -> Model | None:
+    return model_from_data(data[name]) if data.get(name) else None
+
+
+def _fraction(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,30}(/\d{1,30})?", value):
+        above, _, below = value.partition("/")
+        return Fraction(int(above), int(below or 1))
+    return value
+
+
+def _code_to_data(code: Code) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": code.name, "module": code.module, "digest": code.digest.hex()}
+    data["params"] = [[p.name, p.required, p.kind] for p in code.params]
+    return data if code.known else data | {"known": False}
+
+
+def _code_from_data(data: Mapping[str, Any]) -> Code:
+    params = tuple(Param(str(name), bool(required), str(kind)) for name, required, kind in data["params"])
+    digest = bytes.fromhex(data["digest"])
+    if len(digest) != 32:
+        raise SchemaError("the digest of code is 32 bytes, in hexadecimal")
+    return Code(str(data["name"]), str(data["module"]), digest, params, bool(data.get("known", True)))
+
+
+register(NodeSpec, "NodeSpec", spec_to_data, spec_from_data)
+register(Code, "Code", _code_to_data, _code_from_data)

@@ -1,0 +1,49 @@
+"""The inputs of a run: checked when it starts, read when somebody asks what a node gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.base.errors import UnboundParameter
+from ..core.dag.dag import Dag
+from ..core.dag.wiring import MANY
+from ..core.runs.value import Kept
+from ..runtime.view import RunView
+
+
+def check_inputs(dag: Dag, inputs: Mapping[str, Any]) -> None:
+    """Raise `UnboundParameter` for inputs that match nothing, and for required parameters that get no value."""
+    free = {name: _free(dag, name) for name in dag}
+    by_name = {param for name, params in free.items() for param in params if param not in dag.nodes[name].params}
+    for key in inputs:
+        node, dot, param = str(key).partition(".")
+        if (param not in free.get(node, ())) if dot else key not in by_name:
+            known = ", ".join(sorted(by_name)) or "none"
+            raise UnboundParameter(f"input {key!r} matches no free parameter; what can be given: {known}")
+    for name, param in dag.unbound():
+        if param not in inputs and f"{name}.{param}" not in inputs:
+            text = f"input {param!r} is missing: {name} needs it"
+            raise UnboundParameter(f"{text}; start(dag, inputs={{{param!r}: …}})")
+
+
+def _free(dag: Dag, node: str) -> set[str]:
+    """The parameters of a node that no upstream fills."""
+    return set(dag.nodes[node].code.names()) - {wire.param for wire in dag.wires(node)}
+
+
+def inputs_of(view: RunView, node: str, read: Callable[[Kept], Any]) -> dict[str, Any]:
+    """The values that a node gets: its params, the run's inputs, and the results of its upstreams."""
+    spec = view.dag.nodes[node]
+    values = dict(spec.params)
+    for param in _free(view.dag, node):
+        given = view.state.inputs.get(f"{node}.{param}")
+        if given is None and param not in values:
+            given = view.state.inputs.get(param)
+        if given is not None:
+            values[param] = read(given)
+    many = {wire.up: view.result(wire.up) for wire in view.dag.wires(node) if wire.param == MANY}
+    if many:
+        values[str(spec.code.collector)] = dict(sorted(many.items()))
+    one = {wire.param: view.result(wire.up) for wire in view.dag.wires(node) if wire.param not in (MANY, None)}
+    return dict(sorted({**values, **one}.items()))

@@ -1,0 +1,34 @@
+"""How runs show themselves: a live widget in a kernel, a static picture elsewhere. Screens are loaded only when asked."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+PLAIN, SVG = "text/plain", "image/svg+xml"
+
+
+def in_kernel() -> bool:
+    """Whether a Jupyter kernel shows what cells return."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
+
+
+def run_bundle(run: Any) -> dict[str, Any]:
+    """A run in all the forms that a front end may know: live, as a picture, as text."""
+    from ..views.svg import run_svg
+
+    static = {PLAIN: repr(run), SVG: run_svg(run.feed.state)}
+    if in_kernel():
+        from ..views.widget import RunWidget
+
+        return {**RunWidget(run.feed, run.cast)._repr_mimebundle_(), **static}
+    return static
+
+
+def dag_bundle(dag: Any) -> dict[str, Any]:
+    """A graph as a picture and as text."""
+    from ..views.svg import dag_svg
+
+    return {PLAIN: repr(dag), SVG: dag_svg(dag)}

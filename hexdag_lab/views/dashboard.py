@@ -1,0 +1,65 @@
+"""The dashboard as an application: who a session is, and serving it on an address of this machine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import panel as pn
+
+from .pages import RUNS_EVERY, Dashboard, Identity, Lab
+
+TITLE = "hexdag_lab"
+
+
+def tokens_for(*agents: str) -> dict[str, str]:
+    """A fresh token for each agent: token -> agent id."""
+    return {secrets.token_urlsafe(24): agent for agent in agents}
+
+
+def identity_of(tokens: Mapping[str, str], arguments: Mapping[str, list[bytes]], user: str | None) -> Identity | None:
+    """Who a session is: by the token in its address, by its login, or nobody."""
+    given = [value.decode("utf-8", "replace") for value in arguments.get("token", [])]
+    for token, agent in tokens.items():
+        if any(secrets.compare_digest(token.encode(), value.encode()) for value in given):
+            return Identity(agent, "token")
+    return Identity(user, "login") if user else None
+
+
+def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
+    """The pages for the session that is being made now."""
+    arguments = pn.state.session_args
+    wanted = arguments.get("run", [b""])[0].decode("utf-8", "replace") or None
+    identity = identity_of(tokens, arguments, pn.state.user)
+    document = pn.state.curdoc
+    alive = [True]
+
+    def schedule(work: Callable[[], None]) -> None:
+        if alive[0]:
+            document.add_next_tick_callback(work)
+
+    pages = Dashboard(lab, identity, wanted, schedule)
+
+    def gone(_: Any) -> None:
+        alive[0] = False
+        pages.stop()
+
+    pn.state.on_session_destroyed(gone)
+    pn.state.add_periodic_callback(pages.look_at_runs, period=RUNS_EVERY)
+    return pages.view
+
+
+def in_cell(lab: Lab, agent: str) -> Any:
+    """The pages in a notebook cell, voting for the notebook's owner."""
+    pn.extension()
+    pages = Dashboard(lab, Identity(agent, "notebook"), None, lambda work: work())
+    return pages.view
+
+
+def serve(lab: Lab, tokens: Mapping[str, str], port: int = 0, address: str = "127.0.0.1", **options: Any) -> Any:
+    """Serve the dashboard in this process, on a thread of its own; the server, whose `port` may have been picked."""
+    return pn.serve(
+        lambda: session(lab, tokens), port=port, address=address, show=False, threaded=False, start=False, title=TITLE,
+        websocket_origin=options.pop("websocket_origin", None), **options,
+    )  # fmt: skip

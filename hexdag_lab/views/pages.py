@@ -1,0 +1,209 @@
+"""The dashboard of one session: Runs, Run, Proposals, Versions, Workers, Events; in Panel.
+
+It reads a lab (also one that another process leads) and votes for whoever this session is, or for nobody. Everything
+that changes the page happens in the session's own document, at most thirty times a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import panel as pn
+
+from ..core.base.errors import HexdagError, Refused
+from ..core.machine.state import RunState
+from . import html
+from .follow import Follower
+from .pane import GraphPane
+
+RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
+
+
+class Identity(NamedTuple):
+    """Who votes from a session, and how that is known: "token", "login" or "notebook"."""
+
+    agent: str
+    via: str
+
+
+class Lab(Protocol):
+    """What the dashboard needs of a lab."""
+
+    def runs(self) -> list[Any]: ...
+    def attached(self, run_id: str, /) -> Any: ...
+    def workers(self) -> list[Any]: ...
+    def vote(self, proposal: str, by: str, choice: Any, reason: str = "", via: str = "") -> None: ...
+
+
+class Dashboard:
+    """The pages of one session. `schedule(fn)` runs a function with the session's document locked."""
+
+    def __init__(self, lab: Lab, identity: Identity | None, run: str | None, schedule: Callable[[Any], None]) -> None:
+        self._lab, self._identity, self._schedule = lab, identity, schedule
+        self._run: Any = None
+        self._follower: Follower | None = None
+        self._cards: dict[str, Card] = {}
+        self._decided: tuple[str, ...] = ()
+        self._node: str | None = None
+        self._build()
+        self.look_at_runs()
+        wanted = run or (self._select.options[0] if self._select.options else None)
+        if wanted:
+            self._show_run(wanted)
+
+    def _build(self) -> None:
+        pane = pn.pane.HTML
+        who = f"{self._identity.agent} ({self._identity.via})" if self._identity else "nobody: you can look, not vote"
+        self._select = pn.widgets.Select(name="Run", options=[], width=220)
+        self._select.param.watch(lambda event: self._show_run(event.new), "value")
+        self._header, self._said = pane("", sizing_mode="stretch_width"), pane("", sizing_mode="stretch_width")
+        self._graph = GraphPane(self._selected, styles={"flex": "2 1 560px"})
+        self._details = pane(html.said("Select a node."), sizing_mode="stretch_width")
+        self._runs, self._versions, self._workers, self._events = (pane("", sizing_mode="stretch_width") for _ in range(4))
+        self._open, self._needed = (pn.Column(sizing_mode="stretch_width") for _ in range(2))
+        # Beside the graph where the window is wide, below it on a phone.
+        side = pn.Column(self._needed, self._details, styles={"flex": "1 1 320px"})
+        self._closed = pane("", sizing_mode="stretch_width")
+        self._old, self._new = (pn.widgets.Select(name=name, options=[], width=110) for name in ("from", "to"))
+        self._diff = pane("", sizing_mode="stretch_width")
+        for select in (self._old, self._new):
+            select.param.watch(lambda _: self._show_diff(), "value")
+        self._tabs = pn.Tabs(
+            ("Run", pn.FlexBox(self._graph, side, sizing_mode="stretch_width", align_items="flex-start")),
+            ("Proposals", pn.Column(self._open, self._closed, sizing_mode="stretch_width")),
+            ("Versions", pn.Column(self._versions, pn.Row(self._old, self._new), self._diff, sizing_mode="stretch_width")),
+            ("Events", self._events),
+            ("Workers", self._workers),
+            ("Runs", self._runs),
+            sizing_mode="stretch_width",
+        )
+        top = pn.Row(self._select, pane(html.said(f"You are {who}."), margin=(24, 10)), sizing_mode="stretch_width")
+        self.view = pn.Column(top, self._header, self._said, self._tabs, sizing_mode="stretch_width")
+
+    # -- runs
+
+    def look_at_runs(self) -> None:
+        """The list of runs as it is in the store."""
+        try:
+            rows = self._lab.runs()
+        except HexdagError as error:
+            self._say(f"The store does not answer: {error}. This page goes on when it does.")
+            return
+        self._say("")
+        self._runs.object = html.runs(rows)
+        self._workers.object = html.workers(self._lab.workers())
+        ids = [row.id for row in reversed(rows)]
+        if ids != self._select.options:
+            self._select.options = ids
+
+    def _say(self, text: str) -> None:
+        wanted = html.note(text) if text else ""
+        if self._said.object != wanted:
+            self._said.object = wanted
+
+    def _show_run(self, run_id: str) -> None:
+        if self._run is not None and self._run.id == run_id:
+            return
+        try:
+            run = self._lab.attached(run_id)
+        except HexdagError as error:
+            return self._say(str(error))
+        self.stop()
+        self._run, self._node, self._decided = run, None, ()
+        self._cards.clear()
+        self._open.clear()
+        if self._select.value != run_id and run_id in self._select.options:
+            self._select.value = run_id
+        self._show(run.feed.state)
+        self._follower = Follower(run.feed, lambda state: self._schedule(lambda: self._show(state)))
+        return None
+
+    def _show(self, state: RunState) -> None:
+        if self._run is None or state.run != self._run.id:
+            return
+        self._header.object = html.header(state)
+        self._graph.show(state)
+        self._details.object = html.node(state, self._node)
+        self._events.object = html.events(list(self._run.events()))
+        self._show_proposals(state)
+        numbers = [version.number for version in state.versions]
+        if numbers != self._old.options:
+            self._versions.object = html.versions(state)
+            self._old.options = self._new.options = numbers
+            self._old.value, self._new.value = max(1, numbers[-1] - 1), numbers[-1]
+
+    def _selected(self, node: str | None) -> None:
+        self._node = node
+        if self._run is not None:
+            self._details.object = html.node(self._run.feed.state, node)
+
+    def _show_diff(self) -> None:
+        if self._run is not None and self._old.value and self._new.value:
+            self._diff.object = html.diff(str(self._run.view.diff(self._old.value, self._new.value)))
+
+    # -- proposals
+
+    def _show_proposals(self, state: RunState) -> None:
+        shown = {p.id: self._cards.get(p.id) or Card(p.id, self._cast) for p in state.open_proposals()}
+        for card in shown.values():
+            card.show(state)
+        if list(shown) != list(self._cards) or not self._open.objects:
+            self._cards = shown
+            views = [card.view for card in shown.values()]
+            self._open[:] = self._needed[:] = views or [pn.pane.HTML(html.said("Nothing waits for a decision."))]
+        decided = tuple(sorted(p.id for p in state.proposals.values() if p.terminal))
+        if decided != self._decided:
+            self._decided = decided
+            latest = sorted((state.proposals[id_] for id_ in decided), key=lambda p: -(p.decided_at or 0))
+            self._closed.object = "<hr>".join(html.card(state, p, time.time()) for p in latest[:30])
+
+    def _cast(self, proposal: str, choice: str, reason: str) -> str:
+        """Vote for whoever this session is; what is to be said about it."""
+        if self._identity is None:
+            return "Nobody is logged in here, so this page cannot vote: open the address with the token that `serve` printed."
+        try:
+            self._lab.vote(proposal, self._identity.agent, choice, reason, self._identity.via)
+        except (Refused, HexdagError) as error:
+            return str(error)
+        return ""
+
+    def stop(self) -> None:
+        """End of the session, or another run: leave nothing behind."""
+        if self._follower is not None:
+            self._follower.stop()
+            self._follower = None
+
+
+class Card:
+    """A proposal with real buttons."""
+
+    def __init__(self, proposal: str, cast: Callable[[str, str, str], str]) -> None:
+        self._proposal, self._cast = proposal, cast
+        self._text = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._said = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._reason = pn.widgets.TextInput(placeholder="reason", sizing_mode="stretch_width")
+        buttons = []
+        for choice, label, kind in (
+            ("approve", "Approve", "success"),
+            ("reject", "Reject", "danger"),
+            ("request_changes", "Request changes", "default"),
+        ):
+            button = pn.widgets.Button(name=label, button_type=kind)
+            button.on_click(lambda _, choice=choice: self._clicked(choice))
+            buttons.append(button)
+        self.view = pn.Column(
+            self._text, pn.FlexBox(*buttons), self._reason, self._said, sizing_mode="stretch_width",
+            styles={"border": "1px solid #8886", "border-radius": "6px", "padding": "8px"},
+        )  # fmt: skip
+
+    def _clicked(self, choice: str) -> None:
+        text = self._cast(self._proposal, choice, self._reason.value_input or self._reason.value)
+        self._said.object = html.note(text) if text else ""
+
+    def show(self, state: RunState) -> None:
+        """The proposal as it is now."""
+        text = html.card(state, state.proposals[self._proposal])
+        if text != self._text.object:
+            self._text.object = text

@@ -1,0 +1,42 @@
+"""The live graph in Panel: the same module as in a cell, in the dashboard's other shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import param
+from panel.custom import AnyWidgetComponent
+
+from ..core.machine.state import RunState
+from .graph import Stream
+from .widget import GRAPH_MODULE
+
+
+class GraphPane(AnyWidgetComponent):  # type: ignore[misc]
+    """The live graph of whatever run it is given states of."""
+
+    _esm = GRAPH_MODULE
+
+    said = param.Dict(default={}, doc="what the view says: {t: 'hello'} or {t: 'select', node}")
+
+    def __init__(self, selected: Callable[[str | None], None], **params: Any) -> None:
+        super().__init__(**params)
+        self._stream = Stream()
+        self._state: RunState | None = None
+        self._selected = selected
+        self.param.watch(self._heard, "said")
+
+    def _heard(self, event: Any) -> None:
+        data = event.new
+        if data.get("t") == "hello" and self._state is not None:
+            for message in self._stream.hello(self._state):
+                self.send(message)
+        elif data.get("t") == "select":
+            self._selected(data.get("node"))
+
+    def show(self, state: RunState) -> None:
+        """Send what has changed; with the document locked."""
+        first, self._state = self._state is None, state
+        for message in self._stream.hello(state) if first else self._stream.update(state):
+            self.send(message)

@@ -1,0 +1,71 @@
+"""How a node's arguments reach its function: models are validated, and each goes where its parameter wants it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..core.base.errors import SchemaError
+from ..core.runs.attempt import Task
+from .ship import Loaded
+
+
+def validated_input(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name as the function takes them, validated by its `in_model`: the single one, else all as a dict."""
+    arguments, collector = dict(arguments), task.collector
+    if collector and not _is_parameter(loaded.fn, collector):  # it is `**kw`: what it collects are arguments
+        arguments.update(arguments.pop(collector, {}))
+    model = loaded.in_model
+    if model is None:
+        return arguments
+    if len(arguments) == 1:
+        ((name, value),) = arguments.items()
+        return {name: model.model_validate(value)}
+    valid = model.model_validate(arguments)
+    made = [name for name in type(valid).model_fields if name in arguments or _takes(loaded.fn, name)]
+    return {**arguments, **{name: getattr(valid, name) for name in made}}
+
+
+def validated_output(loaded: Loaded, value: Any) -> Any:
+    """A result, validated by the node's `out_model`."""
+    return value if loaded.out_model is None else loaded.out_model.model_validate(value)
+
+
+def with_positional(
+    fn: Callable[..., Any], names: Sequence[str], arguments: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by place and by name. `names` are the positional-only parameters, in order."""
+    named = dict(arguments)
+    given = [name for name in names if name in named]
+    if not given:
+        return [], named
+    places = []
+    for name in names[: names.index(given[-1]) + 1]:  # one that has no value before one that has takes its default
+        places.append(named.pop(name) if name in named else _default(fn, name))
+    return places, named
+
+
+def _default(fn: Callable[..., Any], name: str) -> Any:
+    default = _parameters(fn)[name].default
+    if default is inspect.Parameter.empty:
+        raise SchemaError(f"nothing fills the parameter {name!r}")
+    return default
+
+
+def _is_parameter(fn: Callable[..., Any], name: str) -> bool:
+    """Whether `name` is a parameter of its own, not `**name`."""
+    found = _parameters(fn).get(name)
+    return found is None or found.kind is not inspect.Parameter.VAR_KEYWORD
+
+
+def _takes(fn: Callable[..., Any], name: str) -> bool:
+    found = _parameters(fn).get(name)
+    return found is not None and found.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+def _parameters(fn: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(fn).parameters
+    except (ValueError, TypeError):
+        return {}

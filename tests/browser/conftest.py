@@ -1,0 +1,131 @@
+"""A real Chromium, and labs, dashboards and Jupyter servers in processes of their own, on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+class Pages:
+    """Opens pages, and remembers every request and every error in them."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+        self._contexts: list[Any] = []
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+
+    def open(self, url: str, **options: Any) -> Any:
+        context = self._browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(url)
+        return page
+
+    def foreign(self) -> list[str]:
+        """Requests to any other host."""
+        local = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+        return [url for url in self.requests if not url.startswith(local)]
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def pages(browser: Any) -> Iterator[Pages]:
+    found = Pages(browser)
+    yield found
+    found.close()
+
+
+Start = Callable[..., "Process"]
+
+
+class Process:
+    """A child process and the lines that it prints."""
+
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+        self._log = cwd / f"process-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as log:
+            self.child = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
+
+    def text(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def line(self, word: str, timeout: float = 60) -> str:
+        """The first line with a word in it, as soon as it is there."""
+        give_up = time.monotonic() + timeout
+        while time.monotonic() < give_up:
+            for line in self.text().splitlines():
+                if word in line:
+                    return line
+            if self.child.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"no line with {word!r} within {timeout} s; it printed:\n{self.text()[-3000:]}")
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait(10)
+
+    def stop(self) -> None:
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a command in the test's directory; it is ended with the test."""
+    started: list[Process] = []
+
+    def start_one(*command: str, **variables: str) -> Process:
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        process = Process(list(command), tmp_path, {**os.environ, "PATH": path, **variables})
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in reversed(started):
+        process.stop()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free: int = probe.getsockname()[1]
+        return free

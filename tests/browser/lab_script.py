@@ -1,0 +1,32 @@
+"""A lab in a process of its own, for the browser tests: a short run that an agent wants to change.
+
+    python lab_script.py [nodes]
+
+It prints `ready RUN PROPOSAL` when the proposal is open, and what became of the run when it has ended.
+"""
+
+import sys
+import time
+
+import hexdag_lab as hx
+
+
+def work(seconds: float = 0.1, **ups: object) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def main(nodes: int) -> None:
+    with hx.Lab(pool="inline", workers=2) as lab:
+        lab.add_agent(hx.Agent("critic", role="orchestrator", trust=0.8))
+        specs = [hx.NodeSpec(f"n{i}", work).after(*([f"n{i - 3}"] if i >= 3 else [])) for i in range(nodes)]
+        run = lab.start(hx.Dag.of(*specs))
+        change = hx.Changeset.on(run.dag).add_node(hx.NodeSpec("extra", work, params={"seconds": 0.5}).after("n1"))
+        p = run.propose(change, by="critic", reason="<b>one more look</b> at n1")
+        print("ready", run.id, p.id, flush=True)
+        run.wait(120)
+        print("ended", run.status, "extra" in run.results(), p.state, p.tally, flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)

@@ -1,0 +1,132 @@
+"""The served dashboard in a real browser: another process than the lab's, reading its store, voting through it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Pages, Process, Start
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def lab(start: Start, tmp_path: Path) -> Process:
+    """A lab whose run waits for a decision on one proposal."""
+    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
+    process = start(sys.executable, "lab_script.py")
+    process.line("ready")
+    return process
+
+
+@pytest.fixture
+def address(lab: Process, start: Start) -> str:
+    """The dashboard's address with the owner's token."""
+    served = start("hexdag-lab", "serve", "--port", "0")
+    match = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", served.line("token="))
+    assert match, served.text()
+    return match.group()
+
+
+def without_token(address: str) -> str:
+    return address.partition("?")[0]
+
+
+def tab(page: Any, name: str) -> None:
+    page.locator(".bk-tab", has_text=re.compile(rf"^{name}$")).click()
+
+
+def open_proposals(page: Any) -> None:
+    page.get_by_text("1 open proposal").first.wait_for(timeout=30_000)
+    tab(page, "Proposals")
+
+
+def approve_button(page: Any) -> Any:
+    return page.get_by_role("button", name="Approve").locator("visible=true").first
+
+
+
+def test_approve_by_click_and_see_the_new_node_succeed(lab: Process, address: str, pages: Pages) -> None:
+    page = pages.open(address)
+    open_proposals(page)
+    page.get_by_text("one more look").first.wait_for()
+    assert page.locator("b", has_text="one more look").count() == 0, "an agent's markup stays text"
+    approve_button(page).click()
+    assert "True APPLIED" in lab.line("ended")
+    tab(page, "Events")
+    page.get_by_text("extra succeeded").first.wait_for(timeout=15_000)
+    tab(page, "Versions")
+    page.get_by_text("v2").first.wait_for()
+    assert pages.foreign() == []
+    assert pages.errors == []
+
+
+def test_reject_with_a_reason(lab: Process, address: str, pages: Pages) -> None:
+    page = pages.open(address)
+    open_proposals(page)
+    page.get_by_placeholder("reason").locator("visible=true").first.fill("not worth the time")
+    page.get_by_role("button", name="Reject").locator("visible=true").first.click()
+    assert "False REJECTED" in lab.line("ended")
+    page.get_by_text("not worth the time").first.wait_for(timeout=15_000)
+
+
+def test_two_tabs_show_one_state_and_the_second_vote_is_told_it_is_late(
+    lab: Process, address: str, pages: Pages
+) -> None:
+    first, second = pages.open(address), pages.open(address)
+    for page in (first, second):
+        open_proposals(page)
+    approve_button(first).click()
+    lab.line("ended")
+    second.get_by_text("APPLIED").first.wait_for(timeout=15_000)
+    second.get_by_text("Nothing waits for a decision").locator("visible=true").first.wait_for(timeout=15_000)
+
+
+def test_a_page_without_a_token_looks_but_does_not_vote(lab: Process, address: str, pages: Pages) -> None:
+    page = pages.open(without_token(address))
+    page.get_by_text("nobody: you can look, not vote").wait_for(timeout=30_000)
+    open_proposals(page)
+    approve_button(page).click()
+    page.get_by_text("this page cannot vote").first.wait_for(timeout=10_000)
+    assert lab.child.poll() is None, "the run still waits"
+    wrong = pages.open(without_token(address) + "?token=guess")
+    wrong.get_by_text("nobody: you can look, not vote").wait_for(timeout=30_000)
+
+
+def test_a_reload_in_mid_run_shows_the_same(lab: Process, address: str, pages: Pages) -> None:
+    page = pages.open(address)
+    open_proposals(page)
+    page.reload()
+    open_proposals(page)
+    approve_button(page).click()
+    assert "True APPLIED" in lab.line("ended")
+
+
+def test_a_finished_and_an_orphaned_run_can_be_looked_at(lab: Process, address: str, pages: Pages) -> None:
+    lab.kill()
+    page = pages.open(address)
+    page.locator(".bk-tab", has_text=re.compile(r"^Runs$")).click()
+    page.get_by_text("orphaned").first.wait_for(timeout=30_000)
+    tab(page, "Run")
+    page.locator("canvas").wait_for()
+
+
+def test_the_graph_is_drawn_and_walks_by_keyboard(lab: Process, address: str, pages: Pages) -> None:
+    page = pages.open(address)
+    canvas = page.locator("canvas")
+    canvas.wait_for(timeout=30_000)
+    page.wait_for_function(
+        """() => { const find = (root) => { for (const el of root.querySelectorAll('*')) {
+             if (el.hexdag) return el.hexdag; if (el.shadowRoot) { const f = find(el.shadowRoot); if (f) return f; } } };
+             const s = find(document); return s && s.nodes >= 10 && s.frames > 0; }"""
+    )
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("attempt").first.wait_for(timeout=10_000)
+    assert pages.errors == []

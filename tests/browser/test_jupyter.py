@@ -1,0 +1,103 @@
+"""A run in a cell of a real JupyterLab: live, with buttons that decide, also while another cell runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Pages, Start
+
+pytestmark = pytest.mark.timeout(240)
+
+SHOW = """
+import time, hexdag_lab as hx
+lab = hx.Lab(pool="inline", store="memory://", workers=2)
+lab.add_agent(hx.Agent("critic", role="orchestrator", trust=0.8))
+def work(seconds=0.1, **ups):
+    time.sleep(seconds)
+    return seconds
+dag = hx.Dag.of(*[hx.NodeSpec(f"n{i}", work).after(*([f"n{i-3}"] if i >= 3 else [])) for i in range(9)])
+run = lab.start(dag)
+extra = hx.NodeSpec("extra", work, params={"seconds": 0.5}).after("n1")
+p = run.propose(hx.Changeset.on(run.dag).add_node(extra), by="critic", reason="one more look")
+run
+"""
+AWAIT = """
+results = await run
+print("ended", run.status, "extra" in results, p.state, [b.reason for b in p.tally.ballots])
+"""
+BLOCK = """
+try:
+    run.wait(20)
+except hx.WouldBlock as refused:
+    print("refused:", refused.rule)
+"""
+
+
+def notebook(path: Path, *cells: str) -> None:
+    made = [
+        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
+        for n, text in enumerate(cells)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.write_text(json.dumps({"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+@pytest.fixture
+def open_notebook(start: Start, port: int, tmp_path: Path, pages: Pages) -> Any:
+    def opened(*cells: str) -> Any:
+        notebook(tmp_path / "live.ipynb", *cells)
+        config = tmp_path / "config"
+        settings = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True)
+        (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+        server = start(
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
+            "--IdentityProvider.token=tok", f"--ServerApp.root_dir={tmp_path}",
+            f"--LabApp.user_settings_dir={config / 'lab' / 'user-settings'}",
+            JUPYTER_CONFIG_DIR=str(config), JUPYTER_DATA_DIR=str(tmp_path / "data"),
+            JUPYTER_RUNTIME_DIR=str(tmp_path / "runtime"), IPYTHONDIR=str(tmp_path / "ipython"),
+        )  # fmt: skip
+        server.line("is running at")
+        page = pages.open(f"http://127.0.0.1:{port}/lab/tree/live.ipynb?token=tok&reset")
+        page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=90_000)
+        page.get_by_text(re.compile(r"Python 3.*\| Idle")).first.wait_for(timeout=60_000)
+        return page
+
+    return opened
+
+
+def run_cell(page: Any, number: int) -> None:
+    page.locator(".jp-Cell").nth(number).click()
+    page.keyboard.press("Shift+Enter")
+
+
+def test_approve_in_a_cell_while_another_cell_waits(open_notebook: Any, pages: Pages) -> None:
+    page = open_notebook(SHOW, AWAIT)
+    run_cell(page, 0)
+    page.get_by_role("button", name="Approve").wait_for(timeout=60_000)
+    page.locator("canvas").wait_for()
+    run_cell(page, 1)  # an awaiting cell: the button below another cell must still work
+    page.get_by_placeholder("reason").fill("good catch")
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("ended SUCCEEDED True APPLIED ['good catch']").wait_for(timeout=60_000)
+    page.get_by_text("10/10 nodes").wait_for(timeout=10_000)
+    assert page.get_by_role("button", name="Approve").count() == 0, "a decided proposal has no buttons"
+    assert pages.foreign() == []
+    assert pages.errors == []
+
+
+def test_a_cell_that_would_wait_for_a_click_for_ever_refuses(open_notebook: Any) -> None:
+    page = open_notebook(SHOW, BLOCK, AWAIT)
+    run_cell(page, 0)
+    page.get_by_role("button", name="Reject").wait_for(timeout=60_000)
+    run_cell(page, 1)
+    page.get_by_text("refused: would-block").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Reject").click()
+    run_cell(page, 2)
+    page.get_by_text("ended SUCCEEDED False REJECTED").wait_for(timeout=60_000)

@@ -1,0 +1,125 @@
+"""Proposals, ballots and effects as values: tables, sentences, and what an approval covers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from hexdag_lab.core.base.codec import dumps, loads
+from hexdag_lab.core.dag.changeset import Changeset
+from hexdag_lab.core.dag.code import Code, Param
+from hexdag_lab.core.dag.dag import Dag
+from hexdag_lab.core.dag.node import NodeSpec
+from hexdag_lab.core.votes.ballot import Ballot, Choice, choice_of
+from hexdag_lab.core.votes.policy import Deadline, Majority
+from hexdag_lab.core.votes.proposal import (
+    MEANING,
+    TERMINAL,
+    TRANSITIONS,
+    Check,
+    Effect,
+    Proposal,
+    ProposalState,
+    effect_digest,
+    still_approved,
+)
+from tests.core.votes.build import house
+
+P = ProposalState
+
+
+def spec(name: str, revision: str = "1") -> NodeSpec:
+    code = Code(name, "test", revision.encode().ljust(32, b"-"), (Param("kw", False, "many"),))
+    return NodeSpec(name, code=code)
+
+
+DAG = Dag.of(spec("a"))
+CHANGE = Changeset.on(DAG).add_node(spec("b"))
+
+
+@pytest.mark.parametrize(
+    ("said", "choice"),
+    [
+        (True, Choice.APPROVE), (False, Choice.REJECT), ("approve", Choice.APPROVE), ("reject", Choice.REJECT),
+        ("abstain", Choice.ABSTAIN), ("request_changes", Choice.REQUEST_CHANGES), (Choice.REJECT, Choice.REJECT),
+    ],
+)  # fmt: skip
+def test_a_vote_is_a_bool_or_a_word(said: object, choice: Choice) -> None:
+    assert choice_of(said) is choice
+
+
+@pytest.mark.parametrize("said", ["yes", "absent", "", 1, None, 0.5])
+def test_anything_else_is_no_vote(said: object) -> None:
+    with pytest.raises(ValueError, match="a vote is one of approve, reject, abstain, request_changes, not"):
+        choice_of(said)
+
+
+def test_the_table_lists_every_state_and_each_has_a_meaning() -> None:
+    assert set(TRANSITIONS) == set(MEANING) == set(ProposalState)
+    assert all(following <= set(ProposalState) for following in TRANSITIONS.values())
+    ends = {P.APPLIED, P.REJECTED, P.EXPIRED, P.WITHDRAWN, P.CONFLICTED, P.SUPERSEDED}
+    assert ends == TERMINAL
+
+
+def test_every_state_can_be_reached_and_every_proposal_can_end() -> None:
+    reached, todo = {P.DRAFT}, [P.DRAFT]
+    while todo:
+        for state in TRANSITIONS[todo.pop()] - reached:
+            reached.add(state)
+            todo.append(state)
+    assert reached == set(ProposalState)
+    assert all(TRANSITIONS[state] & TERMINAL for state in set(ProposalState) - TERMINAL)
+
+
+def test_a_check_reads_as_a_line() -> None:
+    assert str(Check("acyclic", True, "no cycle", fix="never shown")) == "ok  no cycle"
+    assert str(Check("finished", False, "a has finished", "a", "keep it")) == "no  a has finished; keep it"
+    assert str(Check("budget", True)) == "ok  budget"
+
+
+def test_an_effect_reads_as_a_line() -> None:
+    assert str(Effect(keep=3, start=("b",))) == "keeps 3 · starts b · nothing cancelled"
+    effect = Effect(1, restart=("c",), cancel=("d", "e"), rerun=("f",))
+    assert str(effect) == "keeps 1 · restarts c · cancels d, e · re-runs f"
+
+
+def test_a_tally_shows_who_voted_and_what_is_needed() -> None:
+    made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1, bob=2))
+    voted = replace(made, ballots=(Ballot(Choice.APPROVE, "good", "ada", 1.0),))
+    tally = voted.tally(Majority(), 101)
+    assert (tally.verdict, str(tally), tally.needs) == ("pending", "0.33 of more than 0.50, needs bob", ("bob",))
+    assert [ballot.voter for ballot in tally.ballots] == ["ada"]
+    assert tally.weights == (("ada", Fraction(1)), ("bob", Fraction(2)))
+
+
+def test_a_decided_proposal_is_tallied_as_of_its_decision() -> None:
+    made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1), why="never mind")
+    policy = Majority() & Deadline(10)
+    assert made.tally(policy, 500).opinion.expired
+    assert not replace(made, decided_at=100.0).tally(policy, 500).opinion.expired
+    assert not replace(made, decided_at=0.0).tally(policy, 500).opinion.expired  # 0 is a time like others
+    assert replace(made, electorate=None).tally(policy, 1).text == "never mind"
+
+
+def test_an_approval_covers_the_same_change_with_no_further_losses() -> None:
+    other = Changeset.on(DAG).add_node(spec("b", "2"))
+    few, more = Effect(losses=(("a", 1),)), Effect(losses=(("a", 1), ("c", 4)))
+    assert still_approved((CHANGE, more), (CHANGE, few))
+    assert still_approved((CHANGE, few), (CHANGE, Effect()))
+    assert not still_approved((CHANGE, few), (CHANGE, more))
+    assert not still_approved((CHANGE, few), (CHANGE, Effect(losses=(("a", 2),))))  # another attempt of a
+    assert not still_approved((CHANGE, few), (other, few))
+    assert effect_digest(CHANGE, few) != effect_digest(CHANGE, more) != effect_digest(other, more)
+
+
+def test_code_that_ships_is_part_of_what_is_approved() -> None:
+    shipped = Changeset.on(DAG).add_node(spec("b").but(blob="sha.mac"))
+    assert not still_approved((CHANGE, Effect()), (shipped, Effect()))
+
+
+def test_proposals_are_compared_by_content() -> None:
+    made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1), effect=Effect(keep=1))
+    assert loads(dumps(made)).digest == made.digest
+    assert replace(made, why="so").digest != made.digest
