@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from hexdag_lab.core.runs.run import NODE_TRANSITIONS, PASSED, RUN_TRANSITIONS, SETTLED, STARTED
 from hexdag_lab.core.votes.proposal import MEANING, TRANSITIONS
@@ -19,7 +20,7 @@ from hexdag_lab.core.votes.proposal import MEANING, TRANSITIONS
 PAGE = Path(__file__).parent / "explanation" / "architecture.md"
 BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
 
-Transitions = Mapping[StrEnum, frozenset[StrEnum]]
+State = TypeVar("State", bound=StrEnum)
 
 
 def tables() -> str:
@@ -49,7 +50,9 @@ def tables() -> str:
     return "\n\n".join(parts)
 
 
-def table(head: tuple[str, ...], transitions: Transitions, facts: Mapping[StrEnum, str] | None = None) -> str:
+def table(
+    head: tuple[str, ...], transitions: Mapping[State, frozenset[State]], facts: Mapping[State, str] | None = None
+) -> str:
     """One row for each state, in the order of the code."""
     lines = [_row(head), _row("---" for _ in head)]
     for state, following in transitions.items():
@@ -58,7 +61,7 @@ def table(head: tuple[str, ...], transitions: Transitions, facts: Mapping[StrEnu
     return "\n".join(lines)
 
 
-def diagram(transitions: Transitions) -> str:
+def diagram(transitions: Mapping[State, frozenset[State]]) -> str:
     """The same as a Mermaid diagram, which forges draw."""
     ends = sorted(state for state, following in transitions.items() if not following)
     lines = [f"    {state} --> {after}" for state, following in transitions.items() for after in sorted(following)]

@@ -144,10 +144,8 @@ def _lines(run: Any, console: Console, watch: _Watch) -> None:
 
 
 def _line(event: Any) -> str:
-    if isinstance(event, ev.ProposalMade):
-        reason = models.clean(event.proposal.reason, 120)
-        return f"{event.proposal.id}: {sentence(event)}" + (f', "{reason}"' if reason else "")
-    return sentence(event)
+    reason = models.clean(event.proposal.reason, 120) if isinstance(event, ev.ProposalMade) else ""
+    return sentence(event) + (f', "{reason}"' if reason else "")
 
 
 def finish(run: Any, console: Console, seed: int, seconds: float) -> None:

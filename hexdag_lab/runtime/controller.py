@@ -16,20 +16,19 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from ..core.base.codec import loads
-from ..core.base.errors import HexdagError, Refused, SchemaError, StoreUnavailable
+from ..core.base.errors import HexdagError, NotFinished, Refused, SchemaError, StoreUnavailable
 from ..core.machine import messages as ms
-from ..core.machine.events import Base
-from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
 from ..ports import CommitRefused, Pool, Store
 from ..worker.context import CodeBlob, Note
+from ..worker.failures import with_sources
 from . import wire
 from .acting import Acting
 from .batch import Batch
 from .desk import Desk, Door
 from .feed import Feed
+from .history import history, unanswered
 from .inbox import Inbox, Item, settle
 from .lead import Lead
 from .shipping import Shipping
@@ -166,13 +165,22 @@ class Controller:
         """How results of a run are read, from any thread but the controller's own."""
 
         def read(node: str, fence: int, kept: Kept) -> Any:
-            if kept.where != "pool":
-                return self._shipping.read(kept, f"the result of {node}")
-            if self.broken is not None:
-                raise self.broken
-            return asyncio.run_coroutine_threadsafe(self._pool.value(run, node, fence), self._loop).result(60)
+            if kept.where == "pool":
+                try:
+                    return self._in_pool(run, node, fence)
+                except NotFinished:  # was it kept since this view was taken?
+                    rec = self.feed(run).state.nodes.get(node)
+                    if rec is None or rec.result is None or rec.fence != fence or rec.result.where == "pool":
+                        raise
+                    kept = rec.result
+            return self._shipping.read(kept, f"the result of {node}")
 
         return read
+
+    def _in_pool(self, run: str, node: str, fence: int) -> Any:
+        if self.broken is not None:
+            raise NotFinished(f"the result of {node} was in the workers' memory only: {self.broken}")
+        return asyncio.run_coroutine_threadsafe(self._pool.value(run, node, fence), self._loop).result(60)
 
     def workers(self) -> list[Any]:
         """The pool's workers, one row each."""
@@ -188,7 +196,7 @@ class Controller:
         """Go on with a run whose controller is gone, from its journal."""
         if run in self._states:
             return
-        state, events = await self.history(run)
+        state, events = await history(self._store, run)
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
         absent = () if state.over else await asyncio.to_thread(self.desk.recall, state)
@@ -206,29 +214,8 @@ class Controller:
         self._inbox.put(Item(run, ms.Attach(time.time(), by, absent), reply))
         self.desk.saw(run, {a: seen for a, seen in state.hooks.items() if a not in absent}, events)
         await asyncio.wrap_future(reply)
-        for item in await self._unanswered(run, heard):
-            self._inbox.put(item)
-
-    async def history(self, run: str) -> tuple[RunState, list[Base]]:
-        """A run's state and events, folded from its journal."""
-        state, events = RunState(), list[Base]()
-        while rows := await self._store.read(wire.journal(run), len(events)):
-            for row in rows:
-                event = loads(row.data)
-                state = evolve(state, event)
-                events.append(event)
-        return state, events
-
-    async def _unanswered(self, run: str, upto: int) -> list[Item]:
-        """Commands for a run that came from other processes while nobody led it."""
-        found, after = list[Item](), 0
-        while after < upto and (rows := await self._store.read(wire.INBOX, after, min(1000, upto - after))):
-            for row in rows:
-                after = row.seq
-                command = wire.unpack_command(row.data, self._shipping.key)
-                if command.run == run and await self._store.get(wire.reply_key(command.id)) is None:
-                    found.append(Item(run, command.message, command=command.id))
-        return found
+        for command in await unanswered(self._store, self._shipping.key, run, heard):
+            self._inbox.put(Item(run, command.message, command=command.id))
 
     # -- the loop
 
@@ -289,10 +276,10 @@ class Controller:
         self._states |= batch.states
         for run, events in batch.events.items():
             self.feed(run).publish(batch.state(run), events)
-        for item, value in batch.replies:
-            self._answer(item, value)
         for run, effect in batch.effects:
             await self._acting.perform(run, effect)
+        for item, value in batch.replies:  # whoever cancels a run and is answered can rely on it
+            self._answer(item, value)
         for run, events in batch.events.items():
             state = batch.state(run)
             (self._live.discard if state.over else self._live.add)(run)
@@ -341,6 +328,9 @@ class Controller:
                 return
             case ms.Succeeded() | ms.ResultKept():
                 message = replace(message, result=self._shipping.seal(message.result))
+            case ms.Failed():
+                failure = replace(message.failure, trace=with_sources(message.failure.trace))
+                message = replace(message, failure=failure)
             case ms.Suspended() if message.saved is not None:
                 message = replace(message, saved=self._shipping.seal(message.saved))
             case ms.Propose() if item.reply is None and not item.command:  # from one of the lab's own workers

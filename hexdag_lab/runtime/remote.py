@@ -14,11 +14,11 @@ from typing import Any
 from ..core.base.codec import loads
 from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
 from ..core.machine.evolve import evolve
-from ..core.machine.state import RunState
 from ..core.runs.value import Kept
 from ..ports import CommitRefused, Store
 from . import wire
 from .feed import Feed
+from .history import history
 from .shipping import Shipping
 from .view import RunView
 
@@ -80,14 +80,9 @@ class Remote:
             feed.end(error)
 
     async def _read_and_watch(self, run: str, feed: Feed) -> None:
-        state, seen = RunState(), 0
-        while rows := await self._store.read(wire.journal(run), seen):
-            events = [loads(row.data) for row in rows]
-            for event in events:
-                state = evolve(state, event)
-            seen = rows[-1].seq
-            feed.publish(state, events)
-        async with aclosing(self._store.watch(wire.journal(run), seen)) as news:
+        state, events = await history(self._store, run)
+        feed.publish(state, events)
+        async with aclosing(self._store.watch(wire.journal(run), state.seq)) as news:
             async for row in news:
                 event = loads(row.data)
                 state = evolve(state, event)

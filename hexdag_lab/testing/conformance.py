@@ -283,9 +283,7 @@ async def a_watcher_sees_every_row_once(make: MakeStore) -> None:
         watchers = [asyncio.ensure_future(_seen(store, stream, 100)) for store in (here, there)]
         await asyncio.gather(*map(write, range(4)))
         for rows in await asyncio.gather(*watchers):
-            _expect(
-                [row.seq for row in rows] == [*range(1, 101)], "rows count 1, 2, 3, ... without gap or repeat"
-            )
+            _expect([row.seq for row in rows] == [*range(1, 101)], "rows count 1, 2, 3, ... without gap or repeat")
             for writer in range(4):
                 said = [int(row.data[2:]) for row in rows if row.data.startswith(b"%d-" % writer)]
                 _expect(said == [*range(25)], "one writer's rows keep their order")

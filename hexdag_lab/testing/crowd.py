@@ -49,9 +49,9 @@ def policy(rng: Random) -> Policy:
     third = Fraction(2, 3)
     decides: tuple[Policy, ...] = (
         OwnerDecides(), Supermajority(third), Supermajority(third, "cast"), Majority(), Unanimous(), HumanApproval(),
-        HumanApproval(above=2), HumanApproval(unless_additive=True), Majority() & Quorum(voters=2),
+        HumanApproval(above=Fraction(2)), HumanApproval(unless_additive=True), Majority() & Quorum(voters=2),
         Supermajority(third, "cast") & Quorum(share=Fraction(1, 2)), Majority() & Veto("dan"),
-        OwnerDecides() | Supermajority(third), Supermajority(third, voters=("orchestrator", "executor")),
+        OwnerDecides() | Supermajority(third), Supermajority(third, voters=frozenset({"orchestrator", "executor"})),
     )  # fmt: skip
     otherwise = "accept" if rng.random() < 0.3 else "reject"
     return rng.choice(decides) & Deadline(rng.choice((10, 30, 90)), otherwise)

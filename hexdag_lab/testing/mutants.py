@@ -1,7 +1,7 @@
 """Cores with one guard taken out, to show that the simulated world would notice: `World(seed, apply=no_fence)`.
 
-A simulation that never fails proves nothing until something broken has been put into it. The third classic fault, acting
-before the journal is written, is one of the controller and an argument of the world: `effects_first=True`.
+A simulation that never fails proves nothing until something broken has been put into it. The third classic fault,
+acting before the journal is written, is one of the controller and an argument of the world: `effects_first=True`.
 """
 
 from __future__ import annotations

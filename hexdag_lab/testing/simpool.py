@@ -233,7 +233,7 @@ class SimPool:
         self.workers.append(Worker(f"{self.name}{self.hired}", has))
 
     def kill_worker(self) -> None:
-        """One worker dies. What ran there is lost, or run again by the pool; so are finished values that only it had."""
+        """One worker dies. What ran there is lost, or run again by the pool; so are values that only it had."""
         if self.closed or not self.workers:
             return
         rng = self.home.rng
@@ -244,9 +244,9 @@ class SimPool:
                 continue
             if attempt.recalled:
                 attempt.state = "ended"
-            elif attempt.state == "running" and rng.random() < 0.6:
-                self._lose(attempt, f"worker {dead.name} died")
-            elif attempt.state == "done" and not attempt.forgotten and rng.random() < 0.4:
+            elif (attempt.state == "running" and rng.random() < 0.6) or (
+                attempt.state == "done" and not attempt.forgotten and rng.random() < 0.4
+            ):
                 self._lose(attempt, f"worker {dead.name} died")
             elif attempt.state == "running" or (attempt.state == "done" and not attempt.forgotten):
                 attempt.state = "waiting"

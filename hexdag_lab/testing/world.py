@@ -1,10 +1,11 @@
 """A whole lab in one seed: controller, pool, agents, network and crashes, simulated on one thread.
 
-`World(seed).run()` plays a run from its start to its end, and fails if anything happens that must not. It drives the pure
-core as a controller does: drain the inbox, `apply` each message, `Dispatch`, journal in one commit, then act. Around that
-everything goes wrong that may: messages come late, twice and out of order, workers die, attempts fail, wait or run twice,
-agents propose nonsense and vote too late, and the controller is killed at any point of a step and goes on from its
-journal. The same seed gives the same journal, byte for byte, in every process; so a failing seed is a whole bug report.
+`World(seed).run()` plays a run from its start to its end, and fails if anything happens that must not. It drives the
+pure core as a controller does: drain the inbox, `apply` each message, `Dispatch`, journal in one commit, then act.
+Around that everything goes wrong that may: messages come late, twice and out of order, workers die, attempts fail,
+wait or run twice, agents propose nonsense and vote too late, and the controller is killed at any point of a step and
+goes on from its journal. The same seed gives the same journal, byte for byte, in every process; so a failing seed is a
+whole bug report.
 
 It is shipped for those who write a policy, or change the core: `World(seed, policy=mine).run()`. It is no model of how
 fast anything is.
@@ -12,74 +13,38 @@ fast anything is.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from hashlib import sha256
+from functools import partial
 from heapq import heappop, heappush
 from math import ceil
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.base.codec import dumps, loads
 from ..core.base.errors import Refused
 from ..core.base.frozen import FrozenDict
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
-from ..core.machine import decide, events as ev
+from ..core.machine import decide
 from ..core.machine import effects as ef
+from ..core.machine import events as ev
 from ..core.machine import messages as ms
 from ..core.machine.evolve import evolve
 from ..core.machine.invariants import violations
 from ..core.machine.state import RunState
-from ..core.machine.story import sentence
 from ..core.runs.attempt import Task
 from ..core.runs.run import RunStatus
 from ..core.votes.agent import Seat
 from ..core.votes.policy import Policy
 from . import crowd
 from .audit import audit, differences
+from .outcome import START, Outcome, Seen, WorldBroken, in_words
 from .simpool import Broken, SimPool
 
 Apply = Callable[[RunState, Any], tuple[RunState, list[Any], list[ef.Effect]]]
-Move = tuple[str, str]
 
 MOST_STEPS = 20_000  #: a world that has not come to its end by then never will
 LONGEST = 100_000.0  #: the same in simulated seconds
-
-
-class WorldBroken(AssertionError):
-    """Something happened that must not. `seed` makes it happen again; `what` says it; `diary`: what led to it."""
-
-    def __init__(self, seed: int, what: list[str], diary: list[str]) -> None:
-        self.seed, self.what, self.diary = seed, what, diary
-        told = "\n".join(["", *what, f"the last of {len(diary)} events:", *diary[-25:]])
-        super().__init__(f"World({seed}).run() is broken:{told}")
-
-
-class Outcome(NamedTuple):
-    """How a world ended: its journal as encoded rows, its last state, and what happened on the way.
-
-    counts       how often: steps, messages, crashes, events by kind, refusals by rule
-    nodes, proposals, runs   the transitions that were seen, as (from, to)
-    """
-
-    seed: int
-    journal: tuple[bytes, ...]
-    state: RunState
-    seconds: float
-    counts: Counter[str]
-    nodes: frozenset[Move]
-    proposals: frozenset[Move]
-    runs: frozenset[Move]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the journal, hexadecimal."""
-        return sha256(b"\n".join(self.journal)).hexdigest()
-
-    def diary(self) -> list[str]:
-        """The journal in words, a line for each event."""
-        return _diary([loads(row) for row in self.journal])
 
 
 class _Command:
@@ -92,7 +57,7 @@ class _Command:
 class World:
     """One simulated run. All arguments but the seed have defaults that depend on the seed only.
 
-    dag, policy    what is run, and under which policy
+    dag, policy    what is run, and under which policy (with a deadline, since people may never answer)
     crashes        how likely the controller dies in a step
     apply          the core under test;  effects_first  a controller that acts before it journals (it must be caught)
     """
@@ -107,7 +72,7 @@ class World:
         apply: Apply = decide.apply,
         effects_first: bool = False,
     ) -> None:
-        self.seed, self.rng, self.now = seed, Random(seed), 1000.0
+        self.seed, self.rng, self.now = seed, Random(seed), START
         rng = self.rng
         self.apply, self.effects_first = apply, effects_first
         self.crashes = rng.choice((0.0, 0.02, 0.05, 0.1)) if crashes is None else crashes
@@ -121,12 +86,11 @@ class World:
         self.planned = 0
         self.notes: dict[str, dict[str, Any]] = {}
         self.sent: dict[tuple[str, int], int] = {}
-        self.counts: Counter[str] = Counter()
-        self.moves: dict[str, set[Move]] = {"nodes": set(), "proposals": set(), "runs": set()}
+        self.seen = Seen()
         self.life = 0
         self.waking = self.resuming = False
         self.pool = self._new_pool()
-        self.seen: set[str] = set()
+        self.known: set[str] = set()
         self.hooking: set[str] = set()
 
     def run(self) -> Outcome:
@@ -136,10 +100,12 @@ class World:
             while self.agenda:
                 self._next()
             self._check_end()
-        except Broken as error:
-            raise WorldBroken(self.seed, [str(error)], _diary(self.events)) from error
-        moves = (frozenset(self.moves[what]) for what in ("nodes", "proposals", "runs"))
-        return Outcome(self.seed, tuple(self.journal), self.state, self.now - 1000, self.counts, *moves)
+        except Exception as error:  # whatever it is: the seed has to be told
+            what = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+            raise WorldBroken(self.seed, [what], in_words(self.events)) from error
+        seen, seconds = self.seen, self.now - START
+        moves = (frozenset(seen.nodes), frozenset(seen.proposals), frozenset(seen.runs))
+        return Outcome(self.seed, tuple(self.journal), self.state, seconds, seen.counts, *moves)
 
     # -- time and the network
 
@@ -181,8 +147,8 @@ class World:
     def _next(self) -> None:
         at, _, action = heappop(self.agenda)
         self.now = max(self.now, at)
-        self.counts["actions"] += 1
-        if self.counts["actions"] > MOST_STEPS or self.now > LONGEST:
+        self.seen.counts["actions"] += 1
+        if self.seen.counts["actions"] > MOST_STEPS or self.now > LONGEST:
             raise Broken("the run does not come to its end")
         action()
 
@@ -191,7 +157,7 @@ class World:
     def _step(self) -> None:
         """One step of a controller, which may be its last."""
         self.waking = False
-        self.counts["steps"] += 1
+        self.seen.counts["steps"] += 1
         rng = self.rng
         dies = rng.choice(("before", "between", "during")) if rng.random() < self.crashes else ""
         batch, self.inbox = self.inbox, []
@@ -228,9 +194,9 @@ class World:
         effects: list[ef.Effect],
         replies: list[tuple[Any, Any]],
     ) -> RunState:
-        self.counts["messages"] += 1
+        self.seen.counts["messages"] += 1
         after, made, asked = self.apply(state, message)
-        self._record(state, made)
+        self.seen.note(state, made)
         answers = [effect.value for effect in asked if isinstance(effect, ef.Reply)]
         if len(answers) != isinstance(message, ms.COMMANDS):
             raise Broken(f"{type(message).__name__} got {len(answers)} answers")
@@ -260,7 +226,7 @@ class World:
     def _after(self, replies: list[tuple[Any, Any]]) -> None:
         for command, answer in replies:
             if isinstance(answer, Refused):
-                self.counts[f"refused: {answer.rule}"] += 1
+                self.seen.counts[f"refused: {answer.rule}"] += 1
             if command is not None and not command.answered:
                 command.answered = True
                 if command.then is not None:
@@ -274,7 +240,7 @@ class World:
 
     def _crash(self) -> None:
         """The controller dies; another one goes on from the journal, with a new pool."""
-        self.counts["crashes"] += 1
+        self.seen.counts["crashes"] += 1
         self.pool.close()
         self.inbox = [item for item in self.inbox if self.rng.random() < 0.5]
         state = RunState()
@@ -298,24 +264,6 @@ class World:
         self.life += 1
         return SimPool(self, f"w{self.life}.", self.rng.randrange(1, 5), self.rng.choice((0, 2, 8)))
 
-    def _record(self, state: RunState, events: list[Any]) -> None:
-        """Note every transition, event by event."""
-        for event in events:
-            self.counts[event.kind] += 1
-            after = evolve(state, event)
-            if after.nodes is not state.nodes:
-                was = {name: rec.state for name, rec in state.nodes.items()}
-                for name, rec in after.nodes.items():
-                    if name in was and was[name] is not rec.state:
-                        self.moves["nodes"].add((was[name].value, rec.state.value))
-            if after.status is not state.status:
-                self.moves["runs"].add((state.status.value, after.status.value))
-            for id_, proposal in after.proposals.items() if after.proposals is not state.proposals else ():
-                old = state.proposals.get(id_)
-                if old is not None and old.state is not proposal.state:
-                    self.moves["proposals"].add((old.state.value, proposal.state.value))
-            state = after
-
     # -- the agents
 
     def _prepare(self) -> None:
@@ -328,7 +276,7 @@ class World:
         voices = (crowd.OWNER, "bea", "cal", "dan", "eve", "eve", "hal", "fay", "zoe")
         for number in range(rng.randrange(12)):
             by = rng.choice(voices)
-            self.later(rng.uniform(0.5, 40), lambda n=number, by=by: self._propose(f"p{n}", by))
+            self.later(rng.uniform(0.5, 40), partial(self._propose, f"p{number}", by))
         for _ in range(rng.randrange(4)):
             self.later(rng.uniform(2, 50), lambda: self.pool.kill_worker())
         if rng.random() < 0.3:
@@ -398,19 +346,19 @@ class World:
             self.resuming = True
             self.later(rng.uniform(5, 30), self._resume)
         for id_ in state.open:
-            if id_ in self.seen:
+            if id_ in self.known:
                 continue
-            self.seen.add(id_)
+            self.known.add(id_)
             for person in (crowd.OWNER, "dan"):
                 for _ in range(rng.choice((0, 1, 1, 1, 2))):
-                    self.later(rng.uniform(0.5, 60), lambda id_=id_, by=person: self._vote(id_, by))
+                    self.later(rng.uniform(0.5, 60), partial(self._vote, id_, person))
             if rng.random() < 0.3:
                 other = rng.choice(("fay", "zoe", "lia", state.proposals[id_].by))
-                self.later(rng.uniform(0.5, 30), lambda id_=id_, by=other: self._vote(id_, by))
+                self.later(rng.uniform(0.5, 30), partial(self._vote, id_, other))
         for agent, upto in state.hooks.items():
             if upto < state.hookable and agent not in self.hooking and not state.over:
                 self.hooking.add(agent)
-                self.later(rng.uniform(0.1, 2), lambda a=agent, s=state.hookable, n=self.life: self._hooked(a, s, n))
+                self.later(rng.uniform(0.1, 2), partial(self._hooked, agent, state.hookable, self.life))
 
     def _hooked(self, agent: str, upto: int, life: int) -> None:
         if life != self.life:
@@ -434,7 +382,3 @@ class World:
         wrong = [*differences(again, state), *audit(self.events, self.notes, self.sent)]
         if wrong:
             raise Broken("; ".join(wrong))
-
-
-def _diary(events: list[Any]) -> list[str]:
-    return [f"{event.seq:>4} {event.at - 1000:>8.2f}  {sentence(event)}" for event in events]

@@ -36,7 +36,7 @@ def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
     alive = [True]
 
     def schedule(work: Callable[[], None]) -> None:
-        if alive[0]:
+        if alive[0] and document is not None:
             document.add_next_tick_callback(work)
 
     pages = Dashboard(lab, identity, wanted, schedule)

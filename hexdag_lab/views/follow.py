@@ -37,7 +37,7 @@ class Follower:
         while not self._over.is_set():
             changed = self._changed.wait(CLOCK if self._feed.state.open else None)
             if self._over.is_set():
-                return
+                return None
             self._changed.clear()
             state = self._feed.state
             if changed or state.open:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.dag.conflict import Conflict
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from .layout import layout
@@ -84,10 +85,9 @@ class Drawn:
         solid = len(edges)
         for proposal in state.open_proposals():
             rebased = proposal.changeset.rebase(head)
-            target = getattr(rebased, "target", None)
-            if target is None:
+            if isinstance(rebased, Conflict) or rebased.target is None:
                 continue
-            would = layout(target, self.places)
+            would = layout(rebased.target, self.places)
             for name in rebased.added:
                 if name not in self.places:
                     self.names.append(name)

@@ -6,7 +6,7 @@ import time
 from html import escape
 
 from ..core.machine.state import RunState
-from ..core.machine.story import sentence
+from ..core.machine.story import sentence, why
 from ..core.votes.proposal import Proposal
 from . import models
 
@@ -16,7 +16,8 @@ STYLE = """<style>
 .hx{font:13px/1.45 system-ui,sans-serif} .hx b{font-weight:600} .hx .dim{opacity:.7} .hx .ok{color:#009E73}
 .hx .bad{color:#D55E00;font-weight:600} .hx q{font-style:italic} .hx table{border-collapse:collapse;width:100%}
 .hx td,.hx th{text-align:left;padding:3px 10px 3px 0;border-bottom:1px solid #8884;vertical-align:top}
-.hx pre{margin:4px 0;font:12px ui-monospace,monospace;white-space:pre-wrap} .hx .bar{display:flex;gap:14px;flex-wrap:wrap}
+.hx pre{margin:4px 0;font:12px ui-monospace,monospace;white-space:pre-wrap}
+.hx .bar{display:flex;gap:14px;flex-wrap:wrap}
 .hx .add{color:#009E73} .hx .del{color:#D55E00} .hx .chg{color:#b26a00} .hx .log{max-height:420px;overflow:auto}
 </style>"""
 
@@ -44,9 +45,15 @@ def card(state: RunState, proposal: Proposal, now: float | None = None) -> str:
     c = models.card(state, proposal, now or time.time())
     left = "" if c.seconds_left is None else f" · settles itself in {_clock(c.seconds_left)}"
     lines = "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in c.changes)
-    checks = " ".join(f'<span class="{"ok" if ok else "bad"}">{"✓" if ok else "✕"} {escape(t)}</span>' for ok, t in c.checks)
+    checks = " ".join(
+        f'<span class="{"ok" if ok else "bad"}">{"✓" if ok else "✕"} {escape(t)}</span>' for ok, t in c.checks
+    )
     votes = "; ".join(escape(vote) for vote in c.votes) or "none yet"
-    reason = f'<div><q>{escape(c.reason)}</q> <span class="dim">words of {escape(proposal.by)}</span></div>' if c.reason else ""
+    reason = (
+        f'<div><q>{escape(c.reason)}</q> <span class="dim">words of {escape(proposal.by)}</span></div>'
+        if c.reason
+        else ""
+    )
     return _wrap(
         f'<div><b>{escape(c.title)}</b> <span class="dim">{escape(c.id)} · {escape(c.state)}{left}</span></div>{reason}'
         f"<pre>{lines}</pre><div>Effect: {escape(c.effect)} · {escape(c.estimate)}</div><div>Checks: {checks}</div>"
@@ -69,12 +76,16 @@ def versions(state: RunState) -> str:
         f"<td>{escape(row.reason)}</td><td>{escape(row.votes)}</td></tr>"
         for row in models.versions(state)
     )
-    return _wrap(f"<table><tr><th>version</th><th>by</th><th>change</th><th>reason</th><th>votes</th></tr>{rows}</table>")
+    return _wrap(
+        f"<table><tr><th>version</th><th>by</th><th>change</th><th>reason</th><th>votes</th></tr>{rows}</table>"
+    )
 
 
 def diff(text: str) -> str:
     """A diff's lines, by colour and by sign."""
-    return _wrap("<pre>" + "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in text.splitlines()) + "</pre>")
+    return _wrap(
+        "<pre>" + "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in text.splitlines()) + "</pre>"
+    )
 
 
 def events(found: list[object]) -> str:
@@ -91,14 +102,16 @@ def node(state: RunState, name: str | None) -> str:
     rec, spec = state.nodes[name], state.dag.nodes[name]
     rows = {
         "state": f"{models.MARKS[rec.state]} {rec.state.value}",
-        "why": models.why(state, name) or "",
+        "why": why(state, name) or "",
         "attempt": f"{max(1, rec.started)} in v{rec.version}" + (f", {rec.seconds:.2f} s" if rec.seconds else ""),
         "worker": rec.worker,
         "code": f"{spec.code.name} {spec.code.digest.hex()[:12]}",
         "params": ", ".join(f"{key}={value!r}" for key, value in spec.params.items()),
         "after": ", ".join(sorted(state.dag.dependencies(name))),
     }
-    body = "".join(f"<tr><th>{key}</th><td>{escape(models.clean(text, 400))}</td></tr>" for key, text in rows.items() if text)
+    body = "".join(
+        f"<tr><th>{key}</th><td>{escape(models.clean(text, 400))}</td></tr>" for key, text in rows.items() if text
+    )
     trace = f"<pre>{escape(rec.failure.trace)}</pre>" if rec.failure and rec.failure.trace else ""
     return _wrap(f"<b>{escape(name)}</b><table>{body}</table>{trace}")
 
@@ -110,12 +123,18 @@ def runs(rows: list[object]) -> str:
         f"<td>{row.done}/{row.nodes}</td><td>{row.open}</td><td>{escape(row.by)}</td></tr>"  # type: ignore[attr-defined]
         for row in reversed(rows)
     )
-    return _wrap(f"<table><tr><th>run</th><th>status</th><th>version</th><th>nodes</th><th>open</th><th>by</th></tr>{body}</table>")
+    return _wrap(
+        f"<table><tr><th>run</th><th>status</th><th>version</th><th>nodes</th><th>open</th><th>by</th></tr>{body}</table>"
+    )
 
 
 def workers(rows: list[dict[str, object]]) -> str:
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(row.get(key, '')))}</td>" for key in ("id", "host", "state", "slots", "capabilities")) + "</tr>"
+        "<tr>"
+        + "".join(
+            f"<td>{escape(str(row.get(key, '')))}</td>" for key in ("id", "host", "state", "slots", "capabilities")
+        )
+        + "</tr>"
         for row in rows
     )
     heads = "".join(f"<th>{key}</th>" for key in ("worker", "host", "state", "slots", "can"))

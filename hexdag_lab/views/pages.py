@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import panel as pn
@@ -61,7 +62,9 @@ class Dashboard:
         self._header, self._said = pane("", sizing_mode="stretch_width"), pane("", sizing_mode="stretch_width")
         self._graph = GraphPane(self._selected, styles={"flex": "2 1 560px"})
         self._details = pane(html.said("Select a node."), sizing_mode="stretch_width")
-        self._runs, self._versions, self._workers, self._events = (pane("", sizing_mode="stretch_width") for _ in range(4))
+        self._runs, self._versions, self._workers, self._events = (
+            pane("", sizing_mode="stretch_width") for _ in range(4)
+        )
         self._open, self._needed = (pn.Column(sizing_mode="stretch_width") for _ in range(2))
         # Beside the graph where the window is wide, below it on a phone.
         side = pn.Column(self._needed, self._details, styles={"flex": "1 1 320px"})
@@ -73,7 +76,10 @@ class Dashboard:
         self._tabs = pn.Tabs(
             ("Run", pn.FlexBox(self._graph, side, sizing_mode="stretch_width", align_items="flex-start")),
             ("Proposals", pn.Column(self._open, self._closed, sizing_mode="stretch_width")),
-            ("Versions", pn.Column(self._versions, pn.Row(self._old, self._new), self._diff, sizing_mode="stretch_width")),
+            (
+                "Versions",
+                pn.Column(self._versions, pn.Row(self._old, self._new), self._diff, sizing_mode="stretch_width"),
+            ),
             ("Events", self._events),
             ("Workers", self._workers),
             ("Runs", self._runs),
@@ -105,7 +111,7 @@ class Dashboard:
 
     def _show_run(self, run_id: str) -> None:
         if self._run is not None and self._run.id == run_id:
-            return
+            return None
         try:
             run = self._lab.attached(run_id)
         except HexdagError as error:
@@ -124,7 +130,7 @@ class Dashboard:
         if self._run is None or state.run != self._run.id:
             return
         self._header.object = html.header(state)
-        self._graph.show(state)
+        self._graph.draw(state)
         self._details.object = html.node(state, self._node)
         self._events.object = html.events(list(self._run.events()))
         self._show_proposals(state)
@@ -151,7 +157,7 @@ class Dashboard:
             card.show(state)
         if list(shown) != list(self._cards) or not self._open.objects:
             self._cards = shown
-            views = [card.view for card in shown.values()]
+            views: list[Any] = [card.view for card in shown.values()]
             self._open[:] = self._needed[:] = views or [pn.pane.HTML(html.said("Nothing waits for a decision."))]
         decided = tuple(sorted(p.id for p in state.proposals.values() if p.terminal))
         if decided != self._decided:
@@ -162,7 +168,7 @@ class Dashboard:
     def _cast(self, proposal: str, choice: str, reason: str) -> str:
         """Vote for whoever this session is; what is to be said about it."""
         if self._identity is None:
-            return "Nobody is logged in here, so this page cannot vote: open the address with the token that `serve` printed."
+            return "Nobody is known here, so this page cannot vote: open the address that `serve` printed."
         try:
             self._lab.vote(proposal, self._identity.agent, choice, reason, self._identity.via)
         except (Refused, HexdagError) as error:
@@ -191,15 +197,15 @@ class Card:
             ("request_changes", "Request changes", "default"),
         ):
             button = pn.widgets.Button(name=label, button_type=kind)
-            button.on_click(lambda _, choice=choice: self._clicked(choice))
+            button.on_click(partial(self._clicked, choice))
             buttons.append(button)
         self.view = pn.Column(
             self._text, pn.FlexBox(*buttons), self._reason, self._said, sizing_mode="stretch_width",
             styles={"border": "1px solid #8886", "border-radius": "6px", "padding": "8px"},
         )  # fmt: skip
 
-    def _clicked(self, choice: str) -> None:
-        text = self._cast(self._proposal, choice, self._reason.value_input or self._reason.value)
+    def _clicked(self, choice: str, _: Any) -> None:
+        text = self._cast(self._proposal, choice, self._reason.value_input or self._reason.value or "")
         self._said.object = html.note(text) if text else ""
 
     def show(self, state: RunState) -> None:

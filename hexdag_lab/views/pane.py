@@ -13,7 +13,7 @@ from .graph import Stream
 from .widget import GRAPH_MODULE
 
 
-class GraphPane(AnyWidgetComponent):  # type: ignore[misc]
+class GraphPane(AnyWidgetComponent):
     """The live graph of whatever run it is given states of."""
 
     _esm = GRAPH_MODULE
@@ -35,7 +35,7 @@ class GraphPane(AnyWidgetComponent):  # type: ignore[misc]
         elif data.get("t") == "select":
             self._selected(data.get("node"))
 
-    def show(self, state: RunState) -> None:
+    def draw(self, state: RunState) -> None:
         """Send what has changed; with the document locked."""
         first, self._state = self._state is None, state
         for message in self._stream.hello(state) if first else self._stream.update(state):

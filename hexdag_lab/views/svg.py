@@ -61,9 +61,7 @@ def _svg(
         x1, y1 = MARGIN + c1 * COLUMN + WIDTH, MARGIN + r1 * ROW + HEIGHT / 2
         x2, y2 = MARGIN + c2 * COLUMN, MARGIN + r2 * ROW + HEIGHT / 2
         bend = (x2 - x1) / 2
-        parts.append(
-            f'<path d="M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}" fill="none" stroke="#8888" />'
-        )
+        parts.append(f'<path d="M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}" fill="none" stroke="#8888" />')
     for name, state, mark in nodes:
         parts.append(_node(name, state, mark, *places[name]))
     return "".join([*parts, "</svg>"])

@@ -91,7 +91,9 @@ def header(state: RunState) -> Text:
     parts += [f"about {left:.0f} s of work left"] if left is not None and left >= 1 else []
     if not state.slots and not state.over:
         parts += ["the workers are coming up"]
-    return Text.assemble((h.run, "bold"), "  ", (h.status, "bold"), "  " + " · ".join(parts), overflow="ellipsis", no_wrap=True)
+    return Text.assemble(
+        (h.run, "bold"), "  ", (h.status, "bold"), "  " + " · ".join(parts), overflow="ellipsis", no_wrap=True
+    )
 
 
 def _graph(state: RunState, notes: Notes, width: int, most: int) -> Table:

@@ -23,7 +23,7 @@ Vote = Callable[[str, str, str], None]
 """`vote(proposal, choice, reason)`: cast a ballot in the name of whoever sits here; raises `Refused`."""
 
 
-class GraphWidget(anywidget.AnyWidget):  # type: ignore[misc]
+class GraphWidget(anywidget.AnyWidget):
     """The live graph of a run."""
 
     _esm = GRAPH_MODULE
@@ -41,7 +41,7 @@ class GraphWidget(anywidget.AnyWidget):  # type: ignore[misc]
         elif message.get("t") == "select":
             self.selected = message.get("node")
 
-    def show(self, state: RunState) -> None:
+    def draw(self, state: RunState) -> None:
         """Send what has changed."""
         for message in self._stream.update(state):
             self.send(message)
@@ -61,7 +61,7 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def _show(self, state: RunState) -> None:
         self._header.value = html.header(state)
-        self.graph.show(state)
+        self.graph.draw(state)
         shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}
         for id_, card in (self.cards | shown).items():
             card.show(state)
@@ -92,7 +92,9 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
         for choice, button in self.buttons.items():
             button.on_click(lambda _, choice=choice: self._cast(choice))
         row = ipywidgets.HBox([*self.buttons.values(), self.reason])
-        super().__init__([self._text, row, self._said], layout=ipywidgets.Layout(border="1px solid #8886", padding="6px"))
+        super().__init__(
+            [self._text, row, self._said], layout=ipywidgets.Layout(border="1px solid #8886", padding="6px")
+        )
 
     def _cast(self, choice: str) -> None:
         try:

@@ -42,8 +42,7 @@ class FileBlobs:
             raise StoreUnavailable(f"blobs at {self.url} need another package: {error}") from error
         except ValueError as error:
             raise ValueError(
-                f"there are no blobs at {self.url!r}: {error};"
-                " write file:///path, memory://name or s3://bucket/path"
+                f"there are no blobs at {self.url!r}: {error}; write file:///path, memory://name or s3://bucket/path"
             ) from error
         self._fs: Any = fs
         self._root = root.rstrip("/")
@@ -72,8 +71,7 @@ class FileBlobs:
                 self._fs.pipe_file(path, data)
         except OSError as error:
             raise StoreUnavailable(
-                f"{len(data):,} bytes cannot be kept at {self.url}: {error};"
-                " free some space, or make it writable"
+                f"{len(data):,} bytes cannot be kept at {self.url}: {error}; free some space, or make it writable"
             ) from error
         return sha256
 
@@ -85,8 +83,7 @@ class FileBlobs:
             data = self._read(self._path(sha256))
         except FileNotFoundError as error:
             raise StoreUnavailable(
-                f"blob {sha256} is missing at {self.url};"
-                " copy it from where it was made, or run its node again"
+                f"blob {sha256} is missing at {self.url}; copy it from where it was made, or run its node again"
             ) from error
         except OSError as error:
             raise StoreUnavailable(

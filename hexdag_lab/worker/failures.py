@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 import os
+import re
 import traceback
+from itertools import zip_longest
 from pathlib import Path
 
 from ..core.base.errors import HexdagError
@@ -35,6 +38,22 @@ def _trace(error: BaseException, causes: int = CAUSES) -> str:
         return text
     earlier = _trace(cause, causes - 1)
     return f"{earlier}{type(cause).__name__}: {cause}\n\nand then:\n{text}" if earlier else text
+
+
+def with_sources(trace: str) -> str:
+    """A trace with the lines of code that are known here and were not where it was made, as those of a notebook."""
+    lines = trace.splitlines(keepends=True)
+    found = []
+    for line, following in zip_longest(lines, lines[1:], fillvalue=""):
+        found.append(line)
+        at = _FRAME.fullmatch(line.rstrip("\n"))
+        if at is not None and not following.startswith("    "):
+            source = linecache.getline(at[1], int(at[2])).strip()
+            found += [f"    {source}\n"] if source else []
+    return "".join(found)
+
+
+_FRAME = re.compile(r'  File "(.+)", line (\d+), in .+')
 
 
 def _ours(filename: str) -> bool:

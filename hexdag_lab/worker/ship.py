@@ -22,6 +22,7 @@ import cloudpickle
 
 from ..core.base.errors import SchemaError
 from ..core.dag.node import Node, NodeSpec
+from .pickling import Pickler
 
 _HEADER = b"hexdag-code-1\n"
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -48,7 +49,7 @@ def pack(spec: NodeSpec) -> bytes:
 def pack_value(value: Any, what: str) -> bytes:
     """Functions and what they need, as bytes."""
     parts = value if isinstance(value, tuple) else (value,)
-    own = _own_modules(len(sys.modules))
+    own = frozenset(name for name, module in list(sys.modules.items()) if _is_own(name, module))
     named = own & {getattr(part, "__module__", None) or "" for part in parts}
     try:
         try:
@@ -109,7 +110,7 @@ class _Loaded:
 load = _Loaded(256)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Node):  # by value: a node's module may not be importable on the worker
             return _rebuild, (obj.__hexdag_fn__, obj._options, obj.name)
@@ -139,21 +140,26 @@ def _pickled(value: Any, modules: Iterable[str]) -> bytes:
     return buffer.getvalue()
 
 
-@lru_cache(maxsize=1)
-def _own_modules(loaded: int) -> frozenset[str]:
-    """The names of the user's own modules; looked for again when the number of loaded ones has changed."""
-    return frozenset(name for name, module in list(sys.modules.items()) if _is_own(name, module))
-
-
 def _is_own(name: str, module: Any) -> bool:
     """Whether a module is the user's own: neither installed, nor part of Python, nor of hexdag_lab."""
-    package = name.partition(".")[0]
-    if package in _NEVER or not isinstance(module, ModuleType) or module.__name__ != name:
+    known = _known.get(name)
+    if known is None or known[0] is not module:
+        known = _known[name] = (module, _looks_own(name, module))
+    return known[1]
+
+
+_known: dict[str, tuple[Any, bool]] = {}  # there are thousands of modules, and each packing asks for all
+
+
+def _looks_own(name: str, module: Any) -> bool:
+    if name.partition(".")[0] in _NEVER or type(module) is not ModuleType:  # a lazy one would wake up
         return False
-    file = getattr(module, "__file__", None)
-    if file is None:  # made in memory; or a namespace, in which nothing is defined
-        return getattr(module, "__path__", None) is None and getattr(module, "__spec__", None) is None
-    return not _INSTALLED & set(file.replace("\\", "/").split("/")) and not file.startswith(_installed())
+    has = module.__dict__
+    file = has.get("__file__")
+    if has.get("__name__") != name or (file is None and (has.get("__spec__") or "__path__" in has)):
+        return False  # another name for a module, one that is built in, or a namespace, in which nothing is defined
+    parts = str(file).replace("\\", "/").split("/")
+    return file is None or not (_INSTALLED & set(parts) or file.startswith(_installed()))
 
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})

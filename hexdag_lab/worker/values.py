@@ -12,10 +12,9 @@ from hashlib import sha256
 from math import isfinite
 from typing import Any
 
-import cloudpickle
-
 from ..core.base.errors import SchemaError
 from ..core.runs.value import Kept
+from .pickling import dumps
 
 INLINE = 64 * 1024  #: bytes; up to this a result travels in its report and is kept in the journal
 DEEPEST, MOST = 20, 100_000  #: levels and items of what is worth a look whether JSON is faithful to it
@@ -99,7 +98,7 @@ def _faithful(value: Any) -> bool:
 def _pickled(value: Any) -> bytes:
     # Not `pickle`: to find a class by its name it would import the user's script, and run it once more.
     try:
-        return bytes(cloudpickle.dumps(value, protocol=5))
+        return dumps(value)
     except Exception as error:  # pickling runs any class's own code
         raise SchemaError(
             f"a {type(value).__module__}.{type(value).__qualname__} cannot be shipped ({error}); "

@@ -50,7 +50,6 @@ def approve_button(page: Any) -> Any:
     return page.get_by_role("button", name="Approve").locator("visible=true").first
 
 
-
 def test_approve_by_click_and_see_the_new_node_succeed(lab: Process, address: str, pages: Pages) -> None:
     page = pages.open(address)
     open_proposals(page)
@@ -122,7 +121,8 @@ def test_the_graph_is_drawn_and_walks_by_keyboard(lab: Process, address: str, pa
     canvas.wait_for(timeout=30_000)
     page.wait_for_function(
         """() => { const find = (root) => { for (const el of root.querySelectorAll('*')) {
-             if (el.hexdag) return el.hexdag; if (el.shadowRoot) { const f = find(el.shadowRoot); if (f) return f; } } };
+               if (el.hexdag) return el.hexdag;
+               if (el.shadowRoot) { const f = find(el.shadowRoot); if (f) return f; } } };
              const s = find(document); return s && s.nodes >= 10 && s.frames > 0; }"""
     )
     canvas.focus()

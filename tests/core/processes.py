@@ -1,4 +1,4 @@
-"""Running a script in a Python of its own, with the `hexdag_lab` of this one."""
+"""Running a script in a Python of its own, with the `hexdag_lab` and the tests of this one."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import hexdag_lab
 
 def output_of(script: str, hash_seed: str = "random") -> str:
     """What a script prints; it fails if the script does."""
-    where = str(Path(hexdag_lab.__path__[0]).parent)
+    where = [str(Path(hexdag_lab.__path__[0]).parent), str(Path(__file__).parents[2])]
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": where},
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(where)},
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,7 @@
 A page that runs (README.md and docs/how-to) is one program. Its ```python blocks run in order in one process and one
 namespace, in an empty folder; a block that begins with `# file: NAME` is written to that file instead. ```sh run is a
 command that must succeed, ```sh background one that is started (and waited for, if it names a `--port`) and ended with
-the page, plain ```sh only shown. A ```text block right after one of these is what it prints, where "…" stands for anything.
+the page, plain ```sh only shown. A ```text block right after one of these is what it prints, "…" standing for anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -97,6 +97,7 @@ def exists(word: str) -> bool:
 
 def imported(dotted: str) -> bool:
     parts = dotted.split(".")
+    found: Any
     for cut in range(len(parts), 0, -1):
         try:
             found = importlib.import_module(".".join(parts[:cut]))

@@ -118,9 +118,9 @@ class MerkleMap(Mapping[str, V]):
                 raise KeyError(key)
             node = node.children[(node.bitmap & (bit - 1)).bit_count()]
             rest >>= _BITS
-        if node is None or node.path != path or node.key != key:  # type: ignore[union-attr]
-            raise KeyError(key)
-        return node.value  # type: ignore[union-attr]
+        if isinstance(node, _Leaf) and node.path == path and node.key == key:
+            return node.value
+        raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
         return (leaf.key for leaf in _leaves(self._root))

@@ -324,6 +324,8 @@ def _check_read(nodes: Mapping[str, Any], edges: Mapping[Edge, EdgeChange], hand
     for name, node in nodes.items():
         if type(node) is not NodeChange or (node.new is not None and node.new.name != name):
             raise SchemaError(f"the change of node {name!r} is about something else")
+        if node.new is not None and node.new.deps:
+            raise SchemaError(f"the change of node {name!r} says 'after', but its edges stand among the edges")
     for (up, down), edge in edges.items():
         for wire in (edge.old, edge.new):
             if wire is not None and (type(wire) is not Wire or wire.up != up):

@@ -19,6 +19,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import resolve_name
@@ -320,7 +321,7 @@ def _release(module: str) -> bytes:
     return f"{module}=={version}".encode()
 
 
-_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes, Fraction})
 _SEQUENCES = frozenset({list, tuple, set, frozenset})
 
 

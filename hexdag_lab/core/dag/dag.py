@@ -98,10 +98,17 @@ class Dag:
 
     @classmethod
     def _make(cls, entries: MerkleMap[Entry], links: MerkleMap[Link], version: int, ancestry: Ancestry | None) -> Dag:
-        new = cls.__new__(cls)
-        new.entries, new._links, new.version, new._ancestry = entries, links, version, ancestry
-        new._waves = new._edges = None
+        new, put = cls.__new__(cls), object.__setattr__
+        put(new, "entries", entries)
+        put(new, "version", version)
+        put(new, "_links", links)
+        put(new, "_ancestry", ancestry)
+        put(new, "_waves", None)  # these two when they are asked for
+        put(new, "_edges", None)
         return new
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Dag cannot be changed ({name}); each edit gives a new one")
 
     def numbered(self, version: int) -> Dag:
         """The same graph under another version number."""
@@ -122,7 +129,9 @@ class Dag:
     def edges(self) -> frozenset[Edge]:
         """All edges as (upstream, downstream)."""
         if self._edges is None:
-            self._edges = frozenset((w.up, name) for name, entry in self.entries.items() for w in entry.wires)
+            found = frozenset((w.up, name) for name, entry in self.entries.items() for w in entry.wires)
+            object.__setattr__(self, "_edges", found)
+            return found
         return self._edges
 
     def dependencies(self, node: Any) -> frozenset[str]:
@@ -161,7 +170,9 @@ class Dag:
     def waves(self) -> Waves:
         """The nodes by level, each wave sorted: topological generations."""
         if self._waves is None:
-            self._waves = _waves((name, link.level) for name, link in self._links.items())
+            found = _waves((name, link.level) for name, link in self._links.items())
+            object.__setattr__(self, "_waves", found)
+            return found
         return self._waves
 
     def waves_after(self, finished: Iterable[Any]) -> Waves:

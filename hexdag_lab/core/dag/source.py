@@ -35,13 +35,17 @@ class Source(NamedTuple):
 
 
 class _File(NamedTuple):
-    """A parsed file or cell: definitions by name and first line, lambdas by line, classes by qualified name."""
+    """A parsed file or cell: definitions by name and first line, lambdas by line, classes by qualified name.
+
+    `compiled` holds the code of the lambdas of a line, once several that start there had to be told apart.
+    """
 
     lines: list[str]
     module: ast.Module
     functions: dict[tuple[str, int], ast.AST]
     lambdas: dict[int, list[ast.Lambda]]
     classes: dict[str, list[ast.ClassDef]]
+    compiled: dict[int, list[CodeType | None]]
 
 
 # Reading source is slow, and code objects never change: what was read is kept by code object. Files are kept as long
@@ -143,7 +147,7 @@ def _file(name: str, scope: dict[str, Any]) -> _File | None:
 
 
 def _indexed(lines: list[str], module: ast.Module) -> _File:
-    file = _File(lines, module, {}, {}, {})
+    file = _File(lines, module, {}, {}, {}, {})
     stack: list[tuple[ast.AST, str]] = [(module, "")]
     while stack:
         node, prefix = stack.pop()
@@ -161,7 +165,8 @@ def _indexed(lines: list[str], module: ast.Module) -> _File:
 
 
 def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _takes_the_same(tree: Any, code: CodeType) -> bool:
@@ -176,7 +181,9 @@ def _lambda(file: _File, code: CodeType) -> ast.AST | None:
     """The lambda that a code object was made from. Several that start on one line are compiled and compared."""
     here = file.lambdas.get(code.co_firstlineno, [])
     if len(here) > 1:
-        compiled = _compiled_lambdas(file, code.co_firstlineno)
+        compiled = file.compiled.get(code.co_firstlineno)
+        if compiled is None:
+            compiled = file.compiled[code.co_firstlineno] = list(_compiled_lambdas(file, code.co_firstlineno))
         here = [tree for tree, made in zip(here, compiled, strict=True) if made and _shape(made) == _shape(code)]
     trees = {tree_bytes(tree): tree for tree in here}
     return next(iter(trees.values())) if len(trees) == 1 else None

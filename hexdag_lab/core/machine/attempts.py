@@ -89,7 +89,8 @@ def _task(state: RunState, name: str) -> Task:
         run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version, code=spec.blob or "",
         params=spec.params, inputs=(*_given(state, name, entry), *_from_upstream(state, entry)),
         requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
-        label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved, decision=rec.decision, decisions=rec.decisions,
+        label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
+        decision=rec.decision, decisions=rec.decisions,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
     )  # fmt: skip
 
@@ -140,9 +141,7 @@ def started(step: Step, m: ms.Started) -> None:
     if rec.state is NodeState.RUNNING and rec.worker == m.worker:
         return  # said twice
     why = f"its worker {rec.worker} is gone; the pool ran it again" if rec.state is NodeState.RUNNING else ""
-    step.emit(
-        ev.NodeStarted, node=m.node, version=step.state.version, fence=m.fence, worker=m.worker, why=why
-    )
+    step.emit(ev.NodeStarted, node=m.node, version=step.state.version, fence=m.fence, worker=m.worker, why=why)
 
 
 def succeeded(step: Step, m: ms.Succeeded) -> None:
@@ -214,9 +213,7 @@ def _result_lost(step: Step, m: ms.Lost) -> None:
         return
     if rec.state is NodeState.SUCCEEDED and rec.result.where == "pool":
         _take_back_below(step, m.node, f"upstream {m.node} runs again")
-        step.emit(
-            ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}"
-        )
+        step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}")
 
 
 def _fail(step: Step, node: str, failure: Failure, seconds: float) -> None:

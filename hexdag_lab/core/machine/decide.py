@@ -67,9 +67,7 @@ def recover(state: RunState) -> list[ef.Effect]:
 
 def _start(step: Step, m: ms.StartRun) -> None:
     if step.state.started:
-        return step.reply(
-            Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id")
-        )
+        return step.reply(Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id"))
     step.emit(
         ev.RunStarted, run=m.run, dag=m.dag, inputs=m.inputs, policy=m.policy, seats=m.seats, owner=m.owner, by=m.by,
         schedule=m.schedule, budget=m.budget, done=m.done,
@@ -105,9 +103,7 @@ def _may_steer(step: Step, by: str) -> Refused | None:
     if seat is None or seat.role is not Role.ORCHESTRATOR:
         return NotAllowed(f"{by!r} may not steer this run", rule="steer", fix="ask an orchestrator")
     if step.state.over:
-        return AlreadyDecided(
-            f"run {step.state.run} is {step.state.status}", rule="run-over", fix="run.fork()"
-        )
+        return AlreadyDecided(f"run {step.state.run} is {step.state.status}", rule="run-over", fix="run.fork()")
     return None
 
 

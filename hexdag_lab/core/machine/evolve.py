@@ -1,24 +1,22 @@
-"""`evolve(state, event) -> state`: how each event changes the state. Nothing is decided here, nothing can fail.
+"""`evolve(state, event) -> state`: how each event changes the state.
 
-A node may be submitted when all its upstreams have succeeded or are submitted before it (then they are chained in the
-pool); `unmet` and `unsent` count what is missing, and a node whose count reaches 0 enters the frontier.
+Nothing is decided here, and nothing can fail. What nodes wait for is counted in `counting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace as _replace
-from heapq import heapify, heappop, heappush
 from typing import Any
 
 from ..base.frozen import FrozenDict
-from ..base.heap import pop, push
-from ..dag.dag import Dag
-from ..runs.run import PASSED, SETTLED, NodeRecord, NodeState, RunStatus
+from ..base.heap import pop
+from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
 from ..votes.proposal import TERMINAL, Proposal, ProposalState
 from . import events as ev
+from .counting import pushed, recounted, with_downs
 from .state import RunState, Version
 
 
@@ -50,7 +48,7 @@ def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
         records[name] = NodeRecord(node, why, unmet=open_ups, unsent=open_ups, result=kept)
     left = sum(rec.state not in SETTLED for rec in records.values())
     state = state._replace(nodes=type(state.nodes)(records), left=left)
-    return _pushed(state, [name for name, rec in records.items() if not rec.unsent and not rec.result])
+    return pushed(state, [name for name, rec in records.items() if not rec.unsent and not rec.result])
 
 
 def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
@@ -58,19 +56,13 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
     nodes, left = state.nodes, state.left
     for name, rec in state.nodes.items():
         if rec.submitted:
-            nodes = nodes.set(
-                name, rec._replace(submitted=False, state=NodeState.READY, why="the controller changed")
-            )
+            nodes = nodes.set(name, rec._replace(submitted=False, state=NodeState.READY, why="the controller changed"))
         elif name in e.again:
-            nodes = nodes.set(
-                name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept")
-            )
+            nodes = nodes.set(name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept"))
             left += 1
     hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
-    state = state._replace(
-        nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict()
-    )
-    return _recounted(state, state.nodes)
+    state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict())
+    return recounted(state, state.nodes)
 
 
 def _paused(state: RunState, e: ev.RunPaused) -> RunState:
@@ -88,13 +80,9 @@ def _finished(state: RunState, e: ev.RunFinished) -> RunState:
     for name, rec in state.nodes.items():
         if rec.state not in SETTLED:
             why = f"cancelled by {e.by}"
-            nodes = nodes.set(
-                name, rec._replace(state=NodeState.CANCELLED, submitted=False, due=None, why=why)
-            )
-    state = state._replace(
-        status=e.status, nodes=nodes, left=0, outstanding=0, dues=FrozenDict(), held=FrozenDict()
-    )
-    return _recounted(state, nodes)._replace(frontier=None)
+            nodes = nodes.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, due=None, why=why))
+    state = state._replace(status=e.status, nodes=nodes, left=0, outstanding=0, dues=FrozenDict(), held=FrozenDict())
+    return recounted(state, nodes)._replace(frontier=None)
 
 
 def _seat_taken(state: RunState, e: ev.SeatTaken) -> RunState:
@@ -110,7 +98,7 @@ def _seated(state: RunState, seat: Seat, seen: int) -> RunState:
 
 def _pool_offered(state: RunState, e: ev.PoolOffered) -> RunState:
     state = state._replace(slots=e.slots, lookahead=e.lookahead, capabilities=e.capabilities)
-    return _pushed(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
+    return pushed(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
 
 
 def _hooks_seen(state: RunState, e: ev.HooksSeen) -> RunState:
@@ -135,7 +123,7 @@ def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
             if rec.unsent == 1:
                 freed.append(down)
     state = state._replace(nodes=nodes, frontier=frontier, outstanding=state.outstanding + len(e.nodes))
-    return _pushed(state, freed)
+    return pushed(state, freed)
 
 
 def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
@@ -144,18 +132,13 @@ def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
         nodes = nodes.set(name, nodes[name]._replace(submitted=False, state=NodeState.WAITING, why=e.why))
     held = FrozenDict({name: item for name, item in state.held.items() if name not in e.nodes})
     state = state._replace(nodes=nodes, outstanding=state.outstanding - len(e.nodes), held=held)
-    return _recounted(state, _with_downs(state.dag, e.nodes))
+    return recounted(state, with_downs(state.dag, e.nodes))
 
 
 def _node_started(state: RunState, e: ev.NodeStarted) -> RunState:
     rec = state.nodes[e.node]
     rec = rec._replace(
-        state=NodeState.RUNNING,
-        worker=e.worker,
-        began=e.at,
-        started=rec.started + 1,
-        why=e.why,
-        version=e.version,
+        state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version
     )
     return state._replace(nodes=state.nodes.set(e.node, rec))
 
@@ -183,7 +166,7 @@ def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     if e.node in held:
         held = FrozenDict({name: item for name, item in held.items() if name != e.node})
     state = state._replace(nodes=nodes, outstanding=state.outstanding - 1, left=state.left - 1, held=held)
-    return _pushed(state, met)
+    return pushed(state, met)
 
 
 def _node_kept(state: RunState, e: ev.NodeKept) -> RunState:
@@ -203,13 +186,13 @@ def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
     )
     if e.due is not None:
         state = state._replace(dues=FrozenDict({**state.dues, e.node: e.due}))
-    return _recounted(state, _with_downs(state.dag, [e.node]))
+    return recounted(state, with_downs(state.dag, [e.node]))
 
 
 def _retry_due(state: RunState, e: ev.RetryDue) -> RunState:
     dues = FrozenDict({name: due for name, due in state.dues.items() if name != e.node})
     state = state._replace(dues=dues, nodes=state.nodes.set(e.node, state.nodes[e.node]._replace(due=None)))
-    return _pushed(state, [e.node])
+    return pushed(state, [e.node])
 
 
 def _node_failed(state: RunState, e: ev.NodeFailed) -> RunState:
@@ -230,38 +213,29 @@ def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
         rec = nodes[name]
         outstanding -= rec.submitted
         nodes = nodes.set(
-            name,
-            rec._replace(state=NodeState.BLOCKED, submitted=False, due=None, why=f"upstream {e.node} failed"),
+            name, rec._replace(state=NodeState.BLOCKED, submitted=False, due=None, why=f"upstream {e.node} failed")
         )
     dues = FrozenDict({name: due for name, due in state.dues.items() if name not in e.nodes})
     state = state._replace(nodes=nodes, outstanding=outstanding, left=state.left - len(e.nodes), dues=dues)
-    return _recounted(state, _with_downs(state.dag, e.nodes))
+    return recounted(state, with_downs(state.dag, e.nodes))
 
 
 def _node_suspended(state: RunState, e: ev.NodeSuspended) -> RunState:
     rec = state.nodes[e.node]._replace(
-        state=NodeState.SUSPENDED,
-        submitted=False,
-        waits_for=e.waits_for,
-        saved=e.saved,
-        why=f"waits for {e.waits_for}",
+        state=NodeState.SUSPENDED, submitted=False, waits_for=e.waits_for, saved=e.saved, why=f"waits for {e.waits_for}"
     )
     state = state._replace(nodes=state.nodes.set(e.node, rec), outstanding=state.outstanding - 1)
-    return _recounted(state, state.dag.dependents(e.node))
+    return recounted(state, state.dag.dependents(e.node))
 
 
 def _node_resumed(state: RunState, e: ev.NodeResumed) -> RunState:
     old = state.nodes[e.node]
     decisions = FrozenDict({**old.decisions, old.waits_for: e.decision})
     rec = old._replace(
-        state=NodeState.READY,
-        decision=e.decision,
-        decisions=decisions,
-        waits_for="",
-        why=f"{e.decision}: goes on",
+        state=NodeState.READY, decision=e.decision, decisions=decisions, waits_for="", why=f"{e.decision}: goes on"
     )
     state = state._replace(nodes=state.nodes.set(e.node, rec))
-    return _recounted(state, _with_downs(state.dag, [e.node]))
+    return recounted(state, with_downs(state.dag, [e.node]))
 
 
 # -- versions and proposals
@@ -275,14 +249,10 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
         rec = nodes[name]
         outstanding -= rec.submitted
         left -= rec.state not in SETTLED
-        gone = gone.set(
-            name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"removed by {e.by}")
-        )
+        gone = gone.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, why=f"removed by {e.by}"))
         nodes = nodes.delete(name)
     for name in e.changeset.added:
-        fence = (
-            state.gone[name].fence if name in state.gone else 0
-        )  # a name that comes back: fences only rise
+        fence = state.gone[name].fence if name in state.gone else 0  # a name that comes back: fences only rise
         nodes = nodes.set(name, NodeRecord(version=e.version, fence=fence))
         gone = gone.delete(name) if name in gone else gone
     reopened = set(e.restarted) | set(e.rerun)
@@ -290,32 +260,21 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
         rec = nodes[name]
         outstanding -= rec.submitted
         left += rec.state in SETTLED
-        fresh = _untried(rec)._replace(
-            state=NodeState.WAITING, submitted=False, result=None, why=_why(name, e)
-        )
+        fresh = _untried(rec)._replace(state=NodeState.WAITING, submitted=False, result=None, why=_why(name, e))
         nodes = nodes.set(name, fresh._replace(saved=None, waits_for="", decision=None, failure=None))
     for name in e.changeset.changed:
-        if name not in reopened and nodes[name].state in (
-            NodeState.WAITING,
-            NodeState.READY,
-            NodeState.BLOCKED,
-        ):
+        if name not in reopened and nodes[name].state in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED):
             nodes = nodes.set(name, _untried(nodes[name]))
     version = Version(e.version, dag, e.by, e.reason, e.proposal, e.at)
     state = state._replace(
-        dag=dag,
-        nodes=nodes,
-        gone=gone,
-        outstanding=outstanding,
-        left=left,
-        versions=(*state.versions, version),
+        dag=dag, nodes=nodes, gone=gone, outstanding=outstanding, left=left, versions=(*state.versions, version)
     )
     touched = {name for name in e.changeset.nodes if name in dag} | reopened
     touched |= {down for _, down in e.changeset.edges if down in dag}
     if state.schedule == "waves":
         touched = set(dag.entries)  # the frontier is in the order of waves, and any of them may have moved
     state = _forgotten(state, {*e.changeset.removed, *e.changeset.changed, *reopened})
-    return _recounted(state, _with_downs(dag, touched))
+    return recounted(state, with_downs(dag, touched))
 
 
 def _untried(rec: NodeRecord) -> NodeRecord:
@@ -382,64 +341,6 @@ def _ballot_cast(state: RunState, e: ev.BallotCast) -> RunState:
 def _with_proposal(run: RunState, id_: str, /, **changes: Any) -> RunState:
     changed: Proposal = _replace(run.proposals[id_], **changes)
     return run._replace(proposals=run.proposals.set(id_, changed))
-
-
-# -- counting
-
-
-def _with_downs(dag: Dag, names: Iterable[str]) -> set[str]:
-    found = {name for name in names if name in dag}
-    for name in tuple(found):
-        found |= dag.dependents(name)
-    return found
-
-
-def _recounted(state: RunState, names: Iterable[str]) -> RunState:
-    """Count anew what some nodes wait for, wave by wave; a node that gets blocked or freed takes its downs along."""
-    dag, nodes, left = state.dag, state.nodes, state.left
-    todo = [(dag.level(name), name) for name in names]
-    heapify(todo)
-    ready: dict[str, None] = {}
-    while todo:
-        _, name = heappop(todo)
-        old = nodes[name]
-        new = _counted(dag, nodes, name, old)
-        if not new.submitted and not new.unsent:
-            ready[name] = None
-        if new == old:
-            continue
-        nodes = nodes.set(name, new)
-        left += (old.state in SETTLED) - (new.state in SETTLED)
-        if (new.state in SETTLED) != (old.state in SETTLED):
-            for down in dag.dependents(name):
-                heappush(todo, (dag.level(down), down))
-    return _pushed(state._replace(nodes=nodes, left=left), ready)
-
-
-def _counted(dag: Dag, nodes: Any, name: str, rec: NodeRecord) -> NodeRecord:
-    ups = [nodes[w.up] for w in dag.entries[name].wires]
-    unmet = sum(up.state not in PASSED for up in ups)
-    unsent = sum(up.state not in PASSED and not up.submitted for up in ups)
-    rec = rec._replace(unmet=unmet, unsent=unsent)
-    if rec.state not in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED):
-        return rec
-    for wire, up in zip(dag.entries[name].wires, ups, strict=True):
-        if up.state in (NodeState.FAILED, NodeState.BLOCKED):
-            cause = (
-                wire.up
-                if up.state is NodeState.FAILED
-                else up.why.removeprefix("upstream ").removesuffix(" failed")
-            )
-            return rec._replace(state=NodeState.BLOCKED, why=f"upstream {cause} failed")
-    why = "" if rec.state is NodeState.BLOCKED else rec.why
-    return rec._replace(state=NodeState.WAITING if unmet else NodeState.READY, why=why)
-
-
-def _pushed(state: RunState, names: Iterable[str]) -> RunState:
-    frontier = state.frontier
-    for name in sorted(names):  # the shape of the heap is part of the state, and names may come from a set
-        frontier = push(frontier, (state.dag.level(name),), name)
-    return state if frontier is state.frontier else state._replace(frontier=frontier)
 
 
 _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {

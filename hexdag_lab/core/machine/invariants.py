@@ -29,9 +29,7 @@ def _nodes(state: RunState) -> Iterator[str]:
             yield f"{name} succeeded without a result"
         if rec.state is NodeState.READY and not all(s in PASSED for s in states):
             yield f"{name} is ready, but an upstream has not succeeded"
-        if rec.state is NodeState.BLOCKED and not any(
-            s in (NodeState.FAILED, NodeState.BLOCKED) for s in states
-        ):
+        if rec.state is NodeState.BLOCKED and not any(s in (NodeState.FAILED, NodeState.BLOCKED) for s in states):
             yield f"{name} is blocked, but no upstream failed"
         if rec.submitted and rec.state in SETTLED:
             yield f"{name} is settled, but still submitted"

@@ -36,8 +36,8 @@ def propose(step: Step, m: ms.Propose) -> None:
     if isinstance(seat, Refused):
         return step.reply(seat)
     if m.id in state.proposals:
-        same = state.proposals[m.id].changeset.digest == m.changeset.digest
-        return step.reply(m.id if same else Refused(f"proposal {m.id} is another change", rule="id-taken"))
+        other = Refused(f"proposal {m.id} is another change", rule="id-taken", fix="choose another id")
+        return step.reply(m.id if _is_said_again(m, state.proposals[m.id]) else other)
     if state.over:
         return step.reply(_run_over(state))
     version = state.version_of(m.changeset.base)
@@ -51,33 +51,29 @@ def propose(step: Step, m: ms.Propose) -> None:
         )
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
     proposal = Proposal(
-        m.id,
-        m.by,
-        m.changeset,
-        version.number,
-        m.reason,
-        priority,
-        m.apply_from,
-        step.at,
-        ProposalState.CHECKING,
+        m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING
     )
     _check_and_open(step, proposal)
     step.reply(m.id)
     return None
 
 
+def _is_said_again(m: ms.Propose, proposal: Proposal) -> bool:
+    """Whether a message made this proposal. What the graph had already is not part of the proposal any more."""
+    said, kept = m.changeset, proposal.changeset
+    nodes = all(said.nodes.get(name) == change for name, change in kept.nodes.items())
+    edges = all(said.edges.get(edge) == change for edge, change in kept.edges.items())
+    return m.by == proposal.by and nodes and edges and said.handling == kept.handling
+
+
 def _may(state: RunState, who: str, what: str) -> Seat | NotAllowed:
     seat = state.seats.get(who)
     if seat is None:
         return NotAllowed(
-            f"{who!r} takes no part in this run, so may not {what}",
-            rule="stranger",
-            fix=f"lab.add_agent(… {who!r} …)",
+            f"{who!r} takes no part in this run, so may not {what}", rule="stranger", fix=f"lab.add_agent(… {who!r} …)"
         )
     if seat.role is Role.OBSERVER:
-        return NotAllowed(
-            f"{who} is an observer, so may not {what}", rule="observer", fix="ask an orchestrator"
-        )
+        return NotAllowed(f"{who} is an observer, so may not {what}", rule="observer", fix="ask an orchestrator")
     return seat
 
 
@@ -115,9 +111,7 @@ def _said(check: Check) -> str:
 
 def _electorate(state: RunState, proposal: Proposal, effect: Effect, changeset: Changeset) -> Electorate:
     seats = tuple(
-        seat
-        for name, seat in sorted(state.seats.items())
-        if seat.role is not Role.OBSERVER and name != proposal.by
+        seat for name, seat in sorted(state.seats.items()) if seat.role is not Role.OBSERVER and name != proposal.by
     )
     new = set(changeset.added)
     additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
@@ -154,9 +148,7 @@ def _unbound(state: RunState, rebased: Changeset) -> list[Check]:
         for param in unbound_params(entry) if entry else ():
             if param not in state.inputs and f"{name}.{param}" not in state.inputs:
                 fix = f"add an edge that fills it, or params={{{param!r}: …}}"
-                found.append(
-                    Check("inputs", False, f"{name}: nothing fills its parameter {param!r}", name, fix)
-                )
+                found.append(Check("inputs", False, f"{name}: nothing fills its parameter {param!r}", name, fix))
     return found or [Check("inputs", True, "every required parameter is filled")]
 
 
@@ -167,9 +159,7 @@ def _capabilities(state: RunState, rebased: Changeset) -> list[Check]:
         assert change.new is not None
         if not capable(state, change.new.requires):
             needs = ", ".join(sorted(change.new.requires))
-            found.append(
-                Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one")
-            )
+            found.append(Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one"))
     return found or [Check("capability", True, "workers can run it")]
 
 
@@ -179,7 +169,9 @@ def _agents(state: RunState, rebased: Changeset) -> list[Check]:
         change = rebased.nodes[name]
         agent = change.new.agent if change.new is not None else None
         if agent is not None and agent not in state.seats:
-            found.append(Check("agent", False, f"{name} is given to {agent!r}, who takes no part", name, "add the agent"))
+            found.append(
+                Check("agent", False, f"{name} is given to {agent!r}, who takes no part", name, "add the agent")
+            )
     return found
 
 
@@ -211,13 +203,7 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
         settle(step, m.proposal)  # the deadline may have passed: then it decides, not this ballot
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
-        return step.reply(
-            Refused(
-                f"there is no proposal {m.proposal!r} in this run",
-                rule="unknown-proposal",
-                fix="see run.proposals",
-            )
-        )
+        return step.reply(_unknown(m.proposal))
     if proposal.terminal:
         when = f"{proposal.state} by {proposal.decided_by}" if proposal.decided_by else proposal.state
         text = f"proposal {proposal.id} is {when}: {proposal.why}"
@@ -233,13 +219,15 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
     return None
 
 
+def _unknown(id_: str) -> Refused:
+    return Refused(f"there is no proposal {id_!r} in this run", rule="unknown-proposal", fix="see run.proposals")
+
+
 def _not_in(proposal: Proposal, who: str) -> NotAllowed | None:
     electorate = proposal.electorate
     if electorate is None or all(seat.id != who for seat in electorate.seats):
         if who == proposal.by:
-            return NotAllowed(
-                f"{who} made this proposal, so may not vote on it", rule="own-proposal", fix="withdraw()"
-            )
+            return NotAllowed(f"{who} made this proposal, so may not vote on it", rule="own-proposal", fix="withdraw()")
         return NotAllowed(
             f"{who} joined after voting on {proposal.id} opened", rule="late-voter", fix="propose it anew"
         )
@@ -250,9 +238,7 @@ def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None or proposal.terminal or m.agent in proposal.cast() or _not_in(proposal, m.agent):
         return
-    step.emit(
-        ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab")
-    )
+    step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab"))
     settle(step, m.proposal)
 
 
@@ -262,10 +248,7 @@ def settle(step: Step, id_: str) -> None:
     if proposal.state is not ProposalState.OPEN or proposal.electorate is None:
         return
     opinion = step.state.policy.evaluate(proposal.cast(), proposal.electorate, step.at)
-    by = (
-        ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT)
-        or "the policy"
-    )
+    by = ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT) or "the policy"
     if opinion.verdict in (Verdict.YES, Verdict.NONE):  # no rule of a policy that binds is no objection
         step.emit(ev.ProposalApproved, proposal=id_, why=opinion.text, by=by)
         _apply(step, id_, by)
@@ -330,24 +313,22 @@ def _make_room(step: Step, rebased: Changeset, effect: Effect) -> None:
     below = {*step.submitted_below([*lost, *waiting]), *waiting} - set(lost)
     if below:
         step.recall(sorted(below))
-        step.emit(
-            ev.AttemptsWithdrawn, nodes=tuple(sorted(below)), why=f"changed in v{step.state.version + 1}"
-        )
+        step.emit(ev.AttemptsWithdrawn, nodes=tuple(sorted(below)), why=f"changed in v{step.state.version + 1}")
     step.recall(lost)
 
 
 def withdraw(step: Step, m: ms.Withdraw) -> None:
+    if m.proposal in step.state.proposals:
+        settle(step, m.proposal)  # as for a ballot: what the deadline has decided is decided
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
-        return step.reply(
-            Refused(f"there is no proposal {m.proposal!r} in this run", rule="unknown-proposal")
-        )
+        return step.reply(_unknown(m.proposal))
     if m.by not in (proposal.by, step.state.owner):
-        return step.reply(
-            NotAllowed(f"{m.by} did not make {proposal.id}", rule="not-yours", fix="vote against it")
-        )
+        return step.reply(NotAllowed(f"{m.by} did not make {proposal.id}", rule="not-yours", fix="vote against it"))
     if proposal.terminal:
-        return step.reply(AlreadyDecided(f"proposal {proposal.id} is {proposal.state}", rule="decided"))
+        return step.reply(
+            AlreadyDecided(f"proposal {proposal.id} is {proposal.state}", rule="decided", fix="propose it anew")
+        )
     _end(step, ev.ProposalWithdrawn, m.proposal, f"withdrawn by {m.by}", m.by)
     step.reply(True)
     return None

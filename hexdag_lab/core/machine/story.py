@@ -133,9 +133,7 @@ def why(state: RunState, node: str) -> str | None:
     """Why a node does not move, in one sentence; None while it moves or is done."""
     rec = state.nodes.get(node)
     if rec is None:
-        return (
-            state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
-        )
+        return state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
     if rec.state in (NodeState.RUNNING, NodeState.SUCCEEDED):
         return None
     if rec.state in (NodeState.FAILED, NodeState.BLOCKED, NodeState.CANCELLED, NodeState.SKIPPED):

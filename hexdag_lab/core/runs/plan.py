@@ -47,12 +47,7 @@ def plan(old: Dag, new: Dag, changeset: Changeset, look: Look) -> Plan:
     for name in (*changeset.changed, *changeset.removed):
         rec, removed = look(name), name in changeset.removed
         handling = changeset.handling.get(name, Handling())
-        if rec is None or rec.state in (
-            NodeState.WAITING,
-            NodeState.READY,
-            NodeState.BLOCKED,
-            NodeState.CANCELLED,
-        ):
+        if rec is None or rec.state in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED, NodeState.CANCELLED):
             (cancel if removed else start).add(name)
         elif rec.state in (NodeState.RUNNING, NodeState.SUSPENDED):
             if handling.running == "refuse":
@@ -69,9 +64,7 @@ def plan(old: Dag, new: Dag, changeset: Changeset, look: Look) -> Plan:
         (rerun if _finished_state(look(name)) else restart).add(name)
         reopened.add(name)
     refusals += _edge_refusals(changeset, new, look, reopened | start)
-    losses = tuple(
-        sorted((n, rec.fence) for n in restart | cancel | rerun if (rec := look(n)) and _lost(rec))
-    )
+    losses = tuple(sorted((n, rec.fence) for n in restart | cancel | rerun if (rec := look(n)) and _lost(rec)))
     return Plan(
         tuple(sorted(start)),
         tuple(sorted(restart)),
@@ -120,17 +113,10 @@ def _running(name: str, removed: bool) -> Refusal:
     if removed:
         return Refusal(name, "running", f"{name} runs", 'remove_node(…, running="restart") cancels it')
     return Refusal(
-        name,
-        "running",
-        f"{name} runs",
-        'replace_node(…, running="finish_old") lets it end, "restart" starts it again',
+        name, "running", f"{name} runs", 'replace_node(…, running="finish_old") lets it end, "restart" starts it again'
     )
 
 
 def _finished(name: str, removed: bool) -> Refusal:
-    fix = (
-        'say finished="keep" to drop it from the graph'
-        if removed
-        else 'say finished="keep" or finished="rerun"'
-    )
+    fix = 'say finished="keep" to drop it from the graph' if removed else 'say finished="keep" or finished="rerun"'
     return Refusal(name, "finished", f"{name} has finished", fix)

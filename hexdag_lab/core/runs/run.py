@@ -40,9 +40,7 @@ R = RunStatus
 #: what may follow what. A finished node is re-opened only by a change that says so, or because its result was lost.
 NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
     N.WAITING: frozenset({N.READY, N.RUNNING, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
-    N.READY: frozenset(
-        {N.WAITING, N.RUNNING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}
-    ),
+    N.READY: frozenset({N.WAITING, N.RUNNING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
     N.RUNNING: frozenset({N.READY, N.WAITING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED}),
     N.SUSPENDED: frozenset({N.READY, N.WAITING, N.BLOCKED, N.CANCELLED}),
     N.SUCCEEDED: frozenset({N.READY, N.WAITING, N.BLOCKED}),

@@ -41,11 +41,6 @@ class Seat:
 
 def weight_of(trust: Any) -> Fraction:
     """Trust as an exact weight, denominator <= 10^6. Raises ValueError for NaN, infinite or negative trust."""
-    if (
-        isinstance(trust, bool)
-        or not isinstance(trust, int | float | Fraction)
-        or not isfinite(trust)
-        or trust < 0
-    ):
+    if isinstance(trust, bool) or not isinstance(trust, int | float | Fraction) or not isfinite(trust) or trust < 0:
         raise ValueError(f"trust is a finite number, 0 or more, not {trust!r}")
     return Fraction(trust).limit_denominator(10**6)

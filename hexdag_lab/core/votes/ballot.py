@@ -23,7 +23,8 @@ CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES
 
 @record
 class Ballot:
-    """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds) and by which proof of identity."""
+    """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds), and by which proof of identity:
+    "notebook", "token", "key", "rule"."""
 
     choice: Choice
     reason: str = ""

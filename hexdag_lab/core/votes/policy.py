@@ -1,7 +1,8 @@
 """Policies: pure functions from ballots, electorate and time to an opinion.
 
-Each leaf says YES, NO, PENDING, or NONE (no opinion). `a & b` rejects if any says NO, is pending if any is pending, else
-accepts; `a | b` accepts if any says YES, is pending if any is pending, else rejects; a leaf alone is like `&` of one.
+Each leaf says YES, NO, PENDING, or NONE (no opinion). `a & b` rejects if any says NO, is pending if any is pending,
+else accepts; `a | b` accepts if any says YES, is pending if any is pending, else rejects; a leaf alone is like `&` of
+one.
 A fired `Deadline` settles what is pending. A decision falls as soon as no ballot still out could change it; only a
 `Veto` holds nothing up. All weights and thresholds are exact fractions. Nothing here raises on any input that its
 constructor let through.
@@ -86,9 +87,7 @@ class _Combined(Policy):
         return [p.evaluate(ballots, electorate, now) for p in self.parts if not isinstance(p, Deadline)]
 
     def deadline(self, electorate: Electorate, after: float = -inf) -> float | None:
-        return min(
-            (t for part in self.parts if (t := part.deadline(electorate, after)) is not None), default=None
-        )
+        return min((t for part in self.parts if (t := part.deadline(electorate, after)) is not None), default=None)
 
     def _settled(self, electorate: Electorate, now: float) -> Opinion | None:
         """What a deadline says about what is still pending: the one that fired first."""
@@ -109,11 +108,7 @@ class Both(_Combined):
         if pending := [o for o in opinions if o.verdict is Verdict.PENDING]:
             return self._settled(electorate, now) or _joined(Verdict.PENDING, pending)
         in_favour = [o for o in opinions if o.verdict is Verdict.YES]
-        return (
-            _joined(Verdict.YES, in_favour)
-            if in_favour
-            else Opinion(Verdict.YES, "nothing speaks against it")
-        )
+        return _joined(Verdict.YES, in_favour) if in_favour else Opinion(Verdict.YES, "nothing speaks against it")
 
 
 @record
@@ -261,14 +256,10 @@ class Quorum(Policy):
         c = count(ballots, electorate, self.roles)
         if not c.all and (self.voters or self.share):
             return Opinion(Verdict.NO, "nobody may vote on this")
-        turnout = sum(
-            (s.weight for s in electorate.seats if self._counts(s, ballots, electorate)), Fraction(0)
-        )
+        turnout = sum((s.weight for s in electorate.seats if self._counts(s, ballots, electorate)), Fraction(0))
         if c.cast >= self.voters and turnout >= self.share * c.all:
             return Opinion(Verdict.NONE, "")
-        text = (
-            f"quorum {c.cast} of {self.voters} voters" if self.voters else f"quorum {float(self.share):.0%}"
-        )
+        text = f"quorum {c.cast} of {self.voters} voters" if self.voters else f"quorum {float(self.share):.0%}"
         if c.cast + len(c.out) < self.voters or turnout + c.out_weight < self.share * c.all:
             return Opinion(Verdict.NO, f"{text} cannot be reached")
         return Opinion(Verdict.PENDING, f"{text}, needs {' or '.join(c.out)}", c.out)
@@ -350,9 +341,7 @@ class HumanApproval(Policy):
             return Opinion(Verdict.YES, "only adds nodes")
         if not costly and not self.unless_additive:
             return Opinion(Verdict.NONE, "")
-        return _one_of(
-            ballots, tuple(s.id for s in electorate.seats if s.human and s.id != electorate.proposer)
-        )
+        return _one_of(ballots, tuple(s.id for s in electorate.seats if s.human and s.id != electorate.proposer))
 
 
 def _one_of(ballots: Ballots, people: tuple[str, ...]) -> Opinion:

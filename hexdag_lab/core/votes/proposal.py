@@ -96,12 +96,7 @@ class Effect:
 
     def __str__(self) -> str:
         parts = [f"keeps {self.keep}"]
-        named = (
-            ("starts", self.start),
-            ("restarts", self.restart),
-            ("cancels", self.cancel),
-            ("re-runs", self.rerun),
-        )
+        named = (("starts", self.start), ("restarts", self.restart), ("cancels", self.cancel), ("re-runs", self.rerun))
         parts += [f"{verb} {', '.join(names)}" for verb, names in named if names]
         if not (self.restart or self.cancel or self.rerun):
             parts.append("nothing cancelled")

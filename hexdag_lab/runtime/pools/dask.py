@@ -20,9 +20,10 @@ from typing import Any
 
 from ...core.base.codec import loads
 from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable
-from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended
+from ...core.machine.messages import Failed, Lost, PoolChanged, Started, Succeeded, Suspended
 from ...core.runs.attempt import Task
 from ...ports import Put
+from ...worker.context import Note
 from ...worker.dask import from_pool, run_task, version_keys
 from .link import Link
 
@@ -46,7 +47,7 @@ class DaskPool:
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._futures: dict[Attempt, Any] = {}
-        self._told: set[Attempt] = set()  # of these futures, those that have said how they ended
+        self._told: set[Attempt] = set()  # have said that they succeeded
         self._quiet: dict[Attempt, float] = {}  # since when others have been done without having said so
         self._code: dict[str, Any] = {}
         self._offered: Offer | None = None
@@ -179,6 +180,7 @@ class DaskPool:
     async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
         kept = {(run, node, fence) for node, fence in keep}
         self._release([a for a in (*self._futures, *self._early) if a[0] == run and a not in kept])
+        self._told = {a for a in self._told if a[0] != run or a in kept}
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
         if self._up:
@@ -189,7 +191,6 @@ class DaskPool:
         for attempt in attempts:
             self._early.pop(attempt, None)
             self._quiet.pop(attempt, None)
-            self._told.discard(attempt)
             future = self._futures.pop(attempt, None)
             if future is not None:
                 with suppress(RuntimeError):  # the client was closed meanwhile
@@ -225,14 +226,19 @@ class DaskPool:
             except HexdagError:
                 _log.exception("a report of run %s cannot be read", run)
                 continue
-            self._note_end(run, message)
             self._put(run, message)
+            self._take_note(run, message)
 
-    def _note_end(self, run: str, message: Any) -> None:
-        if isinstance(message, Failed | Suspended):  # there is nothing to be had from it
-            self._release([(run, message.node, message.fence)])
-        elif isinstance(message, Succeeded) and (run, message.node, message.fence) in self._futures:
-            self._told.add((run, message.node, message.fence))
+    def _take_note(self, run: str, message: Any) -> None:
+        match message:
+            case Failed() | Suspended():  # there is nothing to be had from it
+                self._release([(run, message.node, message.fence)])
+            case Succeeded():
+                self._told.add((run, message.node, message.fence))
+            case Started() if (run, message.node, message.fence) in self._told:
+                text = f"runs again on {message.worker}: Dask lost its result with a worker, and something waits for it"
+                _log.warning("run %s: %s %s", run, message.node, text)
+                self._put(run, Note(message.at, message.node, message.fence, text))
 
     async def _watch(self) -> None:
         """Notice what no worker can tell: dead workers, lost attempts, a dead scheduler."""
@@ -256,7 +262,7 @@ class DaskPool:
         now = time.monotonic()
         for attempt, future in list(self._futures.items()):
             run, node, fence = attempt
-            if future.status in ("error", "cancelled", "lost"):
+            if future.status in ("error", "cancelled"):  # "lost" is no end: Dask makes it again
                 why = _why(future)
             elif future.status == "finished" and self._silent(attempt, now):
                 why = "its report was lost"

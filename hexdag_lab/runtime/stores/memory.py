@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ class MemoryStore:
         with self._lock:
             return self._streams.get(stream, [])[max(after, 0) :][:limit]
 
-    async def watch(self, stream: str, after: int = 0) -> AsyncIterator[Row]:
+    async def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows after `after`, for ever."""
         with self._bell.listening(stream) as rung:
             while True:

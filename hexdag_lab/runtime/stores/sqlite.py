@@ -12,7 +12,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -148,7 +148,7 @@ class SqliteStore:
         """The rows after `after`, at most `limit`."""
         return await self._run(self._read, stream, after, limit)
 
-    async def watch(self, stream: str, after: int = 0) -> AsyncIterator[Row]:
+    async def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows after `after`, for ever."""
         clock = asyncio.get_running_loop().time
         seen: tuple[int, int] | None = None

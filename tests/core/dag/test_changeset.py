@@ -298,6 +298,7 @@ class TestTravelling:
             ('{"!":"NodeChange","old":null', '{"!":"Handling"'),
             ('"base":"', '"base":"xyz'),
             ('"edges":[[', '"edges":[["a",'),
+            ('"new":{"name":"report"', '"new":{"name":"report","after":["load"]'),
         ],
     )
     def test_each_part_must_be_about_what_it_stands_for(self, dag: Dag, old: str, new: str) -> None:

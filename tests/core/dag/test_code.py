@@ -348,6 +348,13 @@ class TestLambdas:
         assert len({c.digest for c in found}) == 5
         assert found[0] == found[2]
 
+    def test_very_many_on_one_line(self) -> None:
+        notebook = Notebook()
+        notebook.run(f"made = [{', '.join(f'lambda x: x + {i}' for i in range(100))}]\n")
+        found = [code_of(fn) for fn in notebook["made"]]
+        assert all(c.known for c in found)
+        assert len({c.digest for c in found}) == 100
+
     def test_one_in_another(self) -> None:
         outer = lambda x: lambda y: (x, y)  # fmt: skip # noqa: E731
         assert code_of(outer).known

@@ -151,6 +151,11 @@ class TestLooking:
 
 
 class TestEdits:
+    def test_it_cannot_change(self, dag: Dag) -> None:
+        for name in ("version", "entries", "digest", "anything"):
+            with pytest.raises(AttributeError):
+                setattr(dag, name, 7)
+
     def test_an_edit_gives_a_new_value(self, dag: Dag) -> None:
         before = (dag.digest, dag.version, dag.edges, dag.waves)
         after = dag.add_node(NodeSpec("report", render, params={}).after("score"))

@@ -173,7 +173,8 @@ class Diary:
                 case ef.Reply():
                     self.replies.append(effect.value)
                     if isinstance(effect.value, Refused):
-                        self.lines.append(f"      {type(effect.value).__name__} ({effect.value.rule}): {effect.value}")
+                        refused = effect.value
+                        self.lines.append(f"      {type(refused).__name__} ({refused.rule}): {refused.message}")
 
 
 def _fold(state: RunState, events: list[Any]) -> RunState:
@@ -190,5 +191,3 @@ def result(node: str, where: str = "inline") -> Kept:
 def text(block: str) -> str:
     """A block of a test's source, where it is indented by two levels, as `told()` gives it."""
     return "\n".join(line[8:] for line in block.split("\n")[1:-1])
-
-

@@ -500,7 +500,7 @@ def test_pause_and_resume() -> None:
     lab.runs("fit")
     assert isinstance(lab.send(ms.Pause(0.0, "ada")), AlreadyDecided)
     assert lab.told() == text("""
-              NotAllowed (steer): 'eve' may not steer this run; ask an orchestrator
+              NotAllowed (steer): 'eve' may not steer this run
            0  paused by ada
            0  load succeeded in 1.50 s
            0  bob lets the run go on
@@ -508,7 +508,7 @@ def test_pause_and_resume() -> None:
            0  fit started on w1
            0  fit succeeded in 1.50 s
            0  the run ended: SUCCEEDED
-              AlreadyDecided (run-over): run r is SUCCEEDED; run.fork()
+              AlreadyDecided (run-over): run r is SUCCEEDED
     """)
 
 
@@ -525,12 +525,12 @@ def test_cancel() -> None:
     lab.vote("p1", "bob")
     assert isinstance(lab.send(ms.Cancel(0.0, "bob")), AlreadyDecided)
     assert lab.told() == text("""
-              NotAllowed (steer): 'zoe' may not steer this run; ask an orchestrator
+              NotAllowed (steer): 'zoe' may not steer this run
            0  p1 withdrawn: the run was cancelled
            0  the run ended: CANCELLED, by bob
               recall check#1, fit#1, mail#1
-              AlreadyDecided (decided): proposal p1 is WITHDRAWN by bob: the run was cancelled; propose it anew
-              AlreadyDecided (run-over): run r is CANCELLED; run.fork()
+              AlreadyDecided (decided): proposal p1 is WITHDRAWN by bob: the run was cancelled
+              AlreadyDecided (run-over): run r is CANCELLED
     """)
     assert lab.states() == {
         "load": "SUCCEEDED", "fit": "CANCELLED", "report": "CANCELLED", "check": "CANCELLED", "mail": "CANCELLED"

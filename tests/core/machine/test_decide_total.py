@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexdag_lab.core.base.codec import dumps, loads
+from hexdag_lab.core.base.errors import Refused
 from hexdag_lab.core.base.frozen import FrozenDict
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.dag.dag import Dag
@@ -77,7 +78,9 @@ class Nonsense:
         while change is None:
             change = crowd.change(rng, base, self.names)
         change = loads(dumps(change)) if rng.random() < 0.5 else change
-        return ms.Propose(at, rng.choice((*IDS, f"n{at}")), change, rng.choice(PEOPLE), "why not", rng.randrange(-999, 999))
+        return ms.Propose(
+            at, rng.choice((*IDS, f"n{at}")), change, rng.choice(PEOPLE), "why not", rng.randrange(-999, 999)
+        )
 
     def _vote(self, state: RunState, at: float) -> Any:
         rng = self.rng
@@ -125,6 +128,8 @@ def test_any_message_in_any_state_gives_an_answer_and_breaks_nothing(rng: Random
             assert decide.decide(earlier, each) == (made, effects)
             answers = [effect for effect in effects if isinstance(effect, ef.Reply)]
             assert len(answers) == isinstance(each, ms.COMMANDS)
+            refusals = [answer.value for answer in answers if isinstance(answer.value, Refused)]
+            assert all(refused.rule and refused.fix for refused in refusals)
             folded = earlier
             for event in made:
                 folded = evolve(folded, event)
@@ -153,7 +158,6 @@ def _say_everything(state: RunState, events: list[Any]) -> None:
 
 def test_every_message_has_a_handler_and_every_event_an_evolver() -> None:
     assert set(_HANDLERS) == set(ms.Message.__args__)  # type: ignore[attr-defined]
-
 
     kinds = {
         kind

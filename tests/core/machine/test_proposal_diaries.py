@@ -200,6 +200,21 @@ def test_an_approval_that_became_stale_is_voted_on_anew() -> None:
     """)
 
 
+def test_what_its_checks_find_at_the_instant_of_applying_counts() -> None:
+    lab = Diary("load > fit")
+    lab.start()
+    lab.propose("p1", lab.change().remove_node("load"))
+    lab.vote("p1", "bob")
+    lab.begins("load")
+    lab.told()
+    lab.vote("p1", "cy")
+    assert lab.told() == text("""
+           0  cy on p1: approve
+           0  p1 approved: 1.00 of more than 0.50
+           0  p1 rejected: since the vote, load runs; remove_node(…, running="restart") cancels it
+    """)
+
+
 def test_progress_of_other_nodes_never_voids_an_approval() -> None:
     lab = Diary("load > fit > report, load > check")
     lab.start(slots=2)
@@ -424,8 +439,8 @@ def test_who_may_propose() -> None:
     assert isinstance(lab.propose("p1", change, by="obi"), NotAllowed)
     assert lab.propose("p1", change, by="eve", priority=50) == "p1"
     assert lab.told() == text("""
-              NotAllowed (stranger): 'zoe' takes no part in this run, so may not propose; lab.add_agent(… 'zoe' …)
-              NotAllowed (observer): obi is an observer, so may not propose; ask an orchestrator
+              NotAllowed (stranger): 'zoe' takes no part in this run, so may not propose
+              NotAllowed (observer): obi is an observer, so may not propose
            0  eve proposes p1: +1 node
            0  p1 opened
               ask ada about p1
@@ -445,7 +460,18 @@ def test_the_same_id_is_the_same_proposal_and_another_change_under_it_is_refused
     other = lab.propose("p1", lab.change().add_node(spec("other")))
     assert isinstance(other, Refused)
     assert other.rule == "id-taken"
+    assert isinstance(lab.propose("p1", change, by="bob"), Refused)
     assert lab.state.seq == seq
+
+
+def test_said_again_after_a_part_of_it_was_done_by_others_it_is_still_the_same_proposal() -> None:
+    lab = Diary("load", OwnerDecides())
+    lab.start()
+    change = lab.change().add_node(spec("more")).add_node(spec("most"))
+    lab.propose("p1", lab.change().add_node(spec("more")))
+    assert lab.propose("p2", change, by="bob") == "p2"
+    assert lab.state.proposals["p2"].changeset.added == ("most",)
+    assert lab.propose("p2", change, by="bob") == "p2"
 
 
 def test_a_stale_base() -> None:
@@ -472,7 +498,7 @@ def test_after_the_end_of_the_run_the_hint_is_to_fork() -> None:
 
 
 def test_votes_that_do_not_count_are_answered() -> None:
-    lab = Diary("load > fit")
+    lab = Diary("load > fit", Unanimous())
     lab.start()
     lab.propose("p1", lab.change().add_node(spec("more")))
     lab.told()
@@ -486,16 +512,16 @@ def test_votes_that_do_not_count_are_answered() -> None:
     lab.vote("p1", "cy", False)
     lab.vote("p1", "bob", True)
     assert lab.told() == text("""
-              Refused (unknown-proposal): there is no proposal 'p9' in this run; see run.proposals
-              NotAllowed (stranger): 'zoe' takes no part in this run, so may not vote; lab.add_agent(… 'zoe' …)
-              NotAllowed (observer): obi is an observer, so may not vote; ask an orchestrator
-              NotAllowed (own-proposal): ada made this proposal, so may not vote on it; withdraw()
+              Refused (unknown-proposal): there is no proposal 'p9' in this run
+              NotAllowed (stranger): 'zoe' takes no part in this run, so may not vote
+              NotAllowed (observer): obi is an observer, so may not vote
+              NotAllowed (own-proposal): ada made this proposal, so may not vote on it
            0  dot takes part as orchestrator
-              NotAllowed (late-voter): dot joined after voting on p1 opened; propose it anew
+              NotAllowed (late-voter): dot joined after voting on p1 opened
            0  bob on p1: reject
-           0  p1 rejected: 0.00 of more than 0.50, cannot be reached any more
-              AlreadyDecided (decided): proposal p1 is REJECTED by bob: 0.00 of more than 0.50, cannot be reached any more; propose it anew
-              AlreadyDecided (decided): proposal p1 is REJECTED by bob: 0.00 of more than 0.50, cannot be reached any more; propose it anew
+           0  p1 rejected: 0.00 of 1.00, cannot be reached any more
+              AlreadyDecided (decided): proposal p1 is REJECTED by bob: 0.00 of 1.00, cannot be reached any more
+              AlreadyDecided (decided): proposal p1 is REJECTED by bob: 0.00 of 1.00, cannot be reached any more
     """)
 
 
@@ -630,7 +656,7 @@ def test_a_vote_after_the_deadline_is_late_even_if_nobody_looked_at_the_clock() 
     lab.vote("p1", "cy")
     assert lab.told() == text("""
           75  p1 expired: the deadline passed: reject
-              AlreadyDecided (decided): proposal p1 is EXPIRED by the deadline: the deadline passed: reject; propose it anew
+              AlreadyDecided (decided): proposal p1 is EXPIRED by the deadline: the deadline passed: reject
     """)
 
 
@@ -664,12 +690,21 @@ def test_withdrawing() -> None:
     lab.send(ms.Withdraw(1.0, "p2", "ada"))  # the owner
     lab.send(ms.Withdraw(1.0, "p3", "ada"))
     assert lab.told() == text("""
-              NotAllowed (not-yours): cy did not make p1; vote against it
+              NotAllowed (not-yours): cy did not make p1
            0  p1 withdrawn: withdrawn by bob
               AlreadyDecided (decided): proposal p1 is WITHDRAWN
            0  p2 withdrawn: withdrawn by ada
               Refused (unknown-proposal): there is no proposal 'p3' in this run
     """)
+
+
+def test_what_the_deadline_has_accepted_is_not_withdrawn_any_more() -> None:
+    lab = Diary("load > fit", Unanimous() & Deadline(60, "accept"))
+    lab.start()
+    lab.propose("p1", lab.change().add_node(spec("more")))
+    lab.now = 75
+    assert isinstance(lab.send(ms.Withdraw(75.0, "p1", "ada")), AlreadyDecided)
+    assert lab.state.proposals["p1"].state is ProposalState.APPLIED
 
 
 def test_the_most_urgent_proposal_comes_first() -> None:

@@ -36,7 +36,10 @@ SENTENCES = [
     (ev.NodeStarted(1, 0.0, "fit", 1, 1), "fit started"),
     (ev.NodeStarted(1, 0.0, "fit", 1, 1, "w2", "again"), "fit started on w2 (again)"),
     (ev.NodeSucceeded(1, 0.0, "fit", 1, 1, 0.126, result("fit")), "fit succeeded in 0.13 s"),
-    (ev.ResultHeld(1, 0.0, "fit", 1, 1, 0.1, result("fit")), "fit has a result, which waits for its upstreams' reports"),
+    (
+        ev.ResultHeld(1, 0.0, "fit", 1, 1, 0.1, result("fit")),
+        "fit has a result, which waits for its upstreams' reports",
+    ),
     (ev.NodeKept(1, 0.0, "fit", 1, result("fit", "blob")), "the result of fit is kept"),
     (ev.NodeRetrying(1, 0.0, "fit", 1, "worker w1 died"), "fit: worker w1 died"),
     (ev.RetryDue(1, 0.0, "fit", 1), "fit may be tried again"),
@@ -53,7 +56,10 @@ SENTENCES = [
     (ev.ProposalOpened(1, 0.0, "p1", "", "ada"), "p1 opened"),
     (ev.ProposalApproved(1, 0.0, "p1", "1.00 of 0.66"), "p1 approved: 1.00 of 0.66"),
     (ev.ProposalExpired(1, 0.0, "p1", "the deadline passed: reject"), "p1 expired: the deadline passed: reject"),
-    (ev.ProposalRevised(1, 0.0, "p1", CHANGE, Effect(), "part of it is there"), "p1 is voted on anew: part of it is there"),
+    (
+        ev.ProposalRevised(1, 0.0, "p1", CHANGE, Effect(), "part of it is there"),
+        "p1 is voted on anew: part of it is there",
+    ),
     (ev.VersionCommitted(1, 0.0, 2, CHANGE, "p1", "ada"), "v2 by ada: +1 node, ~1 node"),
     (
         ev.VersionCommitted(1, 0.0, 2, CHANGE, "p1", "ada", "", ("fit",), ("load",)),
@@ -171,7 +177,9 @@ def test_a_suspended_node_says_what_the_proposal_needs() -> None:
     lab.begins("fit")
     lab.propose("p1", lab.change().add_node(spec("more")), by="eve")
     lab.suspends("fit", "p1")
-    assert why(lab.state, "fit") == "waits for proposal p1 (open to votes: 0.00 of more than 0.50, needs ada or bob or cy)"
+    assert (
+        why(lab.state, "fit") == "waits for proposal p1 (open to votes: 0.00 of more than 0.50, needs ada or bob or cy)"
+    )
 
 
 def test_paused_incapable_and_gone() -> None:

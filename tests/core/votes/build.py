@@ -24,9 +24,7 @@ def house(
 ) -> Electorate:
     """An electorate that opened at 100: `house(marie=1, critic=0.8)` are orchestrators with these weights."""
     seats = [Seat(name, weight=weight_of(weight)) for name, weight in trust.items()]
-    return Electorate(
-        tuple(sorted([*seats, *extra], key=lambda s: s.id)), proposer, owner, 100.0, **(facts or {})
-    )
+    return Electorate(tuple(sorted([*seats, *extra], key=lambda s: s.id)), proposer, owner, 100.0, **(facts or {}))
 
 
 def person(name: str, role: Role = Role.ORCHESTRATOR) -> Seat:

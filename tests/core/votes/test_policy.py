@@ -141,7 +141,7 @@ def test_a_request_for_changes_is_a_no() -> None:
 
 @pytest.mark.parametrize("q", [0, -1, 1.01, nan, inf, True, "1/2", None])
 def test_a_threshold_is_above_0_and_at_most_1(q: object) -> None:
-    with pytest.raises(ValueError, match="is above 0|is a finite number"):
+    with pytest.raises(ValueError, match=r"is above 0|is a finite number"):
         Supermajority(q)  # type: ignore[arg-type]
 
 
@@ -195,9 +195,11 @@ def test_a_quorum_holds_back_a_majority() -> None:
     assert says(policy, seats, heavy="+", a="-").verdict is YES
 
 
-@pytest.mark.parametrize("bad", [{"voters": -1}, {"voters": 1.5}, {"voters": {"orchestrator"}}, {"share": 1.1}, {"share": nan}])
+@pytest.mark.parametrize(
+    "bad", [{"voters": -1}, {"voters": 1.5}, {"voters": {"orchestrator"}}, {"share": 1.1}, {"share": nan}]
+)
 def test_a_quorum_that_cannot_be(bad: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="quorum|trust"):
+    with pytest.raises(ValueError, match=r"quorum|trust"):
         Quorum(**bad)  # type: ignore[arg-type]
 
 

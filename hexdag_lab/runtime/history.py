@@ -1,0 +1,34 @@
+"""What a store remembers: a run as the fold of its journal, and commands that nobody has answered."""
+
+from __future__ import annotations
+
+from ..core.base.codec import loads
+from ..core.machine.events import Base
+from ..core.machine.evolve import evolve
+from ..core.machine.state import RunState
+from ..ports import Store
+from . import wire
+from .seal import Seal
+
+
+async def history(store: Store, run: str) -> tuple[RunState, list[Base]]:
+    """A run's state and events, folded from its journal."""
+    state, events = RunState(), list[Base]()
+    while rows := await store.read(wire.journal(run), len(events)):
+        for row in rows:
+            event = loads(row.data)
+            state = evolve(state, event)
+            events.append(event)
+    return state, events
+
+
+async def unanswered(store: Store, seal: Seal, run: str, upto: int) -> list[wire.Command]:
+    """Commands for a run that came from other processes while nobody led it, up to a row of the inbox."""
+    found, after = list[wire.Command](), 0
+    while after < upto and (rows := await store.read(wire.INBOX, after, min(1000, upto - after))):
+        for row in rows:
+            after = row.seq
+            command = wire.unpack_command(row.data, seal)
+            if command.run == run and await store.get(wire.reply_key(command.id)) is None:
+                found.append(command)
+    return found
