@@ -20,6 +20,8 @@ from ..core.dag.catalog import Catalog
 from ..core.dag.dag import Dag
 from ..core.dag.node import exact
 from ..core.machine import messages as ms
+from ..core.machine.decide import decide
+from ..core.machine.effects import Reply
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
@@ -372,13 +374,20 @@ class Lab:
     def command(self, run: str, message: Any) -> Any:
         """The leader's answer to a command. Raises the `Refused` that it may be."""
         if not self.led:
-            text = "nobody leads this lab now, so nobody would answer"
-            raise Refused(text, rule="no-leader", fix=f"lab.attach({run!r}), or: hexdag-lab attach {run}")
+            self._refuse_unled(run, message)
         value = answer(self.doors.command(run, message))
         if not self.leads:  # the answer may be here before the journal is
             seq = self._summary(run)["seq"]
             self.feed(run).until(lambda state: state.seq >= seq).result(10)
         return value
+
+    def _refuse_unled(self, run: str, message: Any) -> None:
+        """Nobody leads: say what any leader would refuse, or else that there is none."""
+        for effect in decide(self.feed(run).state, message)[1]:
+            if isinstance(effect, Reply) and isinstance(effect.value, Refused):
+                raise effect.value
+        text = "nobody leads this lab now, so nobody would answer"
+        raise Refused(text, rule="no-leader", fix=f"lab.attach({run!r}), or: hexdag-lab attach {run}")
 
     def dashboard(self) -> Any:
         """The dashboard's pages in a cell; `hexdag-lab serve` serves the same in a browser."""

@@ -190,7 +190,7 @@ class SimPool:
         asks = task.label == "ask" and len(task.decisions or ()) < 2 and not attempt.sha
         if asks and rng.random() < 0.8:
             attempt.state = "ended"
-            proposal = self.home.node_proposes(task, self.versions[task.version])
+            proposal = self.home.node_proposes(task, self.versions[task.sees])
             saved = self._keep({**note, "saved": True}, "inline")
             self.home.post(ms.Suspended(now, task.node, task.fence, seconds, proposal, saved))
         elif rng.random() < 0.12 and not attempt.sha:

@@ -103,8 +103,9 @@ class RunContext:
 
     @property
     def dag(self) -> Dag:
-        """The graph as it was when this attempt was submitted."""
-        return self._dag(self.task.run, self.task.version)
+        """The graph as it was when this attempt was submitted; after a wait, as the node's first call saw it, so that
+        the same lines make the same proposals."""
+        return self._dag(self.task.run, self.task.sees)
 
     def propose(self, change: Change, reason: str = "", *, key: str | None = None, priority: int = 0) -> Proposed:
         """Put a change to the vote. `key` names it within the node: the same key again, also in a later attempt, is

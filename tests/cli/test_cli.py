@@ -190,8 +190,7 @@ def test_what_cannot_be_run(pipeline: Shell, arguments: list[str], what: str) ->
     (pipeline.home / "syntax.py").write_text("def (")
     (pipeline.home / "letter.txt").write_text("dear friend")
     (pipeline.home / "cycle.py").write_text(
-        "import hexdag_lab as hx\n"
-        "dag = hx.Dag.of(hx.NodeSpec('a', lambda b: b), hx.NodeSpec('b', lambda a: a))\n"
+        "import hexdag_lab as hx\ndag = hx.Dag.of(hx.NodeSpec('a', lambda b: b), hx.NodeSpec('b', lambda a: a))\n"
     )
     text = pipeline(*arguments, code=2)
     assert what in text

@@ -40,7 +40,9 @@ def finished_once(events: list[Any]) -> None:
 def test_the_demo_without_a_terminal_is_scripted(shell: Shell) -> None:
     text = shell("demo", "--seed", "3")
     assert "run run-1 in sqlite:///.hexdag/lab.db; if this process dies: hexdag-lab attach run-1" in text
-    assert re.search(r'Explorer proposes .*\+6 nodes, "0\.\d+ is the best score so far; its neighbours are untried"', text)
+    assert re.search(
+        r'Explorer proposes .*\+6 nodes, "0\.\d+ is the best score so far; its neighbours are untried"', text
+    )
     assert re.search(rf'{ME} .*approve "6 fits are worth it"', text)
     assert "the run ended: SUCCEEDED" in text
     assert "run-1: who changed what, and why" in text
@@ -88,7 +90,7 @@ def test_killed_in_the_middle_and_attached_no_finished_node_runs_again(shell: Sh
 
 
 def test_a_person_at_the_terminal_says_yes(shell: Shell) -> None:
-    demo = shell.on_terminal("demo", "--seed", "1")
+    demo = shell.on_terminal("demo", "--seed", "1", "--pool", "inline")
     demo.type("y\n")  # typed before anybody asked: counts for nothing
     demo.wait_for(f"{ME}, approve?")
     assert "Explorer proposes +6 nodes, against v1" in demo.shown
@@ -106,13 +108,15 @@ def test_a_person_at_the_terminal_says_yes(shell: Shell) -> None:
 
 
 def test_a_person_decides_from_another_terminal(shell: Shell) -> None:
-    demo = shell.on_terminal("demo")
+    demo = shell.on_terminal("demo", "--pool", "inline")
     demo.wait_for(f"{ME}, approve?")
     assert "hexdag-lab vote run-1/Explorer-" in demo.shown
     card = shell("inbox")
     found = re.search(r"hexdag-lab vote (\S+) approve", card)
     assert found is not None
-    assert f"{found[1]}: REJECTED, {ME} said reject" in shell("vote", found[1], "reject", "--reason", "too many at once")
+    assert f"{found[1]}: REJECTED, {ME} said reject" in shell(
+        "vote", found[1], "reject", "--reason", "too many at once"
+    )
     assert demo.end() == 0
     assert "too many at once" in json.dumps([str(event) for event in journal(shell.home)])
     assert "REJECTED" in demo.shown, "the table names what was turned down as well"

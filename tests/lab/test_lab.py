@@ -106,7 +106,14 @@ def test_runs_inbox_and_workers(lab: hx.Lab, running: hx.Run, dag: hx.Dag) -> No
     lab.start(dag, run_id="other").wait(10)
     p = running.propose(hx.Changeset.on(running.dag).add_node(report.after("fit")), by="critic")
     first, second = lab.runs()
-    assert (first.id, first.status, first.version, first.done, first.nodes, first.open) == ("run-1", "RUNNING", 1, 2, 3, 1)
+    assert (first.id, first.status, first.version, first.done, first.nodes, first.open) == (
+        "run-1",
+        "RUNNING",
+        1,
+        2,
+        3,
+        1,
+    )
     assert (first.by, first.led, second.id, second.status) == ("dana", True, "other", "SUCCEEDED")
     assert first.started <= second.started
     assert lab.inbox() == [p]
@@ -148,7 +155,9 @@ def test_a_closed_lab_says_so_and_its_runs_can_still_be_looked_at(lab: hx.Lab, r
             call()
 
 
-def test_closed_in_mid_run_another_lab_goes_on_and_nothing_finished_runs_again(tmp_path: Path, slow_dag: hx.Dag) -> None:
+def test_closed_in_mid_run_another_lab_goes_on_and_nothing_finished_runs_again(
+    tmp_path: Path, slow_dag: hx.Dag
+) -> None:
     with hx.Lab(pool="inline", store=store_in(tmp_path)) as lab:
         lab.start(slow_dag, inputs={"path": "x"}, run_id="mine")
         gates.reached("held")

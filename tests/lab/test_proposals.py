@@ -102,9 +102,7 @@ def test_two_changes_of_one_node_conflict_and_say_so(lab: hx.Lab, running: hx.Ru
     ("name", "verb"),
     [("fit", "fit has finished"), ("held", "held runs")],
 )
-def test_work_that_began_is_frozen_and_the_check_names_node_rule_and_fix(
-    running: hx.Run, name: str, verb: str
-) -> None:
+def test_work_that_began_is_frozen_and_the_check_names_node_rule_and_fix(running: hx.Run, name: str, verb: str) -> None:
     for change in (
         hx.Changeset.on(running.dag).replace_node(name, hx.NodeSpec(name, lambda load: 0)),
         hx.Changeset.on(running.dag).remove_node(name),

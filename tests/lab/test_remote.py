@@ -135,6 +135,8 @@ def test_when_the_leader_is_gone_a_handle_says_so_or_takes_the_lead(
         assert refused.value.rule == "no-leader"
         assert "attach run-1" in refused.value.fix
         assert time.monotonic() - began < 5
+        with pytest.raises(hx.NotAllowed, match="mallory"):  # what anybody would answer needs nobody
+            run.pause(by="mallory")
     (tmp_path / "go").touch()
     with hx.Lab(pool="inline", store=store, owner="dana") as lab:
         assert lab.leads

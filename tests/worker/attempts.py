@@ -84,7 +84,7 @@ def attempt(
     inputs += [Input(MANY, up, 1, values.encode(value)) for up, value in (many or {}).items()]
     code, said, store, later = pack(spec), list[Any](), Blobs(), list[Callable[[], None]]()
     task = Task(
-        run="run-1", node="n", fence=1, attempt=1, version=1, code=f"{sha256(code).hexdigest()}.mac",
+        run="run-1", node="n", fence=1, attempt=1, version=1, sees=1, code=f"{sha256(code).hexdigest()}.mac",
         params=FrozenDict(spec.params), inputs=tuple(inputs), timeout=spec.timeout, durable=spec.durable,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
     )._replace(**fields)  # fmt: skip

@@ -86,7 +86,8 @@ def _task(state: RunState, name: str) -> Task:
     entry, rec = state.dag.entries[name], state.nodes[name]
     spec = entry.spec
     return Task(
-        run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version, code=spec.blob or "",
+        run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version,
+        sees=rec.sees or state.version, code=spec.blob or "",
         params=spec.params, inputs=(*_given(state, name, entry), *_from_upstream(state, entry)),
         requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,

@@ -221,9 +221,11 @@ def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
 
 
 def _node_suspended(state: RunState, e: ev.NodeSuspended) -> RunState:
-    rec = state.nodes[e.node]._replace(
-        state=NodeState.SUSPENDED, submitted=False, waits_for=e.waits_for, saved=e.saved, why=f"waits for {e.waits_for}"
-    )
+    old = state.nodes[e.node]
+    rec = old._replace(
+        state=NodeState.SUSPENDED, submitted=False, waits_for=e.waits_for, saved=e.saved,
+        why=f"waits for {e.waits_for}", sees=old.sees or old.version,
+    )  # fmt: skip
     state = state._replace(nodes=state.nodes.set(e.node, rec), outstanding=state.outstanding - 1)
     return recounted(state, state.dag.dependents(e.node))
 
@@ -279,7 +281,7 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
 
 def _untried(rec: NodeRecord) -> NodeRecord:
     """Another definition has all its attempts before it, and need not sit out the backoff of the old one."""
-    return rec._replace(failures=0, lost=0, due=None)
+    return rec._replace(failures=0, lost=0, due=None, sees=0, decisions=FrozenDict())
 
 
 def _why(name: str, e: ev.VersionCommitted) -> str:

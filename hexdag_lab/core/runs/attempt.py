@@ -28,6 +28,7 @@ class Task(NamedTuple):
     fence: int
     attempt: int
     version: int
+    sees: int  # the version whose graph the node is shown: after a wait, that of its first call
     code: str  # the shipped pickle: "SHA-256.HMAC", hexadecimal
     params: Any  # FrozenDict of plain values
     inputs: tuple[Input, ...]

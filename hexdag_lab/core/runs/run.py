@@ -86,6 +86,7 @@ class NodeRecord(NamedTuple):
     unmet      upstreams that have not succeeded;  unsent  upstreams that have neither succeeded nor been submitted
     started    attempts that began;  failures  of these, how many raised;  lost  ended without an answer
     decisions  proposal -> what was decided, for all that the node waited for;  decision  the last one
+    sees       the version that its first call saw, once it has waited; 0 before
     due        unix seconds before which it is not tried again;  began  when the current attempt did
     """
 
@@ -108,6 +109,7 @@ class NodeRecord(NamedTuple):
     decision: str | None = None
     decisions: Mapping[str, str] = FrozenDict()
     failure: Failure | None = None
+    sees: int = 0
     lost: int = 0
 
     @property

@@ -27,6 +27,7 @@ def main() -> None:
     own = directory if role == "scheduler" else None
     for watch in (_end_of_input, lambda: _end_of(parent)):
         threading.Thread(target=_leave_after, args=(watch, own), daemon=True).start()
+    _settings(directory)
     asyncio.run(_scheduler(**options) if role == "scheduler" else _worker(**options, directory=directory))
 
 
@@ -51,11 +52,12 @@ def _end_of(parent: int) -> None:
         time.sleep(1.0)
 
 
-def _settings() -> None:
+def _settings(directory: str) -> None:
     import dask
 
     dask.config.set(
         {
+            "temporary-directory": directory,
             "distributed.scheduler.allowed-failures": 1,
             "distributed.admin.low-level-log-length": 500,
             "distributed.comm.timeouts.connect": "10s",
@@ -65,7 +67,6 @@ def _settings() -> None:
 
 
 async def _scheduler(port: int) -> None:
-    _settings()
     from distributed import Scheduler
     from distributed.diagnostics.plugin import SchedulerPlugin
 
@@ -85,7 +86,6 @@ async def _scheduler(port: int) -> None:
 
 
 async def _worker(scheduler: str, name: str, nthreads: int, resources: dict[str, float], directory: str) -> None:
-    _settings()
     from distributed import Worker
 
     worker = Worker(

@@ -86,7 +86,7 @@ class Link:
             connecting.cancel()
             await asyncio.wait([connecting])
             await client.close(timeout=0)
-            if isinstance(error, OSError | TimeoutError | ValueError):
+            if isinstance(error, Exception):  # also MemoryError: what a web server says is a huge message to Dask
                 raise self._unavailable(error) from error
             raise
         self._client, self._probed = client, set()
