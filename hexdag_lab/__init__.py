@@ -3,54 +3,60 @@
     import hexdag_lab as hx
 
 A graph of plain functions runs on Dask; people and agents propose changes while it runs; checks run, votes decide, and
-the change lands as a new version. See README.md for the tour and DESIGN notes in docs/.
+the change lands as a new version. README.md has the tour, docs/ the rest.
+
+Names are loaded when they are first used (PEP 562), so that the import itself costs next to nothing.
 """
 
-from .agents import Agent, HumanAgent
-from .core.base.errors import (
-    AlreadyDecided,
-    CycleError,
-    DagError,
-    DuplicateNode,
-    FrozenNode,
-    HexdagError,
-    InvalidName,
-    LabInUse,
-    NotAllowed,
-    NotFinished,
-    PoolUnavailable,
-    Refused,
-    RunFailed,
-    SchemaError,
-    StaleBase,
-    StoreUnavailable,
-    TypeMismatch,
-    UnboundParameter,
-    UnknownNode,
-    WouldBlock,
-)
-from .core.dag.catalog import Catalog
-from .core.dag.changeset import Changeset
-from .core.dag.conflict import Conflict
-from .core.dag.dag import Dag
-from .core.dag.diff import Diff, diff
-from .core.dag.node import Node, NodeSpec, node
-from .core.runs.run import NodeState, RunStatus
-from .core.votes.ballot import Ballot
-from .core.votes.policy import (
-    Deadline,
-    HumanApproval,
-    Majority,
-    OwnerDecides,
-    Policy,
-    Quorum,
-    Supermajority,
-    Unanimous,
-    Veto,
-)
-from .core.votes.proposal import ProposalState
-from .lab import Lab, ProposalHandle, Run
-from .worker import RunContext, context
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agents import Agent, HumanAgent
+    from .core.base.errors import (
+        AlreadyDecided,
+        CycleError,
+        DagError,
+        DuplicateNode,
+        FrozenNode,
+        HexdagError,
+        InvalidName,
+        LabInUse,
+        NotAllowed,
+        NotFinished,
+        PoolUnavailable,
+        Refused,
+        RunFailed,
+        SchemaError,
+        StaleBase,
+        StoreUnavailable,
+        TypeMismatch,
+        UnboundParameter,
+        UnknownNode,
+        WouldBlock,
+    )
+    from .core.dag.catalog import Catalog
+    from .core.dag.changeset import Changeset
+    from .core.dag.conflict import Conflict
+    from .core.dag.dag import Dag
+    from .core.dag.diff import Diff, diff
+    from .core.dag.node import Node, NodeSpec, node
+    from .core.runs.run import NodeState, RunStatus
+    from .core.votes.ballot import Ballot
+    from .core.votes.policy import (
+        Deadline,
+        HumanApproval,
+        Majority,
+        OwnerDecides,
+        Policy,
+        Quorum,
+        Supermajority,
+        Unanimous,
+        Veto,
+    )
+    from .core.votes.proposal import ProposalState
+    from .lab import Lab, ProposalHandle, Run
+    from .worker import RunContext, context
 
 __version__ = "0.1.0"
 
@@ -62,3 +68,36 @@ __all__ = [
     "RunFailed", "RunStatus", "SchemaError", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch",
     "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node",
 ]  # fmt: skip
+
+_NAMES = {
+    ".agents": "Agent HumanAgent",
+    ".core.base.errors": (
+        "AlreadyDecided CycleError DagError DuplicateNode FrozenNode HexdagError InvalidName "
+        "LabInUse NotAllowed NotFinished PoolUnavailable Refused RunFailed SchemaError "
+        "StaleBase StoreUnavailable TypeMismatch UnboundParameter UnknownNode WouldBlock "
+    ),
+    ".core.dag.catalog": "Catalog",
+    ".core.dag.changeset": "Changeset",
+    ".core.dag.conflict": "Conflict",
+    ".core.dag.dag": "Dag",
+    ".core.dag.diff": "Diff diff",
+    ".core.dag.node": "Node NodeSpec node",
+    ".core.runs.run": "NodeState RunStatus",
+    ".core.votes.ballot": "Ballot",
+    ".core.votes.policy": "Deadline HumanApproval Majority OwnerDecides Policy Quorum Supermajority Unanimous Veto",
+    ".core.votes.proposal": "ProposalState",
+    ".lab": "Lab ProposalHandle Run",
+    ".worker": "RunContext context",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,10 +3,10 @@
     python notebooks/the_idea.py            # on a Dask cluster of the lab's own
     python notebooks/the_idea.py inline     # on threads of this process
 
-A research agent's node finds out, while it runs, that its subject is harder than planned. It proposes a deeper analysis
-after itself and waits, without holding a worker. An executor weighs safety and cost against the budget and gives advice;
-orchestrators vote, one of them a person. The change lands as v2, a second one as v3, and a long job that has nothing to
-do with it runs through both, untouched. No key and no network is needed, and it prints the same each time.
+A research agent's node finds out, while it runs, that its subject is harder than planned. It proposes a deeper
+analysis after itself and waits, without holding a worker. An executor weighs safety and cost against the budget and
+gives advice; orchestrators vote, one of them a person. The change lands as v2, a second one as v3, and a long job that
+has nothing to do with it runs through both, untouched. No key and no network is needed; it prints the same each time.
 """
 
 from __future__ import annotations
@@ -142,9 +142,8 @@ def tour(pool: str, say: Callable[[str], None]) -> None:
         say("\nthe story of research")
         for line in plainly(run.story("research")):
             say(line)
-        say(
-            f"\nspent {float(run.spent):g} of {float(run.budget):g}; the graph at the start had {len(run.at(1).dag)} nodes"
-        )
+        say(f"\nspent {float(run.spent):g} of {float(run.budget):g}")
+        say(f"the graph at the start had {len(run.at(1).dag)} nodes, and now has {len(run.dag)}")
 
 
 def opened(run: hx.Run, by: str, ballots: int) -> hx.ProposalHandle:

@@ -101,7 +101,7 @@ class Agent:
         return self.bench
 
 
-def name_of(who: Agent | str) -> str:
+def name_of(who: Any) -> str:
     """The name of an agent, given by itself or by its name."""
     if isinstance(who, Agent):
         return who.id

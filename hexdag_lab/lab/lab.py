@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import getpass
-import json
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..agents import Agent, HumanAgent
 from ..core.base.errors import HexdagError, LabInUse, NotAllowed, Refused, SchemaError
@@ -40,7 +35,9 @@ from ..runtime.stores import owner_id, store_of
 from ..runtime.thread import LoopThread
 from ..worker.blobs import blobs_of
 from .inputs import check_inputs
+from .places import close_at_exit, closed, home_of, key_of, login
 from .proposal import ProposalHandle
+from .rows import RunRow, checked_id, free_id, run_rows, summary_of
 from .run import Run
 from .waiting import answer
 
@@ -49,22 +46,7 @@ EXECUTOR = "executor"
 GOING_ON = ("RUNNING", "PAUSED")
 
 _LIVE: dict[str, Lab] = {}
-_OPEN: set[Lab] = set()
 _LOCK = threading.RLock()
-
-
-class RunRow(NamedTuple):
-    """A run in a list. `led` says whether a live process leads the lab it belongs to."""
-
-    id: str
-    status: str
-    version: int
-    done: int
-    nodes: int
-    open: int
-    by: str
-    started: float
-    led: bool
 
 
 class Lab:
@@ -87,7 +69,7 @@ class Lab:
 
     def __new__(cls, pool: Any = "dask", store: Any = DEFAULT_STORE, **_: Any) -> Lab:
         with _LOCK:
-            live = _LIVE.get(_key(store))
+            live = _LIVE.get(key_of(store))
             if live is not None and live.doors.broken is not None:
                 live.close()  # it lost its lead or its pool; whoever opens the lab again wants a working one
                 live = None
@@ -116,11 +98,10 @@ class Lab:
             self.policy = policy_of("solo" if policy is None else policy)
             self.catalog = catalog or Catalog()
             self._agents: dict[str, Agent] = {}
-            self.owner: Agent = HumanAgent(owner or _login()) if not isinstance(owner, Agent) else owner
-            self._store_key = _key(store)
-            self._temporary: tempfile.TemporaryDirectory[str] | None = None
+            self.owner: Agent = HumanAgent(owner or login()) if not isinstance(owner, Agent) else owner
+            self._store_key = key_of(store)
             self._store = store_of(store)
-            home = self._home(store)
+            home, self._temporary = home_of(store)
             self._blobs = blobs_of(blobs if blobs is not None else f"file://{home / 'blobs'}")
             self.shipping = Shipping(self._blobs, Seal() if self._temporary else Seal.of_file(home / "key"))
             self._pool, self._may_lead = (pool, workers, threads), leader is not False
@@ -138,16 +119,9 @@ class Lab:
             self._open = True
             if self._store_key:
                 _LIVE[self._store_key] = self
-            _close_at_exit(self)
+            close_at_exit(self)
             if isinstance(owner, Agent) and self.leads:
                 self.add_agent(owner)
-
-    def _home(self, store: Any) -> Path:
-        """The directory beside the store: the key and, by default, the blobs are there."""
-        if isinstance(store, str) and store.startswith("sqlite:///"):
-            return Path(store.removeprefix("sqlite:///")).absolute().parent
-        self._temporary = tempfile.TemporaryDirectory(prefix="hexdag-lab-")
-        return Path(self._temporary.name)
 
     async def _enter(self, leader: bool | None) -> Controller | Remote:
         await self._store.open()
@@ -262,7 +236,7 @@ class Lab:
         policy: Policy, budget: Any,
     ) -> Run:  # fmt: skip
         self._must_lead("start a run")
-        id_ = self._free_id() if run_id is None else _checked_id(run_id)
+        id_ = self._thread.run(free_id(self._store)) if run_id is None else checked_id(run_id)
         if self._thread.run(self._store.get(wire.summary(id_))) is not None:
             raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
         by = self.owner.id
@@ -277,12 +251,6 @@ class Lab:
     def going_on(self) -> tuple[str, ...]:
         """The runs that this process leads and that have not ended, in the order they were started or attached."""
         return tuple(run for run in self._here if not self.feed(run).state.over)
-
-    def _free_id(self) -> str:
-        number = len(self._thread.run(self._store.read(wire.RUNS, 0, 1_000_000))) + 1
-        while self._thread.run(self._store.get(wire.summary(f"run-{number}"))) is not None:
-            number += 1
-        return f"run-{number}"
 
     def fork(self, state: RunState, run_id: str | None = None) -> Run:
         """A new run from a state: its graph and inputs, and what had finished."""
@@ -317,29 +285,13 @@ class Lab:
         return Run(self, run_id)
 
     def _summary(self, run_id: str) -> dict[str, Any]:
-        found = self._thread.run(self._store.get(wire.summary(run_id)))
-        if found is None:
-            raise Refused(f"there is no run {run_id!r} in this store", rule="unknown-run", fix="see lab.runs()")
-        summary: dict[str, Any] = json.loads(found.data)
-        return summary
+        return self._thread.run(summary_of(self._store, run_id))
 
     def runs(self) -> list[RunRow]:
         """The runs of this store, the latest last."""
         self._check_open()
-        return self._thread.run(self._runs())
-
-    async def _runs(self) -> list[RunRow]:
-        holder = await self._store.holder(wire.LEADER)
-        rows = []
-        for row in await self._store.read(wire.RUNS, 0, 1_000_000):
-            id_ = row.data.decode()
-            found = await self._store.get(wire.summary(id_))
-            if found is not None:
-                s = json.loads(found.data)
-                here = id_ in self._here if self.leads else s.get("leader", holder) == holder
-                what = (s["status"], s["version"], s["done"], s["nodes"], s["open"], s["by"], s["started"])
-                rows.append(RunRow(id_, *what, led=holder is not None and here))
-        return rows
+        here = set(self._here) if self.leads else None
+        return self._thread.run(run_rows(self._store, here))
 
     # -- deciding
 
@@ -405,7 +357,7 @@ class Lab:
             self._open = False
             if _LIVE.get(self._store_key) is self:
                 del _LIVE[self._store_key]
-        _OPEN.discard(self)
+        closed(self)
         try:
             self._thread.run(self._shut(), 30)
         finally:
@@ -474,39 +426,3 @@ class _Bench:
             raise Refused("no run is going on", rule="no-run", fix="lab.start(dag)")
         run = Run(self._lab, runs[-1])
         return run.propose(change(run.dag), by=agent, reason=reason)
-
-
-def _close_at_exit(lab: Lab) -> None:
-    """Close what a script forgets to close, while its threads can still do so: plain `atexit` comes too late."""
-    if not _AT_EXIT:
-        _AT_EXIT.append(True)
-        register = getattr(threading, "_register_atexit", atexit.register)
-        register(lambda: [lab.close() for lab in tuple(_OPEN)])
-    _OPEN.add(lab)
-
-
-_AT_EXIT: list[bool] = []
-
-
-def _key(store: Any) -> str:
-    """What makes two stores the same within this process; "" for a private one."""
-    if not isinstance(store, str):
-        return f"{type(store).__name__} {id(store):x}"
-    if store == "memory://":
-        return ""
-    if store.startswith("sqlite:///"):
-        return f"sqlite:///{Path(store.removeprefix('sqlite:///')).resolve()}"
-    return store
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "owner"
-
-
-def _checked_id(id_: Any) -> str:
-    if not isinstance(id_, str) or not 0 < len(id_) <= 100 or not all(c.isalnum() or c in "-_." for c in id_):
-        raise ValueError(f"a run id has letters, digits, '-', '_' and '.', at most 100; not {id_!r}")
-    return id_

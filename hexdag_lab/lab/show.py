@@ -1,4 +1,4 @@
-"""How runs show themselves: a live widget in a kernel, a static picture elsewhere. Screens are loaded only when asked."""
+"""How runs show themselves: a live widget in a kernel, a picture elsewhere. Screens are loaded only when asked."""
 
 from __future__ import annotations
 

@@ -29,10 +29,8 @@ def main(seeds: int = 20) -> float:
             static = digits.static_result(seed)
             removed = sum(len(p.changeset.removed) for p in run.proposals.values() if p.state == "APPLIED")
             rows.append((found.accuracy, static["accuracy"], static["ensemble"], found.fits))
-            print(
-                f"{seed:4d}  {found.fits:4d}  {removed:7d}  {found.accuracy:.4f}  {static['accuracy']:.4f}  {static['ensemble']:.4f}",
-                flush=True,
-            )
+            three = f"{found.accuracy:.4f}  {static['accuracy']:.4f}  {static['ensemble']:.4f}"
+            print(f"{seed:4d}  {found.fits:4d}  {removed:7d}  {three}", flush=True)
     demo, grid, top3, fits = (statistics.fmean(column) for column in zip(*rows, strict=True))
     wins, losses = sum(d > g for d, g, *_ in rows), sum(d < g for d, g, *_ in rows)
     print(f"mean  {fits:4.1f}  {'':7s}  {demo:.4f}  {grid:.4f}  {top3:.4f}")

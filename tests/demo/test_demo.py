@@ -29,7 +29,7 @@ def journal(home: Path, run: str = "run-1") -> list[Any]:
 def finished_once(events: list[Any]) -> None:
     """No node has finished twice, nor been started again after it had finished."""
     done = Counter(event.node for event in events if event.kind == "NodeSucceeded")
-    assert {count for count in done.values()} == {1}
+    assert set(done.values()) == {1}
     over: set[str] = set()
     for event in events:
         assert event.kind != "NodeStarted" or event.node not in over, f"{event.node} ran again"
@@ -47,7 +47,7 @@ def test_the_demo_without_a_terminal_is_scripted(shell: Shell) -> None:
     assert "the run ended: SUCCEEDED" in text
     assert "run-1: who changed what, and why" in text
     table = text[text.index("who changed what") :]
-    for row in (rf"v1 .*{ME} .*11 nodes", rf"v2 .*Explorer .*\+6 nodes .*Budgeteer approve", r"Stacker .*\+1 node"):
+    for row in (rf"v1 .*{ME} .*11 nodes", r"v2 .*Explorer .*\+6 nodes .*Budgeteer approve", r"Stacker .*\+1 node"):
         assert re.search(row, table), row
     assert f"{ME} approve" in table
     assert re.search(r"static 5 x 5 grid, its best fit\s+│\s+25 │\s+0\.9\d+ ", text)
@@ -57,7 +57,7 @@ def test_the_demo_without_a_terminal_is_scripted(shell: Shell) -> None:
         assert f"this run used {25 - int(ours[1])} fits fewer than the grid has" in text
     events = journal(shell.home)
     finished_once(events)
-    assert [event.version for event in events if event.kind == "VersionCommitted"][0] == 2
+    assert next(event.version for event in events if event.kind == "VersionCommitted") == 2
     kinds = [event.kind for event in events]
     assert kinds.index("VersionCommitted") < len(kinds) - 1 - kinds[::-1].index("NodeSucceeded")
 

@@ -51,7 +51,7 @@ def test_an_unusable_node_name(name: str) -> None:
 
 
 def test_a_parameter_that_matches_nothing() -> None:
-    with pytest.raises(hx.UnboundParameter, match="'dept' matches nothing.*depth"):
+    with pytest.raises(hx.UnboundParameter, match=r"'dept' matches nothing.*depth"):
         fit.as_node("fit_5", dept=5)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import hexdag_lab as hx
 from tests.lab import gates
-from tests.lab.conftest import fit, load, report, until
+from tests.lab.conftest import load, report, until
 
 
 def added(run: hx.Run, name: str = "report") -> hx.Changeset:

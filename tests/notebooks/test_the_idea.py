@@ -57,7 +57,8 @@ research started
 research succeeded
 the run ended: SUCCEEDED
 
-spent 5 of 10; the graph at the start had 4 nodes
+spent 5 of 10
+the graph at the start had 4 nodes, and now has 6
 """
 
 

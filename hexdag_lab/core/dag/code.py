@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from functools import lru_cache
-from importlib import metadata
 from importlib.util import resolve_name
 from pickle import PickleBuffer
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -314,6 +313,10 @@ def _release(module: str) -> bytes:
     package = _package(module)
     version = getattr(sys.modules.get(package), "__version__", None)
     if not isinstance(version, str):
+        from importlib import (
+            metadata,
+        )  # as slow to load as all the rest here; most packages say their version themselves
+
         try:
             version = "" if package in sys.stdlib_module_names else metadata.version(package)
         except (metadata.PackageNotFoundError, ValueError):

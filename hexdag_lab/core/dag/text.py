@@ -120,7 +120,7 @@ def _no_constant(name: str) -> Any:
 
 
 def to_yaml(dag: Graph) -> str:
-    import yaml  # type: ignore[import-untyped]  # not needed by anybody else here
+    import yaml  # not needed by anybody else here
 
     text: str = yaml.safe_dump(dag_to_data(dag), sort_keys=False, allow_unicode=True, width=100)
     return text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,12 +76,14 @@ class Link:
             self.address, asynchronous=True, timeout=patience, security=self._security, name="hexdag-lab",
             set_as_default=False,  # the user's own Dask code goes on using the user's own client
         )  # fmt: skip
-        connecting = asyncio.ensure_future(_ready(client))
+        connecting, give_up = asyncio.ensure_future(_ready(client)), time.monotonic() + patience
         try:
             while not connecting.done():
                 await asyncio.wait([connecting], timeout=0.2)
                 if self._own is not None and not self._own.scheduler_alive:
                     raise OSError("it ended while it started")
+                if time.monotonic() > give_up and not connecting.done():  # Dask waits for a greeting without an end
+                    raise TimeoutError(f"nothing was said within {patience:g} s")
             connecting.result()
         except BaseException as error:
             connecting.cancel()
