@@ -2,7 +2,7 @@
 # up to requirements.lock and pyproject.toml; where it is, the network is not asked.
 BIN := .venv/bin
 
-.PHONY: help install demo test lint format pythons bench lock clean
+.PHONY: help install demo test lint format pythons bench screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,7 @@ demo: install ## the demo
 test: lint ## everything that must hold: lint, the whole suite, then its core on every other Python present
 	@sh .ci/packages
 	$(BIN)/python -m pytest
+	for time in first second third; do $(BIN)/python -m pytest -q --nbval --nbval-current-env notebooks || exit; done
 	@sh .ci/pythons
 
 lint: install ## style, types and the arrows between the parts
@@ -32,8 +33,14 @@ format: install ## what lint can put right by itself
 pythons: install ## only the tests on the other Pythons
 	@sh .ci/pythons
 
-bench: install ## what an edit, a vote and a step cost
-	$(BIN)/python tests/benchmarks/overhead.py
+bench: install ## the published figures: overhead over Dask, import, the search against a grid, drawing
+	$(BIN)/python -m tests.benchmarks.overhead
+	$(BIN)/python -m tests.benchmarks.imports
+	$(BIN)/python -m tests.benchmarks.views
+	$(BIN)/python -m tests.benchmarks.search
+
+screenshots: install ## the pictures in README, from a run of the demo
+	$(BIN)/python docs/make_screenshots.py
 
 lock: ## remake requirements.lock from pyproject.toml (newer releases: make lock ARGS=--upgrade)
 	@sh .ci/lock $(ARGS)

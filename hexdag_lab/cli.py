@@ -10,10 +10,12 @@ import contextlib
 import importlib.util
 import json
 import os
+import subprocess
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="which images are held out")
     demo.add_argument("--pool", **pool)  # type: ignore[arg-type]
     demo.add_argument("--run-id", default=None, help="default: the next free run-N")
+    demo.add_argument("--serve", action="store_true", help="print an address where you can watch and decide")
+    demo.add_argument("--owner", default=None, help="who you are; default: your login name")
     run = command("run", _run, "run a graph of a file: FILE.py:NAME", "target")
     run.add_argument("--pool", **pool)  # type: ignore[arg-type]
     run.add_argument("--run-id", default=None, help="default: the next free run-N")
@@ -105,14 +109,40 @@ def _demo(options: argparse.Namespace) -> int:
     console = _console()
     person_here = sys.stdin.isatty() and console.is_terminal and not options.yes
     began = time.monotonic()
-    with Lab(pool=options.pool, store=options.store, leader=True) as lab:
-        join(lab, scripted=not person_here)
+    with (
+        Lab(pool=options.pool, store=options.store, leader=True, owner=options.owner) as lab,
+        contextlib.ExitStack() as stack,
+    ):
+        if options.serve:
+            stack.enter_context(_dashboard(options.store, lab.owner.id))
+        join(lab, scripted=options.yes or not (person_here or options.serve))
         inputs = {"seed": options.seed}
         run = lab.start(first_graph(), inputs=inputs, run_id=options.run_id, policy=policy(), budget=BUDGET)
         _started(options, run, console)
         show.follow(run, console, lab.owner.id if person_here else None, Scores())
         show.finish(run, console, options.seed, time.monotonic() - began)
+        if options.serve:
+            console.print("the dashboard stays until you press Ctrl-C")
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
         return 0 if run.status == "SUCCEEDED" else 1
+
+
+@contextlib.contextmanager
+def _dashboard(store: str, agent: str) -> Iterator[None]:
+    """The dashboard in a process of its own, as `hexdag-lab serve` starts it, while this one runs."""
+    command = [sys.executable, "-m", "hexdag_lab", "--store", store, "serve", "--port", "0", "--agent", agent]
+    served = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert served.stdout is not None
+    try:
+        for line in served.stdout:
+            print(line, end="", flush=True)
+            if "token=" in line:
+                break
+        yield
+    finally:
+        served.terminate()
+        served.wait(10)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -236,7 +266,7 @@ def _serve(options: argparse.Namespace) -> int:
     from .views import dashboard
 
     with _watch(options.store) as lab:
-        tokens = dashboard.tokens_for(*(options.agent or [lab.owner]))
+        tokens = dashboard.tokens_for(*(options.agent or [lab.owner.id]))
         server = dashboard.serve(lab, tokens, options.port)
         print(f"the dashboard of {options.store}; who opens one of these addresses votes as that agent:")
         for token, agent in tokens.items():

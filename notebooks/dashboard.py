@@ -15,7 +15,7 @@ from hexdag_lab.views import dashboard
 
 def lab_and_tokens() -> tuple[hx.Lab, dict[str, str]]:
     lab = hx.Lab(store=os.environ.get("HEXDAG_STORE", "sqlite:///.hexdag/lab.db"), leader=False)
-    tokens = dashboard.tokens_for(lab.owner)
+    tokens = dashboard.tokens_for(lab.owner.id)
     for token, agent in tokens.items():
         print(f"to vote as {agent}, open this page with ?token={token}", flush=True)
     return lab, tokens

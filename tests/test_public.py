@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
@@ -58,10 +59,22 @@ PROMISED = [
 
 
 def test_all_is_sorted_and_complete() -> None:
-    public = {name for name, value in vars(hx).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+    source = ast.parse(Path(hx.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.name
+        for part in ast.walk(source)
+        if isinstance(part, ast.ImportFrom) and part.level
+        for alias in part.names
+    }
     assert hx.__all__ == sorted(hx.__all__)
-    assert set(hx.__all__) == public
-    assert set(PROMISED) <= public
+    assert set(hx.__all__) == typed, "what type checkers see is what there is"
+    assert set(PROMISED) <= set(hx.__all__) <= set(dir(hx))
+    for name in hx.__all__:
+        assert getattr(hx, name) is getattr(hx, name)
+    public = {name for name, value in vars(hx).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+    assert public - {"Any", "TYPE_CHECKING", "import_module"} == set(hx.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = hx.nope
 
 
 @pytest.mark.parametrize("name", hx.__all__)

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from ..core.base.errors import HexdagError, NotFinished, Refused, SchemaError, StoreUnavailable
+from ..core.base.errors import AlreadyDecided, HexdagError, NotFinished, Refused, SchemaError, StoreUnavailable
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
@@ -283,6 +283,8 @@ class Controller:
         for run, events in batch.events.items():
             state = batch.state(run)
             (self._live.discard if state.over else self._live.add)(run)
+            if state.over:
+                self._ticked.pop(run, None)
             await self._acting.let_go(run, state, events)
             self.desk.saw(run, state.hooks, events)
 
@@ -356,7 +358,8 @@ class Controller:
 
     def _answer(self, item: Item, value: Any) -> None:
         settle(item.reply, value)
-        if isinstance(value, Refused) and item.reply is None and not item.command:
+        late = isinstance(item.message, ms.CastBallot) and isinstance(value, AlreadyDecided)  # others were quicker
+        if isinstance(value, Refused) and item.reply is None and not item.command and not late:
             _log.warning("run %s: %s was refused: %s", item.run, type(item.message).__name__, value)
 
     # -- other processes
@@ -367,7 +370,7 @@ class Controller:
                 async with aclosing(self._store.watch(wire.INBOX, self._heard)) as news:
                     async for row in news:
                         self._hear(wire.unpack_command(row.data, self._shipping.key), row.seq)
-            except StoreUnavailable as error:
+            except Exception as error:  # a store is the edge of the world; our own runs go on without it
                 _log.warning("commands of other processes cannot be read just now: %s", error)
                 await asyncio.sleep(1)
 

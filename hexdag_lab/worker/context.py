@@ -22,7 +22,6 @@ from ..core.machine.messages import Propose
 from ..core.runs.attempt import Task
 from .ship import pack
 
-Change = Changeset | Dag | Callable[[Dag], Changeset | Dag]
 Say = Callable[[Any], None]
 """How a worker tells the controller something: a message of the core, or one of the records below."""
 
@@ -107,28 +106,21 @@ class RunContext:
         the same lines make the same proposals."""
         return self._dag(self.task.run, self.task.sees)
 
-    def propose(self, change: Change, reason: str = "", *, key: str | None = None, priority: int = 0) -> Proposed:
+    def propose(
+        self, change: Changeset | Dag, reason: str = "", *, key: str | None = None, priority: int = 0
+    ) -> Proposed:
         """Put a change to the vote. `key` names it within the node: the same key again, also in a later attempt, is
-        the same proposal; without one, the first proposal of an attempt is "1", and so on.
-
-        When the node is called again after the decision, `ctx.dag` has the change: `Changeset.on(ctx.dag).add_node(…)`
-        would add a node twice. So give the change as a function of the graph, `lambda dag: dag.add_node(…)`, which is
-        called only while there is no decision; or see `ctx.decision` first."""
+        the same proposal; without one, the first proposal of an attempt is "1", and so on."""
+        changeset = Changeset.between(self.dag, change) if isinstance(change, Dag) else change
+        if not isinstance(changeset, Changeset):
+            raise DagError(f"propose a Changeset or a Dag, not {type(change).__name__}")
         self._proposed += 1
         id_ = f"{self.task.run}/{self.task.node}-{key or self._proposed}"
         decided = (self.task.decisions or {}).get(id_)
         if decided is None:
-            changeset = self._changeset(change)
             shipped, why = self._shipped(changeset), reason or changeset.reason
             self._say(Propose(time.time(), id_, shipped, self.task.proposer, why, priority))
         return Proposed(id_, decided)
-
-    def _changeset(self, change: Any) -> Changeset:
-        made = change(self.dag) if callable(change) else change
-        changeset = Changeset.between(self.dag, made) if isinstance(made, Dag) else made
-        if not isinstance(changeset, Changeset):
-            raise DagError(f"propose a Changeset or a Dag, not {type(made).__name__}")
-        return changeset
 
     def _shipped(self, changeset: Changeset) -> Changeset:
         """The changeset with its new code sent ahead."""

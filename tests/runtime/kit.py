@@ -1,4 +1,4 @@
-"""What the tests of the runtime share: witnesses that nodes leave, gates that nodes wait at, and waiting with an end."""
+"""What the tests of the runtime share: witnesses that nodes leave, gates that they wait at, and waiting with an end."""
 
 from __future__ import annotations
 

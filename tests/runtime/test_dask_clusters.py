@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,12 @@ from distributed import Client, LocalCluster, default_client
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.errors import PoolUnavailable
+from hexdag_lab.core.base.frozen import FrozenDict
+from hexdag_lab.core.machine.messages import Started, Succeeded
+from hexdag_lab.core.runs.attempt import Task
 from hexdag_lab.runtime.pools.cluster import OwnCluster
-
+from hexdag_lab.runtime.pools.dask import DaskPool
+from hexdag_lab.worker.ship import pack
 from tests.runtime.kit import alive, executions, open_gate, pass_gate, ran, until
 
 pytestmark = pytest.mark.dask
@@ -63,12 +69,22 @@ def ports() -> Iterator[dict[str, int]]:
 
 @pytest.mark.parametrize(
     "address",
-    ["tcp://127.0.0.1:{closed}", "tcp://127.0.0.1:{silent}", "tcp://127.0.0.1:{web}", "tcp://nowhere.invalid:8786", "x://y:1"],
+    [
+        "tcp://127.0.0.1:{closed}",
+        "tcp://127.0.0.1:{silent}",
+        "tcp://127.0.0.1:{web}",
+        "tcp://nowhere.invalid:8786",
+        "x://y:1",
+    ],
 )
-def test_an_address_where_no_scheduler_answers_is_an_error_within_five_seconds(address: str, ports: dict[str, int]) -> None:
+def test_an_address_where_no_scheduler_answers_is_an_error_within_five_seconds(
+    address: str, ports: dict[str, int]
+) -> None:
     address = address.format(**ports)
     began = time.monotonic()
-    with pytest.raises(PoolUnavailable, match=rf"no Dask scheduler answers at {address} .*start one with `dask scheduler`"):
+    with pytest.raises(
+        PoolUnavailable, match=rf"no Dask scheduler answers at {address} .*start one with `dask scheduler`"
+    ):
         hx.Lab(pool=address, store="memory://")
     assert time.monotonic() - began < 5
 
@@ -104,6 +120,40 @@ def test_nothing_is_left_of_a_lab_that_was_closed(tmp_path: Path, monkeypatch: p
     assert not any(alive(pid) for pid in pids.values())
     assert list(tmp_path.iterdir()) == []
     until(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith("hexdag")])
+
+
+def test_a_run_that_starts_before_its_cluster_is_there_finds_all_it_needs() -> None:
+    def looks() -> list[str]:
+        return sorted(hx.context().dag)
+
+    with hx.Lab(pool="dask", store="memory://", workers=1) as lab:
+        run = lab.start(hx.Dag.of(looks, hx.NodeSpec("after", len).after("looks")))
+        assert run.why("looks") == "there are no workers yet"
+        assert run.wait(30) == {"looks": ["after", "looks"], "after": 2}
+
+
+def test_what_a_pool_is_asked_before_it_is_open_is_done_then() -> None:
+    code = pack(hx.NodeSpec("one", one))
+    task = Task("run-1", "one", 1, 1, 1, 1, f"{sha256(code).hexdigest()}.mac", FrozenDict(), (), label="one")
+
+    async def main() -> list[Any]:
+        pool, heard, done = DaskPool(OwnCluster(1)), list[Any](), asyncio.Event()
+
+        def put(run: str, message: Any) -> None:
+            heard.append(message)
+            if isinstance(message, Succeeded):
+                done.set()
+
+        await pool.submit([task, task._replace(node="not_this_one")], lambda _: code)
+        await pool.withdraw("run-1", [("not_this_one", 1)])
+        await pool.open(put)
+        try:
+            await done.wait()
+        finally:
+            await pool.close()
+        return [message.node for message in heard if isinstance(message, Started)]
+
+    assert asyncio.run(asyncio.wait_for(main(), 30)) == ["one"]
 
 
 def test_a_lab_can_be_closed_while_its_cluster_comes_up() -> None:
@@ -246,12 +296,15 @@ def _metadata(dask_scheduler: Any) -> list[Any]:
 
 
 def test_two_labs_on_one_scheduler_do_not_take_each_others_results(scheduler: OwnCluster, tmp_path: Path) -> None:
-    def same(name: str, witness: str) -> str:
+    gate, witness = tmp_path / "gate", tmp_path / "witness"
+
+    def same(name: str, witness: str, gate: str) -> str:
         ran(witness, name)
+        pass_gate(gate)
         return name
 
     def start(lab: hx.Lab, name: str) -> Any:
-        spec = hx.NodeSpec("same", same, params={"name": name, "witness": str(tmp_path / "witness")})
+        spec = hx.NodeSpec("same", same, params={"name": name, "witness": str(witness), "gate": str(gate)})
         return lab.start(hx.Dag.of(spec), run_id="same-run")
 
     with (
@@ -259,8 +312,9 @@ def test_two_labs_on_one_scheduler_do_not_take_each_others_results(scheduler: Ow
         hx.Lab(pool=scheduler.address, store="memory://") as second,
     ):
         runs = [start(first, "first"), start(second, "second")]
+        until(lambda: executions(witness) == {"first": 1, "second": 1})
+        open_gate(gate)
         assert [run.wait(30)["same"] for run in runs] == ["first", "second"]
-    assert executions(tmp_path / "witness") == {"first": 1, "second": 1}
 
 
 def test_blobs_that_the_workers_do_not_reach_are_not_used(scheduler: OwnCluster) -> None:

@@ -15,7 +15,6 @@ import hexdag_lab as hx
 from hexdag_lab.core.base.errors import RunFailed
 from hexdag_lab.runtime.pools import dask as dask_pool
 from hexdag_lab.runtime.pools.cluster import OwnCluster
-
 from tests.runtime.kit import alive, executions, open_gate, pass_gate, pids, ran, until
 
 pytestmark = pytest.mark.dask
@@ -108,7 +107,9 @@ def test_a_worker_that_dies_with_a_result_that_others_need(lab: hx.Lab, witness:
     assert "runs again on w" in run.feed.notes["array"].text
 
 
-def test_a_worker_that_dies_with_results_that_were_journaled_costs_nothing(lab: hx.Lab, witness: Path, gate: Path) -> None:
+def test_a_worker_that_dies_with_results_that_were_journaled_costs_nothing(
+    lab: hx.Lab, witness: Path, gate: Path
+) -> None:
     dag = hx.Dag.of(node(small, witness, gate), node(held, witness, gate, name="other"))
     run = lab.start(dag)
     until(lambda: run.nodes["small"].state == "SUCCEEDED" and executions(witness)["other"])
@@ -163,9 +164,13 @@ def test_a_scheduler_that_dies_takes_no_finished_node_along(lab: hx.Lab, witness
     until(lambda: not any(map(alive, old.values())), "the old cluster is gone")
 
 
-def test_a_scheduler_that_dies_takes_results_along_that_were_nowhere_else(lab: hx.Lab, witness: Path, gate: Path) -> None:
+def test_a_scheduler_that_dies_takes_results_along_that_were_nowhere_else(
+    lab: hx.Lab, witness: Path, gate: Path
+) -> None:
     dag = hx.Dag.of(
-        node(array, witness, gate, durable=False), node(held, witness, gate), node(after, witness, gate).after("array", "held")
+        node(array, witness, gate, durable=False),
+        node(held, witness, gate),
+        node(after, witness, gate).after("array", "held"),
     )
     run = lab.start(dag)
     until(lambda: executions(witness)["held"] and run.nodes["array"].state == "SUCCEEDED")
@@ -201,7 +206,11 @@ def test_an_attempt_whose_report_was_lost_is_tried_again(
 def test_nothing_is_held_for_runs_that_are_over(lab: hx.Lab, witness: Path, gate: Path) -> None:
     """After all that has happened above."""
     open_gate(gate)
-    specs = [node(array, witness, gate), node(held, witness, gate).after("array"), node(after, witness, gate).after("held")]
+    specs = [
+        node(array, witness, gate),
+        node(held, witness, gate).after("array"),
+        node(after, witness, gate).after("held"),
+    ]
     lab.start(hx.Dag.of(*specs)).wait(30)
     pool = lab.doors._pool
     until(lambda: not {run for run, node, _ in pool._futures if node != "array"})

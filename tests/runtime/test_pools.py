@@ -18,7 +18,6 @@ from hexdag_lab.runtime.pools.cluster import OwnCluster
 from hexdag_lab.runtime.pools.dask import DaskPool
 from hexdag_lab.runtime.pools.inline import InlinePool
 from hexdag_lab.worker.values import INLINE
-
 from tests.runtime.kit import executions, open_gate, pass_gate, ran, until
 
 DASK = pytest.param("dask", marks=pytest.mark.dask)
@@ -233,7 +232,10 @@ def test_a_cancelled_run_starts_nothing_more(lab: hx.Lab, witness: Path, gate: P
         return first
 
     params = {"witness": str(witness)}
-    specs = [hx.NodeSpec("first", first, params={**params, "gate": str(gate)}), hx.NodeSpec("second", second, params=params)]
+    specs = [
+        hx.NodeSpec("first", first, params={**params, "gate": str(gate)}),
+        hx.NodeSpec("second", second, params=params),
+    ]
     run = lab.start(hx.Dag.of(*specs))
     until(lambda: executions(witness)["first"])
     run.cancel()
@@ -244,6 +246,38 @@ def test_a_cancelled_run_starts_nothing_more(lab: hx.Lab, witness: Path, gate: P
     assert lab.start(hx.Dag.of(one, two)).wait(30) == {"one": 1, "two": 2}
     assert executions(witness) == {"first": 1, "first_ended": 1}
     until(lambda: held(lab) == 0)
+
+
+def test_an_attempt_that_waits_for_a_slot_is_not_run_once_it_was_taken_back(witness: Path, gate: Path) -> None:
+    def held(gate: str, witness: str, name: str) -> None:
+        ran(witness, name)
+        pass_gate(gate)
+
+    def dag(name: str) -> hx.Dag:
+        params = {"gate": str(gate), "witness": str(witness), "name": name}
+        return hx.Dag.of(hx.NodeSpec("held", held, params=params))
+
+    with hx.Lab(pool="inline", store="memory://", workers=1) as lab:
+        first = lab.start(dag("first"))
+        until(lambda: executions(witness)["first"])
+        first.cancel()  # its thread goes on
+        second = lab.start(dag("second"))
+        until(lambda: [e for e in second.events() if e.kind == "AttemptsSubmitted"])
+        second.cancel()
+        open_gate(gate)
+        assert lab.start(dag("third")).wait(30)
+    assert executions(witness) == {"first": 1, "third": 1}
+
+
+def test_nothing_is_held_for_attempts_that_failed(lab: hx.Lab, gate: Path) -> None:
+    def fails() -> None:
+        raise OSError("no")
+
+    holds = hx.NodeSpec("holds", pass_gate, params={"gate": str(gate)})
+    run = lab.start(hx.Dag.of(holds, hx.NodeSpec("fails", fails, retries=2, backoff=0)))
+    until(lambda: run.nodes["fails"].state == "FAILED")
+    until(lambda: held(lab) == 1, "only the node at the gate is in the pool")
+    open_gate(gate)
 
 
 def test_a_running_node_that_is_restarted_counts_with_its_new_code_only(lab: hx.Lab, witness: Path, gate: Path) -> None:
@@ -329,6 +363,22 @@ def test_a_result_that_was_kept_is_read_by_a_node_that_comes_later(lab: hx.Lab, 
     assert run.wait(30)["summed"] == 1_000_000
 
 
+def test_a_result_is_there_as_soon_as_it_is_reported(lab: hx.Lab) -> None:
+    run = lab.start(hx.Dag.of(*(hx.NodeSpec(f"n{n}", ones, params={"n": INLINE + n + 1}) for n in range(20))))
+    missing: list[str] = []
+
+    def look(event: Any) -> None:
+        if event.kind == "NodeSucceeded":
+            try:
+                run.result(event.node)
+            except NotFinished as error:
+                missing.append(str(error))
+
+    run.observe(look)
+    run.wait(30)
+    assert missing == []
+
+
 def test_a_lost_result_is_made_again(lab: hx.Lab, witness: Path, gate: Path) -> None:
     def dropped(witness: str) -> Any:
         ran(witness, "dropped")
@@ -399,12 +449,12 @@ def test_a_node_sees_its_graph_changes_it_and_waits(lab: hx.Lab) -> None:
         if ctx.restored is None:
             ctx.checkpoint({"complexity": 0.9})
         deep = hx.NodeSpec("deep", square, params={"n": 3}).after("researches")
-        state = ctx.wait_for(ctx.propose(lambda dag: dag.add_node(deep), "it is complex", key="deep"))
+        state = ctx.wait_for(ctx.propose(ctx.dag.add_node(deep), "it is complex", key="deep"))
         return [state, ctx.version, ctx.restored, sorted(ctx.dag)]
 
     run = lab.start(hx.Dag.of(hx.NodeSpec("researches", researches)), policy="autopilot")
     results = run.wait(30)
-    assert results["researches"] == ["APPLIED", 2, {"complexity": 0.9}, ["deep", "researches"]]
+    assert results["researches"] == ["APPLIED", 2, {"complexity": 0.9}, ["researches"]]
     assert results["deep"] == 9
 
 

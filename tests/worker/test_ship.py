@@ -153,8 +153,8 @@ def test_what_a_worker_cannot_import_is_named(module: Any) -> None:
 def test_shipping_leaves_the_registry_of_cloudpickle_as_it_was() -> None:
     before = cloudpickle.list_registry_pickle_by_value()
     pack(hx.NodeSpec("n", uses_a_function_beside_it))
+    lock = threading.Lock()
     with pytest.raises(SchemaError):
-        lock = threading.Lock()
         pack(hx.NodeSpec("n", lambda: lock))
     assert cloudpickle.list_registry_pickle_by_value() == before
 

@@ -48,10 +48,11 @@ def shape(value: Any) -> Any:
 
 FAITHFUL = [
     None, True, 0, -1, 2**70, 2**5000, 0.1, -0.0, 1e308, "", "ä€\u2028 \0", b"bytes", [], {}, (), (1,), [(1, 2), [3]],
-    {"a": 1, "b": [None, {"c": ()}]}, {1: "int key"}, {(1, 2): "tuple key"}, {True: 1}, {None: 0}, {1, 2}, frozenset({"x"}),
-    Fraction(1, 3), 1 + 2j, range(3), datetime(2026, 1, 2, tzinfo=UTC), Point(1, 2.5), [Point(1)], Colour.RED,
-    {"!": "FrozenDict"}, [[[[[[[[[[[[[[[[[[[[[[["deep"]]]]]]]]]]]]]]]]]]]]]]], "\udc80 half a surrogate pair", np.float64(1.5),
-    np.int32(7), bytearray(b"x"), slice(1, 2),
+    {"a": 1, "b": [None, {"c": ()}]}, {1: "int key"}, {(1, 2): "tuple key"}, {True: 1}, {None: 0}, {1, 2},
+    frozenset("x"), Fraction(1, 3), 1 + 2j, range(3), datetime(2026, 1, 2, tzinfo=UTC), Point(1, 2.5), [Point(1)],
+    Colour.RED,
+    {"!": "FrozenDict"}, [[[[[[[[[[[[[[[[[[[[[[["deep"]]]]]]]]]]]]]]]]]]]]]]], "\udc80 half a surrogate pair",
+    np.float64(1.5), np.int32(7), bytearray(b"x"), slice(1, 2),
 ]  # fmt: skip
 
 
@@ -107,7 +108,9 @@ def test_a_class_of_a_module_that_only_this_process_has_travels_with_its_values(
     assert decode(data, data.inline or b"").n == 3
 
 
-def test_encoding_a_value_does_not_import_the_module_of_its_class(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoding_a_value_does_not_import_the_module_of_its_class(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "script_of_a_user.py").write_text("raise SystemExit('the script was run a second time')")
     monkeypatch.syspath_prepend(str(tmp_path))
     module = types.ModuleType("script_of_a_user")
@@ -156,7 +159,9 @@ def test_arrays_and_frames_say_their_size_without_being_encoded() -> None:
     assert rough_size(pandas.Series(np.zeros(1000))) >= 8000
 
 
-@pytest.mark.parametrize("value", [[1], "text", {"nbytes": 3}, np.array([object()] * 9), np.ndarray, type("T", (), {"nbytes": 5})()])
+@pytest.mark.parametrize(
+    "value", [[1], "text", {"nbytes": 3}, np.array([object()] * 9), np.ndarray, type("T", (), {"nbytes": 5})()]
+)
 def test_others_do_not(value: Any) -> None:
     assert rough_size(value) is None
 

@@ -37,17 +37,18 @@ class InlinePool:
         self._wanted: set[Attempt] = set()  # submitted, and neither ended nor withdrawn
         self._outcomes: dict[Attempt, Outcome] = {}
         self._busy: dict[Attempt, str] = {}
+        self._nodes, self._keeping = _Threads("hexdag-node", slots), _Threads("hexdag-keep", 1)
 
     async def open(self, put: Put) -> None:
         self._put = put
-        self._nodes = _Threads("hexdag-node", self.slots)
-        self._keeping = _Threads("hexdag-keep", 1)
+        self._nodes.begin()
+        self._keeping.begin()
         put("", PoolChanged(time.time(), self.slots, 0, (self.capabilities,)))
 
     async def close(self) -> None:
         self._wanted.clear()
-        self._nodes.end()
-        self._keeping.end()
+        for threads in (self._nodes, self._keeping):
+            threads.end()
 
     async def publish(self, run: str, version: int, data: bytes) -> None:
         self._published[run, version] = data
@@ -142,10 +143,14 @@ class _Threads:
     """Some threads that work off a queue. Unlike those of an executor they do not keep the process from ending."""
 
     def __init__(self, name: str, count: int) -> None:
+        self._name, self._count = name, count
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._ended = False
-        for number in range(count):
-            threading.Thread(target=self._main, name=f"{name}-{number}", daemon=True).start()
+
+    def begin(self) -> None:
+        """Start the threads."""
+        for number in range(self._count):
+            threading.Thread(target=self._main, name=f"{self._name}-{number}", daemon=True).start()
 
     def do(self, work: Callable[[], None]) -> None:
         """Do something when a thread is free."""

@@ -1,0 +1,58 @@
+"""Take the pictures in README from a run of the demo: `python docs/make_screenshots.py`. Needs chromium.
+
+It starts `hexdag-lab demo --serve` in a temporary directory, looks at the dashboard as a person would when a costly
+proposal waits, approves it there, and looks at the versions when the search has ended.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = {"width": 1280, "height": 800}
+
+
+def main() -> None:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("there is no chromium here (Debian: apt-get install chromium)")
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "hexdag_lab", "demo", "--serve", "--owner", "marie"],
+            cwd=home, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert demo.stdout is not None
+        address = next(found.group() for line in demo.stdout if (found := re.search(r"http://\S+token=\S+", line)))
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            shoot(browser.new_page(viewport=SIZE), address)
+        finally:
+            browser.close()
+            demo.terminate()
+            demo.wait(20)
+
+
+def shoot(page: Any, address: str) -> None:
+    page.goto(address)
+    approve = page.get_by_role("button", name="Approve").locator("visible=true").first
+    approve.wait_for(timeout=120_000)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=IMAGES / "proposal.png")
+    approve.click()
+    page.get_by_text("SUCCEEDED").first.wait_for(timeout=120_000)
+    page.locator(".bk-tab", has_text=re.compile(r"^Versions$")).click()
+    page.wait_for_timeout(1000)
+    page.screenshot(path=IMAGES / "versions.png")
+
+
+if __name__ == "__main__":
+    main()
