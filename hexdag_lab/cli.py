@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ from .lab.lab import DEFAULT_STORE, GOING_ON
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():  # a plain kill ends as Ctrl-C does: nothing stays behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code: int = options.command(options)
         sys.stdout.flush()

@@ -132,7 +132,7 @@ class Pool(Protocol):
 
     async def submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
         """Run some attempts; inputs that are still being made are named by node and fence. `code` gives the bytes for
-        a task's reference to code. If a finished result that an attempt needs is not there any more, both are `Lost`."""
+        a task's reference to code. If a finished result that an attempt needs is gone, both are `Lost`."""
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         """Forget attempts that are no longer wanted; one that runs already may run to its end."""

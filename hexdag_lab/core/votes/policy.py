@@ -138,6 +138,7 @@ class _Count(NamedTuple):
     yes: Fraction
     no: Fraction
     all: Fraction
+    abstained: Fraction
     out_weight: Fraction
     out: tuple[str, ...]
     cast: int
@@ -145,7 +146,7 @@ class _Count(NamedTuple):
 
 def count(ballots: Ballots, electorate: Electorate, voters: frozenset[str]) -> _Count:
     """Add up the weights of the seats with a role in `voters`, the proposer left out."""
-    yes = no = total = out_weight = Fraction(0)
+    yes = no = total = abstained = out_weight = Fraction(0)
     out: list[tuple[Fraction, str]] = []
     cast = 0
     for seat in electorate.seats:
@@ -163,7 +164,9 @@ def count(ballots: Ballots, electorate: Electorate, voters: frozenset[str]) -> _
                 yes += weight
             elif ballot.choice in (Choice.REJECT, Choice.REQUEST_CHANGES):
                 no += weight
-    return _Count(yes, no, total, out_weight, tuple(name for _, name in sorted(out)), cast)
+            else:
+                abstained += weight
+    return _Count(yes, no, total, abstained, out_weight, tuple(name for _, name in sorted(out)), cast)
 
 
 def voting_weight(seat: Seat, electorate: Electorate, voters: frozenset[str]) -> Fraction:
@@ -220,7 +223,10 @@ class Supermajority(Policy):
         text = f"{_shown(c.yes / base)} of {'more than ' * self.strict}{_shown(self.q)}"
         if self._reached(c.yes, needed):
             return Opinion(Verdict.YES, text)
-        if not self._reached(c.yes + c.out_weight, needed):
+        # Who abstained may still change her mind while others are asked: abstentions alone decide nothing early.
+        open_weight = c.out_weight + (c.abstained if c.out else 0)
+        most = c.all if self.base == "all" else c.yes + c.no + open_weight
+        if not self._reached(c.yes + open_weight, self.q * most):
             return Opinion(Verdict.NO, f"{text}, cannot be reached any more")
         return Opinion(Verdict.PENDING, f"{text}, needs {' or '.join(c.out)}", c.out)
 

@@ -68,8 +68,7 @@ def check_sizes(puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[
 
 def _too_large(what: str, size: int) -> SchemaError:
     return SchemaError(
-        f"{what} has {size:,} bytes and a store takes at most {LARGEST:,};"
-        " keep it as a blob and store its SHA-256"
+        f"{what} has {size:,} bytes and a store takes at most {LARGEST:,}; keep it as a blob and store its SHA-256"
     )
 
 

@@ -233,9 +233,7 @@ class SqliteStore:
         version = _one(db, "PRAGMA user_version")
         if _one(db, "PRAGMA application_id") != APPLICATION:
             if version or _one(db, "SELECT count(*) FROM sqlite_master"):
-                raise StoreUnavailable(
-                    f"the store {self.path} is another program's SQLite file; give another path"
-                )
+                raise StoreUnavailable(f"the store {self.path} is another program's SQLite file; give another path")
         elif version > SCHEMA:
             raise StoreUnavailable(
                 f"the store {self.path} has schema {version} and this hexdag_lab reads up to {SCHEMA};"
@@ -297,9 +295,7 @@ class SqliteStore:
         self._bell.ring(append)
         return rev
 
-    def _refusal(
-        self, db: sqlite3.Connection, guards: Mapping[str, int], fence: Lease | None
-    ) -> CommitRefused | None:
+    def _refusal(self, db: sqlite3.Connection, guards: Mapping[str, int], fence: Lease | None) -> CommitRefused | None:
         if fence is not None and not self._holds(db, fence):
             return CommitRefused("fence", fence.name)
         for key, wanted in guards.items():
@@ -311,9 +307,7 @@ class SqliteStore:
         query = "SELECT seq, data FROM log WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?"
         return list(map(Row._make, self._sql.execute(query, (stream, after, limit))))
 
-    def _news(
-        self, stream: str, after: int, seen: tuple[int, int] | None
-    ) -> tuple[tuple[int, int], list[Row]]:
+    def _news(self, stream: str, after: int, seen: tuple[int, int] | None) -> tuple[tuple[int, int], list[Row]]:
         """The rows, if anybody has committed since `seen`; what is seen now is noted before it is read."""
         now = (_one(self._sql, "PRAGMA data_version"), self._own)
         return now, [] if now == seen else self._read(stream, after, BATCH)

@@ -164,9 +164,11 @@ function render({ model, el }) {
 
   function node(c, n, x, y, ink, dark, small) {
     const state = STATES[graph.codes[n]], mark = MARKS[graph.marks[n]];
-    c.fillStyle = state.colour + (dark ? "55" : small ? "aa" : "22");
     c.beginPath();
     c.roundRect(x, y, WIDTH, HEIGHT, 5);
+    c.fillStyle = dark ? "#1f1f1f" : "#ffffff"; // edges pass behind
+    c.fill();
+    c.fillStyle = state.colour + (dark ? "55" : small ? "aa" : "22");
     c.fill();
     c.strokeStyle = mark ? mark.colour : state.colour;
     c.lineWidth = n === selected ? 3 : mark ? 2 : 1;
