@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pdb
 import time
 from collections.abc import Callable, Generator
 from functools import partial
@@ -228,6 +229,18 @@ class Run:
         name = node_name(node)
         self.view.node(name)
         return inputs_of(self.view, name, self._lab.shipping.read)
+
+    def debug(self, node: Any, call: Callable[..., Any] = pdb.runcall) -> Any:
+        """Run a node here, on its real inputs, under pdb; its result. Nothing of the run changes.
+
+        `call(fn, *args, **kwargs)` runs it another way: a profiler, or a plain call."""
+        name = node_name(node)
+        values = self.inputs(name)
+        spec = self.view.dag.nodes[name]
+        fn = spec.fn or self._lab.shipping.node_code(spec).fn
+        positional = [values.pop(p.name) for p in spec.code.params if p.kind == "positional" and p.name in values]
+        many = [values.pop(p.name) for p in spec.code.params if p.kind == "many" and p.name in values]
+        return call(fn, *positional, **values, **(many[0] if many else {}))
 
     def cast(self, proposal: str, choice: str, reason: str = "") -> None:
         """Vote as this notebook's owner: what the buttons under a cell do."""

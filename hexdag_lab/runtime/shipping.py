@@ -16,7 +16,7 @@ from ..core.runs.attempt import Task
 from ..core.runs.value import Kept
 from ..ports import Blobs
 from ..worker import values
-from ..worker.ship import pack, pack_value, unpack
+from ..worker.ship import Loaded, load, pack, pack_value, unpack
 from .seal import Seal
 
 LARGE = values.INLINE
@@ -119,6 +119,10 @@ class Shipping:
     def function(self, fn: Callable[..., Any], what: str) -> str:
         """Ship a plain function, such as an agent's: a signed reference."""
         return self._put(pack_value(fn, what))
+
+    def node_code(self, spec: NodeSpec) -> Loaded:
+        """A node's own function and models, from what was shipped."""
+        return load(self.code(spec.blob or ""), (spec.blob or "").partition(".")[0])
 
     def load_function(self, reference: str) -> Callable[..., Any]:
         """The function behind a reference."""

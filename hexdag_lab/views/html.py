@@ -43,7 +43,7 @@ def header(state: RunState) -> str:
 def card(state: RunState, proposal: Proposal, now: float | None = None) -> str:
     """A proposal with all that a decision needs."""
     c = models.card(state, proposal, now or time.time())
-    left = "" if c.seconds_left is None else f" · settles itself in {_clock(c.seconds_left)}"
+    left = f" · {c.countdown}" if c.countdown else ""
     lines = "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in c.changes)
     checks = " ".join(
         f'<span class="{"ok" if ok else "bad"}">{"✓" if ok else "✕"} {escape(t)}</span>' for ok, t in c.checks
@@ -64,10 +64,6 @@ def card(state: RunState, proposal: Proposal, now: float | None = None) -> str:
 
 def _sign(line: str) -> str:
     return {"+": "add", "-": "del", "~": "chg"}.get(line[:1], "")
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
 
 
 def versions(state: RunState) -> str:

@@ -72,6 +72,16 @@ class Card(NamedTuple):
     seconds_left: float | None
     settles: str = ""
 
+    @property
+    def countdown(self) -> str:
+        """What time does to it, and when: "rejects itself in 01:58"; empty if nothing."""
+        return "" if self.seconds_left is None else f"{self.settles or 'settles itself'} in {clock(self.seconds_left)}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds: "01:58"."""
+    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
+
 
 MOST_CHANGES = 12  #: lines of changes on a card
 #: what a check that holds is called on a card; one that does not says all it has to say

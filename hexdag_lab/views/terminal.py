@@ -165,7 +165,7 @@ def card(state: RunState, proposal: Proposal, now: float, width: int = 100) -> P
     table.add_row("checks", _checks(c.checks))
     votes = Text("; ".join(c.votes) or "none yet").append(f"  →  {c.tally}", "bold")
     table.add_row("votes", votes)
-    left = "" if c.seconds_left is None else f" · {c.settles or 'settles itself'} in {_clock(c.seconds_left)}"
+    left = f" · {c.countdown}" if c.countdown else ""
     title = Text.assemble((c.title, "bold"), overflow="ellipsis", no_wrap=True)
     return Panel(
         Group(*lines, table), title=title, title_align="left", width=min(width, 110), border_style="yellow",
@@ -176,10 +176,6 @@ def card(state: RunState, proposal: Proposal, now: float, width: int = 100) -> P
 def _checks(checks: tuple[tuple[bool, str], ...]) -> Text:
     parts = [Text(f"{'✓' if ok else '✕'} {text}", "green" if ok else "bold red") for ok, text in checks]
     return Text("  ").join(parts)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
 
 
 def versions(state: RunState, width: int = 100) -> Table:

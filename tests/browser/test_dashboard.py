@@ -130,3 +130,34 @@ def test_the_graph_is_drawn_and_walks_by_keyboard(lab: Process, address: str, pa
     page.keyboard.press("ArrowRight")
     page.get_by_text("attempt").first.wait_for(timeout=10_000)
     assert pages.errors == []
+
+
+def test_panels_own_server_serves_the_same_pages(lab: Process, start: Start, pages: Pages, port: int) -> None:
+    script = Path(__file__).parents[2] / "notebooks" / "dashboard.py"
+    served = start(sys.executable, "-m", "panel", "serve", str(script), f"--port={port}", "--address=127.0.0.1")
+    served.line("Starting Bokeh server with process id")
+    page = pages.open(f"http://127.0.0.1:{port}/dashboard")
+    page.get_by_text("nobody: you can look, not vote").wait_for(timeout=60_000)
+    token = served.line("token=").rpartition("token=")[2]
+    page = pages.open(f"http://127.0.0.1:{port}/dashboard?token={token}")
+    open_proposals(page)
+    approve_button(page).click()
+    assert "True APPLIED" in lab.line("ended")
+    assert pages.foreign() == []
+
+
+def test_the_person_in_the_demo_decides_on_the_address_that_it_prints(start: Start, pages: Pages) -> None:
+    demo = start(sys.executable, "-u", "-m", "hexdag_lab", "demo", "--serve", "--pool", "inline")
+    match = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", demo.line("token="))
+    assert match
+    page = pages.open(match.group())
+    approve_button(page).wait_for(timeout=90_000)
+    approve_button(page).click()
+    demo.line("the dashboard stays", timeout=90)
+    page.get_by_text("SUCCEEDED").first.wait_for(timeout=30_000)
+    text = demo.text()
+    assert "fits" in text
+    assert "accuracy" in text
+    demo.stop()
+    with pytest.raises(Exception, match="ERR_CONNECTION_REFUSED"):
+        page.reload()

@@ -211,14 +211,15 @@ def test_the_cluster_ends_within_five_seconds_of_its_killed_owner(how: str, tmp_
 
 
 def test_the_users_own_dask_code_goes_on_using_the_users_own_client() -> None:
-    with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as local,
-        Client(local) as client,
-        hx.Lab(pool="dask", store="memory://", workers=1) as lab,
-    ):
-        assert lab.start(hx.Dag.of(one, two)).wait(30) == CHAIN
-        assert default_client() is client
-        assert client.submit(one).result(30) == 1
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as local:
+        client = Client(local)  # as in a notebook
+        try:
+            with hx.Lab(pool="dask", store="memory://", workers=1) as lab:
+                assert lab.start(hx.Dag.of(one, two)).wait(30) == CHAIN
+                assert default_client() is client
+                assert client.submit(one).result(30) == 1
+        finally:
+            client.close()
 
 
 def test_results_of_classes_that_a_script_defines_come_back_as_those(tmp_path: Path) -> None:

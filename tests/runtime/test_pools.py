@@ -253,20 +253,20 @@ def test_an_attempt_that_waits_for_a_slot_is_not_run_once_it_was_taken_back(witn
         ran(witness, name)
         pass_gate(gate)
 
-    def dag(name: str) -> hx.Dag:
-        params = {"gate": str(gate), "witness": str(witness), "name": name}
-        return hx.Dag.of(hx.NodeSpec("held", held, params=params))
+    def dag(*names: str) -> hx.Dag:
+        params = {"gate": str(gate), "witness": str(witness)}
+        return hx.Dag.of(*(hx.NodeSpec(name, held, params={**params, "name": name}) for name in names))
 
     with hx.Lab(pool="inline", store="memory://", workers=1) as lab:
-        first = lab.start(dag("first"))
-        until(lambda: executions(witness)["first"])
-        first.cancel()  # its thread goes on
-        second = lab.start(dag("second"))
-        until(lambda: [e for e in second.events() if e.kind == "AttemptsSubmitted"])
-        second.cancel()
+        cancelled = lab.start(dag("zombie"))
+        until(lambda: executions(witness)["zombie"])
+        cancelled.cancel()  # its thread goes on
+        run = lab.start(dag("a", "b"))
+        until(lambda: [e.nodes for e in run.events() if e.kind == "AttemptsSubmitted"] == [(("a", 1),)])
+        run.propose(hx.Changeset.on(run.dag).remove_node("a")).wait(30)
         open_gate(gate)
-        assert lab.start(dag("third")).wait(30)
-    assert executions(witness) == {"first": 1, "third": 1}
+        assert run.wait(30).keys() == {"b"}
+    assert executions(witness) == {"zombie": 1, "b": 1}
 
 
 def test_nothing_is_held_for_attempts_that_failed(lab: hx.Lab, gate: Path) -> None:
@@ -276,7 +276,7 @@ def test_nothing_is_held_for_attempts_that_failed(lab: hx.Lab, gate: Path) -> No
     holds = hx.NodeSpec("holds", pass_gate, params={"gate": str(gate)})
     run = lab.start(hx.Dag.of(holds, hx.NodeSpec("fails", fails, retries=2, backoff=0)))
     until(lambda: run.nodes["fails"].state == "FAILED")
-    until(lambda: held(lab) == 1, "only the node at the gate is in the pool")
+    until(lambda: held(lab) == 1, "only the node at the gate is in the pool", seconds=3)
     open_gate(gate)
 
 

@@ -45,6 +45,7 @@ def test_markup_in_reasons_votes_and_errors_stays_text() -> None:
             assert "<img" not in page
             assert "\u202e" not in page
             assert len(page) < 100_000
+        assert "needs lea" in pages[0]
         p.vote("lea", "reject", NASTY)
         run.wait(10)
 
