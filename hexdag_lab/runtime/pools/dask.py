@@ -31,7 +31,7 @@ LOOKAHEAD = 32  #: attempts known to Dask beforehand, per slot
 LARGE_CODE = 16 * 1024  #: bytes; larger code is sent once per worker, not once per task
 MOST_CODE = 64  #: pieces of large code that stay on the cluster
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
-LOOK_EVERY, LOOK_SOON = 0.25, 0.05  #: seconds between looks at futures and workers; while there are none yet
+LOOK_EVERY, LOOK_SOON = 0.25, 0.05  #: seconds between looks at futures and workers; while an own cluster comes up
 
 Attempt = tuple[str, str, int]
 Offer = tuple[int, int, tuple[frozenset[str], ...]]
@@ -76,7 +76,7 @@ class DaskPool:
             for future in (*self._futures.values(), *self._code.values()):
                 future.release()
             with suppress(OSError):  # a scheduler that is gone has nothing to be cleaned
-                await asyncio.wait_for(self._link.publish([self._topic], {}), 2)
+                await self._link.publish([self._topic], {})
         self._futures.clear()
         self._code.clear()
         await self._link.close()
@@ -243,7 +243,8 @@ class DaskPool:
     async def _watch(self) -> None:
         """Notice what no worker can tell: dead workers, lost attempts, a dead scheduler."""
         while True:
-            await asyncio.sleep(LOOK_EVERY if self._offered and self._offered[0] else LOOK_SOON)
+            boots = not self._link.shared and not (self._offered and self._offered[0])
+            await asyncio.sleep(LOOK_SOON if boots else LOOK_EVERY)
             try:
                 if self._up and not self._link.alive:
                     self._fall()

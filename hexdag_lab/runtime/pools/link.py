@@ -21,7 +21,7 @@ from .cluster import OwnCluster
 CONNECT = 4.0  #: seconds to wait for a scheduler that should be there
 BOOT = 60.0  #: seconds for an own cluster to come up
 BOOTS = 3  #: times that an own cluster is started if its scheduler dies at once, as when its port was taken
-ANSWER = 10.0  #: seconds for a scheduler to say which workers it has
+ANSWER = 10.0  #: seconds for a scheduler to answer
 
 Heard = Callable[[tuple[float, Any]], None]
 
@@ -135,7 +135,7 @@ class Link:
 
     async def publish(self, keys: list[str], value: Any) -> None:
         """Write into the scheduler's metadata."""
-        await self._client.set_metadata(keys, value)
+        await asyncio.wait_for(self._client.set_metadata(keys, value), ANSWER)
 
     async def look(self) -> list[Mapping[str, Any]]:
         """The workers that are there now, one row each."""
