@@ -15,7 +15,7 @@ from ..core.machine.story import why
 from ..core.runs.run import NodeRecord, NodeState, RunStatus
 from ..core.runs.value import Kept
 from ..core.votes.agent import Seat
-from ..core.votes.proposal import Check, Effect, Proposal, ProposalState, Tally
+from ..core.votes.proposal import Check, Effect, Proposal, ProposalState, Tally, effect_digest
 
 Read = Callable[[str, int, Kept], Any]
 """`read(node, fence, kept)`: the value of a result."""
@@ -79,6 +79,12 @@ class ProposalView:
     @property
     def effect(self) -> Effect | None:
         return self._proposal.effect
+
+    @property
+    def effect_digest(self) -> str | None:
+        """What an approval is bound to: the net change with the code that ships, and the work it throws away (hex)."""
+        effect = self._proposal.effect
+        return None if effect is None else effect_digest(self._proposal.changeset, effect).hex()
 
     @property
     def version(self) -> int | None:

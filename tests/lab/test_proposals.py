@@ -35,6 +35,18 @@ def test_a_proposal_comes_back_at_once_and_says_what_it_is(lab: hx.Lab, running:
     assert p.wait(5) == "APPLIED"
 
 
+def test_an_approval_is_bound_to_a_digest_of_what_the_proposal_does(lab: hx.Lab, running: hx.Run) -> None:
+    for name in ("critic", "rival"):
+        lab.add_agent(hx.Agent(name))
+    one, same = (running.propose(added(running), by=name) for name in ("critic", "rival"))
+    other = running.propose(added(running, "other"), by="critic")
+    restart = hx.Changeset.on(running.dag).replace_node("held", lambda load: load, running="restart")
+    assert one.effect_digest == same.effect_digest != other.effect_digest
+    assert running.propose(restart, by="critic").effect.losses == (("held", 1),)
+    assert len(bytes.fromhex(one.effect_digest)) == 32
+    running.cancel()
+
+
 def test_agents_stand_for_their_names(lab: hx.Lab, running: hx.Run) -> None:
     critic = lab.add_agent(hx.Agent("critic"))
     p = running.propose(added(running), by=critic)
