@@ -69,11 +69,18 @@ def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
     if rec.state not in (NodeState.WAITING, NodeState.READY):
         return False
     spec = state.dag.entries[name].spec
-    if rec.unmet and (not state.lookahead or spec.effects):
+    if rec.unmet and (not state.lookahead or spec.effects or _hangs_on_effects(state, name)):
         return False
     if last_wave is not None and (rec.unmet or state.dag.level(name) > last_wave):
         return False
     return capable(state, spec.requires)
+
+
+def _hangs_on_effects(state: RunState, name: str) -> bool:
+    """Whether an unfinished upstream acts on the outside world. What is chained to it in the pool would make the pool
+    run it again where a worker dies, so it is not chained."""
+    entries, nodes = state.dag.entries, state.nodes
+    return any(entries[w.up].spec.effects and nodes[w.up].state not in PASSED for w in entries[name].wires)
 
 
 def capable(state: RunState, requires: Iterable[str]) -> bool:

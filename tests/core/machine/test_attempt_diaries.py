@@ -280,7 +280,7 @@ def test_a_chain_is_submitted_beforehand_and_taken_back_when_its_head_fails() ->
     """)
 
 
-def test_a_node_with_effects_is_never_chained() -> None:
+def test_a_node_with_effects_is_never_chained_and_nothing_is_chained_to_it() -> None:
     lab = Diary(graph("a > b > c", b={"effects": True}))
     lab.start(slots=1, lookahead=8)
     lab.told()
@@ -289,6 +289,11 @@ def test_a_node_with_effects_is_never_chained() -> None:
            0  a started on w1
            0  a succeeded in 1.50 s
            0  submitted b#1
+    """)
+    lab.runs("b")
+    assert lab.told() == text("""
+           0  b started on w1
+           0  b succeeded in 1.50 s
            0  submitted c#1
     """)
 
