@@ -312,7 +312,7 @@ class Controller:
         for run in list(batch.touched):
             try:
                 batch.apply(run, ms.Dispatch(time.time()), None)
-            except Exception:
+            except Exception:  # the same: one run must not stop the others
                 _log.exception("run %s: what to do next could not be decided", run)
         return batch
 

@@ -54,7 +54,7 @@ def pack_value(value: Any, what: str) -> bytes:
     try:
         try:
             body = _pickled(value, own)
-        except Exception:
+        except Exception:  # pickling runs any class's own code
             if named == own:
                 raise
             body = _pickled(value, named)

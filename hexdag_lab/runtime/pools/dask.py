@@ -256,7 +256,7 @@ class DaskPool:
                 self._look_at_futures()
             except (OSError, TimeoutError, PoolUnavailable) as error:
                 _log.info("the cluster does not answer, and is looked for again: %s", error)
-            except Exception:
+            except Exception:  # the watcher outlives whatever one look meets; it is logged
                 _log.exception("a look at the cluster failed")
 
     def _look_at_futures(self) -> None:
