@@ -32,6 +32,7 @@ from .history import history, unanswered
 from .inbox import Inbox, Item, settle
 from .lead import Lead
 from .shipping import Shipping
+from .thread import cancelled
 from .view import RunView
 
 COMPANY = 0.008  #: seconds that reports wait for others while the workers are busy anyway
@@ -126,9 +127,7 @@ class Controller:
             settle(item.reply, self.broken)
 
     async def _step_down(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(self._tasks)
         self.desk.close()
         try:
             await self._pool.close()

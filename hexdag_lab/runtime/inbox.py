@@ -46,7 +46,8 @@ class Inbox:
             self._there.clear()
             if not self._items:
                 try:
-                    await asyncio.wait_for(self._there.wait(), timeout)
+                    async with asyncio.timeout(timeout):
+                        await self._there.wait()
                 except TimeoutError:
                     return []
         return self.drain()

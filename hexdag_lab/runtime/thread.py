@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+AGAIN = 0.5  #: seconds until a task that goes on is cancelled again
 
 
 class LoopThread:
@@ -57,12 +59,21 @@ class LoopThread:
 
 async def _cancel_all() -> None:
     loop = asyncio.get_running_loop()
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await cancelled(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended. Code of others may swallow a cancellation: it is told again."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        ended, left = await asyncio.wait(left, timeout=AGAIN)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # looked at: nobody else will
 
 
 async def on_thread(call: Callable[[], T], name: str) -> T:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,27 @@ def test_what_a_pool_is_asked_before_it_is_open_is_done_then() -> None:
         return [message.node for message in heard if isinstance(message, Started)]
 
     assert asyncio.run(asyncio.wait_for(main(), 30)) == ["one"]
+
+
+def test_a_pool_can_be_closed_at_any_moment_of_its_looks_at_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Python 3.11 `asyncio.wait_for` swallows a cancellation that comes as its answer does: the pool went on."""
+    monkeypatch.setattr("hexdag_lab.runtime.pools.dask.LOOK_EVERY", 0)
+    moments = Random(0)
+
+    async def main() -> None:
+        own = OwnCluster(1)
+        own.start()
+        try:
+            for _ in range(40):
+                pool = DaskPool(own.address)
+                await pool.open(lambda run, message: None)
+                await asyncio.sleep(moments.uniform(0, 0.02))
+                async with asyncio.timeout(10):
+                    await pool.close()
+        finally:
+            own.stop()
+
+    asyncio.run(main())
 
 
 def test_a_lab_can_be_closed_while_its_cluster_comes_up() -> None:

@@ -19,7 +19,7 @@ from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.runtime import remote, wire
 from hexdag_lab.runtime.feed import Feed
 from hexdag_lab.runtime.inbox import Inbox, Item, settle
-from hexdag_lab.runtime.thread import LoopThread, on_thread
+from hexdag_lab.runtime.thread import LoopThread, cancelled, on_thread
 from tests.runtime.kit import open_gate, pass_gate, until
 
 # -- the inbox
@@ -140,20 +140,44 @@ def test_a_call_that_never_ends_can_be_left_alone() -> None:
 
 
 def test_a_loop_ends_though_a_call_hangs() -> None:
-    thread, cancelled = LoopThread("a loop"), threading.Event()
+    thread, ended = LoopThread("a loop"), threading.Event()
     thread.start()
 
     async def sleeps() -> None:
         try:
             await asyncio.sleep(600)
         finally:
-            cancelled.set()
+            ended.set()
 
     thread.submit(sleeps())
     thread.stop()
     thread.stop()
-    assert cancelled.wait(5)
+    assert ended.wait(5)
     assert thread.loop.is_closed()
+
+
+def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hexdag_lab.runtime.thread.AGAIN", 0.01)
+    swallowed = []
+
+    async def stubborn() -> None:
+        while len(swallowed) < 3:
+            try:
+                await asyncio.sleep(600)
+            except asyncio.CancelledError:
+                swallowed.append(1)
+
+    async def fails() -> None:
+        raise OSError("gone")
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(work) for work in (stubborn(), asyncio.sleep(600), fails())]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(cancelled(tasks), 5)
+        assert all(task.done() for task in tasks)
+
+    asyncio.run(main())
+    assert len(swallowed) == 3
 
 
 # -- other processes

@@ -25,6 +25,7 @@ from ...core.runs.attempt import Task
 from ...ports import Put
 from ...worker.context import Note
 from ...worker.dask import from_pool, run_task, version_keys
+from ..thread import cancelled
 from .link import Link
 
 LOOKAHEAD = 32  #: attempts known to Dask beforehand, per slot
@@ -69,8 +70,7 @@ class DaskPool:
 
     async def close(self) -> None:
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+            await cancelled([self._watching])
         self._up = False
         if self._link.alive and self._link.shared:
             for future in (*self._futures.values(), *self._code.values()):

@@ -15,6 +15,7 @@ from typing import Any
 from ...core.base.errors import HexdagError, PoolUnavailable
 from ...worker.blobs import FileBlobs
 from ...worker.dask import probe
+from ..thread import cancelled
 from .child import shorten
 from .cluster import OwnCluster
 
@@ -86,8 +87,7 @@ class Link:
                     raise TimeoutError(f"nothing was said within {patience:g} s")
             connecting.result()
         except BaseException as error:
-            connecting.cancel()
-            await asyncio.wait([connecting])
+            await cancelled([connecting])
             await client.close(timeout=0)
             if isinstance(error, Exception):  # also MemoryError: what a web server says is a huge message to Dask
                 raise self._unavailable(error) from error
@@ -135,11 +135,13 @@ class Link:
 
     async def publish(self, keys: list[str], value: Any) -> None:
         """Write into the scheduler's metadata."""
-        await asyncio.wait_for(self._client.set_metadata(keys, value), ANSWER)
+        async with asyncio.timeout(ANSWER):
+            await self._client.set_metadata(keys, value)
 
     async def look(self) -> list[Mapping[str, Any]]:
         """The workers that are there now, one row each."""
-        identity = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), ANSWER)
+        async with asyncio.timeout(ANSWER):  # on Python 3.11 `wait_for` may swallow a cancellation
+            identity = await self._client.scheduler.identity(n_workers=-1)
         workers = identity["workers"]
         if new := [address for address in workers if address not in self._probed]:
             await self._probe(new)
