@@ -1,0 +1,246 @@
+"""`Replica`: one copy of a draft, a value; a CRDT.
+
+The theory, before the code. A draft is a grow-only set of *writes*. A write says what a key (a node, an edge) is to
+be, None for "it is to go", and carries the clock of its author: what he had seen. It *supersedes* each write to its
+key that is in that clock. A key holds the writes that nothing supersedes: one in quiet times, several after edits that
+did not know of each other (a multi-value register; Shapiro et al., INRIA RR-7506). All a replica shows is a function
+of the set it has seen, and the union of sets is commutative, associative and idempotent: so are `deliver` and `merge`.
+
+Superseded writes are not kept. This needs causal delivery: a write whose causes are still missing waits, so that what
+comes later can supersede what is here and never what is not here yet. A removal is a write too: it stands beside a
+concurrent change as its rival, so neither is lost, and goes for good once every replica has seen it (`trim`): whoever
+writes the key later supersedes it (causal stability; Baquero, Almeida, Shoker 2014).
+
+Ids belong to replicas (a kernel, a controller), never to agents: an agent is the attribute `by` of a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..base.canon import digest, hash_of
+from ..base.codec import dumps
+from ..base.errors import SchemaError
+from ..base.frozen import FrozenDict
+from ..base.merkle import MerkleMap
+from .clock import Clock, Dot
+
+MOST_WAITING = 10_000  #: writes that wait for their causes
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a key is to be, as its author saw the draft.
+
+    dot     its name;  seen  the author's clock before it
+    key     a node, or an edge (see `view`);  value  what it is to be; None: it is to go
+    by, at  who wanted it, and when, in unix milliseconds: to be shown, nothing is decided by it
+    pinned  for an edge into a node that has started: it stands before all that are not
+    """
+
+    dot: Dot
+    seen: Clock
+    key: str
+    value: Any
+    by: str = ""
+    at: int = 0
+    pinned: bool = False
+
+    @property
+    def time(self) -> int:
+        """Its Lamport time."""
+        return self.seen.time + 1
+
+    @property
+    def order(self) -> tuple[int, Dot]:
+        """The total order of all writes; it agrees with cause and effect."""
+        return self.time, self.dot
+
+    @property
+    def after(self) -> Clock:
+        """The author's clock after it."""
+        return Clock({**self.seen, self.dot.replica: self.dot.number})
+
+    @property
+    def wanted(self) -> bytes:
+        """Content hash of the value: 32 bytes."""
+        own = getattr(self.value, "digest", None)
+        return own if type(own) is bytes else digest(dumps(self.value))
+
+    @property
+    def digest(self) -> bytes:
+        """Content hash: 32 bytes."""
+        own = (self.dot, dict(self.seen), self.key, self.by, self.at, self.pinned)
+        return digest(hash_of(own), self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The writes to a key that nothing supersedes, by their order."""
+
+    writes: tuple[Write, ...]
+
+    @property
+    def shown(self) -> Write:
+        """The last write that is not a removal, a pinned one first: a change is shown, its removal is a rival."""
+        kept = [w for w in self.writes if w.value is not None]
+        return max(kept or self.writes, key=lambda w: (w.pinned, w.order))
+
+    @property
+    def rivals(self) -> tuple[Write, ...]:
+        """The writes that wanted something else than what is shown."""
+        wanted = self.shown.wanted
+        return tuple(w for w in self.writes if w.wanted != wanted)
+
+    @property
+    def digest(self) -> bytes:
+        return digest(*(w.digest for w in self.writes))
+
+
+class Replica(NamedTuple):
+    """One copy of a draft, under an id that no other copy has.
+
+    seen     the writes it has applied, its own included
+    slots    key -> `Slot`
+    log      "replica number" -> write, for those who have not seen it;  cut  what the log lacks: up to these numbers
+    waiting  writes that came before their causes, by dot
+    heard    replica -> what it is known to have seen; who is not there is waited for by nobody
+    """
+
+    id: str
+    seen: Clock = Clock()
+    slots: MerkleMap[Slot] = MerkleMap()
+    log: MerkleMap[Write] = MerkleMap()
+    cut: Clock = Clock()
+    waiting: FrozenDict[Write] = FrozenDict()
+    heard: FrozenDict[Clock] = FrozenDict()
+
+    # -- writing
+
+    def write(self, values: Mapping[str, Any], by: str = "", at: int = 0, *, pinned: bool = False) -> Replica:
+        """With one more write of its own for each key. It supersedes all there is under the key, rivals too."""
+        made, seen = [], self.seen
+        for key, value in values.items():
+            w = Write(Dot(self.id, seen.get(self.id, 0) + 1), seen, key, value, by, at, pinned)
+            made.append(w)
+            seen = w.after
+        return self.deliver(made)
+
+    # -- merging
+
+    def deliver(self, writes: Iterable[Write]) -> Replica:
+        """With writes of any replica, in any order, any number of times. Raises `SchemaError` for a forged one."""
+        seen, slots, log = dict(self.seen), self.slots, self.log
+        waiting: dict[str, Write] = {}
+        latest: dict[str, Write] = {}
+        for w in sorted([*self.waiting.values(), *writes], key=lambda w: w.order):  # causes come first
+            place = str(w.dot)
+            if w.dot.number <= seen.get(w.dot.replica, 0):
+                _check_same(log.get(place), w)
+            elif _ready(w, seen):
+                slots, log = _applied(slots, w), log.set(place, w)
+                seen[w.dot.replica] = w.dot.number
+                latest[w.dot.replica] = w
+            elif len(waiting) < MOST_WAITING:  # what is let go is asked for again: it is not seen
+                waiting[place] = w
+        heard = {name: self.heard.get(name, Clock()).joined(w.after) for name, w in latest.items()}
+        return self._replace(
+            seen=Clock(seen), slots=slots, log=log, waiting=FrozenDict(waiting),
+            heard=FrozenDict({**self.heard, **heard}),
+        )  # fmt: skip
+
+    def merge(self, other: Replica) -> Replica:
+        """With everything that another copy has seen: the whole state, for one that its log does not reach back to."""
+        slots, log = self.slots, self.log
+        for key, mine, theirs in self.slots.diff(other.slots):
+            slots = _placed(slots, key, {**_kept(mine, theirs, other.seen), **_kept(theirs, mine, self.seen)}.values())
+        for place, here, there in self.log.diff(other.log):
+            if there is not None:
+                _check_same(here, there)
+                log = log.set(place, there)
+        heard = {name: self.heard.get(name, Clock()).joined(clock) for name, clock in other.heard.items()}
+        whole = self._replace(
+            seen=self.seen.joined(other.seen), slots=slots, log=log, cut=_cut(self, other),
+            heard=FrozenDict({**self.heard, **heard, other.id: other.seen}),
+        )  # fmt: skip
+        return whole.deliver(other.waiting.values())
+
+    def missing(self, seen: Mapping[str, int]) -> tuple[Write, ...] | None:
+        """The writes that somebody who has seen `seen` lacks, in their order; None if the log is cut above that."""
+        if any(number > seen.get(replica, 0) for replica, number in self.cut.items()):
+            return None
+        return tuple(sorted((self.log[str(dot)] for dot in self.seen.since(seen)), key=lambda w: w.order))
+
+    # -- forgetting
+
+    def hear(self, replica: str, seen: Mapping[str, int]) -> Replica:
+        """Told that another copy has seen so much; from then on `trim` waits for it."""
+        known = self.heard.get(replica, Clock()).joined(seen)
+        return self._replace(heard=FrozenDict({**self.heard, replica: known}))
+
+    def forget(self, replica: str) -> Replica:
+        """Wait for a copy no longer. If it comes back it needs the whole state."""
+        return self._replace(heard=FrozenDict({name: clock for name, clock in self.heard.items() if name != replica}))
+
+    @property
+    def stable(self) -> Clock:
+        """What every known copy has seen."""
+        clock = self.seen
+        for name, known in self.heard.items():
+            if name != self.id:
+                clock = clock.met(known)
+        return clock
+
+    def trim(self) -> Replica:
+        """Without what no copy will ask for again: old writes of the log, and removals that all have seen."""
+        stable, slots, log = self.stable, self.slots, self.log
+        gone = [dot for dot in stable.since(self.cut) if str(dot) in log]
+        for dot in gone:
+            w = log[str(dot)]
+            log = log.delete(str(dot))
+            slot = slots.get(w.key)
+            if w.value is None and slot is not None and all(v.value is None and stable.has(v.dot) for v in slot.writes):
+                slots = slots.delete(w.key)
+        return self._replace(slots=slots, log=log, cut=self.cut.joined(stable))
+
+
+def _ready(w: Write, seen: Mapping[str, int]) -> bool:
+    next_one = w.dot.number == seen.get(w.dot.replica, 0) + 1
+    return next_one and all(number <= seen.get(replica, 0) for replica, number in w.seen.items())
+
+
+def _check_same(known: Write | None, w: Write) -> None:
+    if known is not None and known.digest != w.digest:
+        raise SchemaError(f"two different writes are called {w.dot}: the id of a replica was used twice")
+
+
+def _applied(slots: MerkleMap[Slot], w: Write) -> MerkleMap[Slot]:
+    slot = slots.get(w.key)
+    old = [] if slot is None else [v for v in slot.writes if not w.seen.has(v.dot)]
+    return _placed(slots, w.key, [*old, w])
+
+
+def _kept(slot: Slot | None, other: Slot | None, seen: Clock) -> dict[Dot, Write]:
+    """The writes of a slot that another copy has as well, or has not seen; what it has seen and lacks is superseded."""
+    theirs = set() if other is None else {w.dot for w in other.writes}
+    return {} if slot is None else {w.dot: w for w in slot.writes if w.dot in theirs or not seen.has(w.dot)}
+
+
+def _placed(slots: MerkleMap[Slot], key: str, writes: Iterable[Write]) -> MerkleMap[Slot]:
+    ordered = tuple(sorted(writes, key=lambda w: w.order))
+    if ordered:
+        return slots.set(key, Slot(ordered))
+    return slots.delete(key) if key in slots else slots
+
+
+def _cut(a: Replica, b: Replica) -> Clock:
+    """Up to where the log of both together has holes."""
+    return Clock({name: gap for name in {*a.cut, *b.cut} if (gap := _gap(name, a, b))})
+
+
+def _gap(name: str, a: Replica, b: Replica) -> int:
+    less, more = sorted((a, b), key=lambda r: r.seen.get(name, 0))
+    above, below = more.cut.get(name, 0), less.cut.get(name, 0)
+    return min(above, below) if above <= less.seen.get(name, 0) else above
