@@ -6,7 +6,7 @@ and are sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import pairwise, permutations
 from typing import Any
@@ -71,7 +71,13 @@ def value_of(said: tuple[str, Any, Any]) -> dict[str, Any]:
 
 
 def lived(steps: Iterable[tuple[str, int, Any]], count: int) -> list[Replica]:
-    """The replicas after a history; they begin with the same four nodes, and wait for each other from the start."""
+    """The replicas after a history."""
+    *_, last = lives(steps, count)
+    return last
+
+
+def lives(steps: Iterable[tuple[str, int, Any]], count: int) -> Iterator[list[Replica]]:
+    """The replicas after each step; they begin with the same four nodes, and wait for each other from the start."""
     base = Replica("base").write({name: SPECS[name][0] for name in NAMES})
     found = []
     for name in IDS[:count]:
@@ -79,6 +85,7 @@ def lived(steps: Iterable[tuple[str, int, Any]], count: int) -> list[Replica]:
         for peer in IDS[:count]:
             replica = replica.hear(peer, base.seen)
         found.append(replica)
+    yield list(found)
     for kind, who, what in steps:
         who %= count
         if kind == "edit":
@@ -95,7 +102,7 @@ def lived(steps: Iterable[tuple[str, int, Any]], count: int) -> list[Replica]:
             found[who] = found[who].forget(IDS[what % count]).trim()
         else:
             found[who] = found[who].trim()
-    return found
+        yield list(found)
 
 
 def met(replicas: Iterable[Replica]) -> Replica:
@@ -178,9 +185,7 @@ def test_what_is_shown_is_a_graph_and_what_is_not_is_a_conflict(steps: Any, coun
 @histories(300)
 @given(STEPS, COUNTS)
 def test_a_view_that_moves_on_is_the_view_made_anew(steps: Any, count: int) -> None:
-    states: list[Replica] = [Replica("r1")]
-    for end in range(1, len(steps) + 1):
-        states.append(lived(steps[:end], count)[0])
+    states = [Replica("r1"), *(replicas[0] for replicas in lives(steps, count))]
     shown: View = EMPTY
     for before, after in pairwise(states):
         shown = moved(shown, before, after)
