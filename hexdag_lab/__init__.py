@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         Veto,
     )
     from .core.votes.proposal import ProposalState
-    from .lab import Lab, ProposalHandle, Run
+    from .lab import Lab, ProposalHandle, Run, SharedDraft
     from .worker import RunContext, context
 
 __version__ = "0.1.0"
@@ -65,8 +65,8 @@ __all__ = [
     "Deadline", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent", "HumanApproval", "InvalidName",
     "Lab", "LabInUse", "Majority", "Node", "NodeSpec", "NodeState", "NotAllowed", "NotFinished", "OwnerDecides",
     "Policy", "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext",
-    "RunFailed", "RunStatus", "SchemaError", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch",
-    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node",
+    "RunFailed", "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable", "Supermajority",
+    "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node",
 ]  # fmt: skip
 
 _NAMES = {
@@ -86,7 +86,7 @@ _NAMES = {
     ".core.votes.ballot": "Ballot",
     ".core.votes.policy": "Deadline HumanApproval Majority OwnerDecides Policy Quorum Supermajority Unanimous Veto",
     ".core.votes.proposal": "ProposalState",
-    ".lab": "Lab ProposalHandle Run",
+    ".lab": "Lab ProposalHandle Run SharedDraft",
     ".worker": "RunContext context",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

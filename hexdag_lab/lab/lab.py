@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from ..agents import Agent, HumanAgent
 from ..core.base.errors import HexdagError, LabInUse, NotAllowed, Refused, SchemaError
@@ -34,6 +34,7 @@ from ..runtime.shipping import Shipping
 from ..runtime.stores import owner_id, store_of
 from ..runtime.thread import LoopThread
 from ..worker.blobs import blobs_of
+from .draft import SharedDraft
 from .inputs import check_inputs
 from .places import close_at_exit, closed, home_of, key_of, login
 from .proposal import ProposalHandle
@@ -44,6 +45,8 @@ from .waiting import answer
 DEFAULT_STORE = "sqlite:///.hexdag/lab.db"
 EXECUTOR = "executor"
 GOING_ON = ("RUNNING", "PAUSED")
+
+T = TypeVar("T")
 
 _LIVE: dict[str, Lab] = {}
 _LOCK = threading.RLock()
@@ -292,6 +295,20 @@ class Lab:
         self._check_open()
         here = set(self._here) if self.leads else None
         return self._thread.run(run_rows(self._store, here))
+
+    # -- drafts
+
+    def draft(self, name: str, of: Dag | Run | None = None) -> SharedDraft:
+        """The draft of that name, to be edited with others; a new one begins with a graph, or with a run's.
+
+        Raises `Refused` where others began it with another graph."""
+        self._check_open()
+        return SharedDraft(self, checked_id(name, "the name of a draft"), of.dag if isinstance(of, Run) else of)
+
+    def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        """The result of something that is asked of the store."""
+        self._check_open()
+        return self._thread.run(work(self._store))
 
     # -- deciding
 

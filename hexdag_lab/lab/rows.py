@@ -47,10 +47,10 @@ async def free_id(store: Store) -> str:
     return f"run-{number}"
 
 
-def checked_id(id_: Any) -> str:
-    """A run id that can be used."""
+def checked_id(id_: Any, what: str = "a run id") -> str:
+    """The name of a run, or of something else, if it can be one."""
     if not isinstance(id_, str) or not 0 < len(id_) <= 100 or not all(c.isalnum() or c in "-_." for c in id_):
-        raise ValueError(f"a run id has letters, digits, '-', '_' and '.', at most 100; not {id_!r}")
+        raise ValueError(f"{what} has letters, digits, '-', '_' and '.', at most 100; not {id_!r}")
     return id_
 
 

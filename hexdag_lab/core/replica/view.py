@@ -55,6 +55,11 @@ class Held:
     text: str
 
     @property
+    def shown(self) -> bool:
+        """Whether another write to the same key is shown."""
+        return self.kind in _RIVALS
+
+    @property
     def digest(self) -> bytes:
         """Content hash: 32 bytes."""
         return digest(dumps(self))
@@ -97,7 +102,7 @@ def view(replica: Replica) -> View:
 
 def moved(old: View, before: Replica, after: Replica) -> View:
     """`view(after)`, given the view of an earlier state of the same draft: O(changes), unless edges are held back."""
-    if any(h.kind not in _RIVALS for h in old.conflicts.values()):
+    if not all(h.shown for h in old.conflicts.values()):
         return view(after)
     nodes: dict[str, NodeChange] = {}
     edges: dict[Edge, EdgeChange] = {}

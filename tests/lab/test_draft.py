@@ -1,0 +1,182 @@
+"""A draft that two notebooks write together: through a store, without one, and by files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hexdag_lab as hx
+from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
+from hexdag_lab.lab import lab as module
+from tests.lab.conftest import fit, held, load
+
+
+def extra(**inputs: Any) -> int:
+    return len(inputs)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/lab.db"
+
+
+@pytest.fixture
+def labs(url: str) -> Iterator[tuple[hx.Lab, hx.Lab]]:
+    """Two notebooks on one store: the second is a lab as another process has it."""
+    with hx.Lab(pool="inline", store=url, owner="dana") as first:
+        live, module._LIVE = module._LIVE, {}
+        try:
+            second = hx.Lab(store=url, owner="arun", leader=False)
+        finally:
+            module._LIVE = live
+        with second:
+            yield first, second
+
+
+def test_two_notebooks_see_each_others_edits(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    dana, arun = labs[0].draft("next", of=hx.Dag.of(load, fit)), labs[1].draft("next")
+    assert arun.dag == dana.dag
+    dana.add_node(hx.NodeSpec("report", extra).after("fit"))
+    arun.add_node(hx.NodeSpec("check", extra).after("load"))
+    assert dana.dag == arun.dag
+    assert set(dana.dag) == {"load", "fit", "report", "check"}
+    assert [(edit.by, edit.text) for edit in dana.changes()] == [
+        ("dana", "writes report"),
+        ("dana", "writes the edge fit -> report"),
+        ("arun", "writes check"),
+        ("arun", "writes the edge load -> check"),
+    ]
+
+
+def test_a_draft_is_found_again_by_its_name(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    labs[0].draft("next", of=hx.Dag.of(load)).add_node(hx.NodeSpec("check", extra).after("load"))
+    assert set(labs[0].draft("next").dag) == {"load", "check"}
+    assert set(labs[0].draft("next", of=hx.Dag.of(load)).dag) == {"load", "check"}
+
+
+def test_a_draft_cannot_begin_with_two_graphs(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    labs[0].draft("next", of=hx.Dag.of(load))
+    with pytest.raises(hx.Refused, match=r"was begun with another graph; lab.draft\('next'\) goes on with it"):
+        labs[1].draft("next", of=hx.Dag.of(load, fit))
+
+
+def test_a_draft_needs_a_name(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    with pytest.raises(ValueError, match="the name of a draft has letters"):
+        labs[0].draft("no/name")
+
+
+def test_offline_edits_wait_and_go_when_the_store_is_back(
+    labs: tuple[hx.Lab, hx.Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dana, arun = labs[0].draft("next", of=hx.Dag.of(load, fit)), labs[1].draft("next")
+
+    def away(_: Any) -> Any:
+        raise StoreUnavailable("the store is away")
+
+    with monkeypatch.context() as offline:
+        offline.setattr(labs[1], "in_store", away)
+        arun.replace_node("fit", hx.NodeSpec("fit", extra, params={"k": 1}))
+        assert arun.unsent > 0
+        dana.replace_node("fit", hx.NodeSpec("fit", extra, params={"k": 2}))
+        assert not arun.conflicts
+    (conflict,) = arun.conflicts
+    assert arun.unsent == 0
+    assert dana.dag == arun.dag
+    assert {who in str(conflict) for who in ("dana", "arun")} == {True}
+
+
+def test_a_conflict_is_settled_for_both(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    dana, arun = labs[0].draft("next", of=hx.Dag.of(load, fit)), labs[1].draft("next")
+    _at_once(dana, arun)
+    (conflict,) = dana.conflicts
+    lost = conflict.dots[0]
+    dana.settle(conflict, keep=lost)
+    assert not dana.conflicts
+    assert not arun.conflicts
+    assert dana.dag == arun.dag
+
+
+def _at_once(dana: Any, arun: Any) -> None:
+    """Both change `fit` without having read what the other wrote."""
+    change = hx.Changeset.on(arun.dag).replace_node("fit", hx.NodeSpec("fit", extra, params={"k": 1}))
+    shipped = arun._lab.shipping.changeset(change)
+    dana.replace_node("fit", hx.NodeSpec("fit", extra, params={"k": 2}))
+    from hexdag_lab.core.replica.draft import edit
+
+    arun._wrote(edit(arun._replica, shipped, "arun"))
+
+
+def test_what_is_shown_can_be_settled_on(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    dana, arun = labs[0].draft("next", of=hx.Dag.of(load, fit)), labs[1].draft("next")
+    _at_once(dana, arun)
+    shown = dana.dag
+    dana.settle(dana.conflicts[0])
+    assert dana.dag == arun.dag == shown
+    assert not arun.conflicts
+
+
+def test_a_draft_becomes_a_proposal_like_any_other(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    run = labs[0].start(hx.Dag.of(load, fit, held), inputs={"path": "x.csv"})
+    dana, arun = labs[0].draft("next", of=run), labs[1].draft("next")
+    dana.add_node(hx.NodeSpec("check", extra).after("load"))
+    arun.add_node(hx.NodeSpec("report", extra).after("fit"))
+    proposal = dana.submit(run, reason="two more looks")
+    assert proposal.changeset.added == ("check", "report")
+    assert proposal.state == "APPLIED"
+    assert proposal.reason == "two more looks"
+
+
+def test_open_conflicts_are_settled_before_a_draft_is_put_to_the_vote(labs: tuple[hx.Lab, hx.Lab]) -> None:
+    run = labs[0].start(hx.Dag.of(load, fit), inputs={"path": "x.csv"})
+    dana, arun = labs[0].draft("next", of=run), labs[1].draft("next")
+    _at_once(dana, arun)
+    with pytest.raises(hx.Refused, match="1 open conflicts"):
+        dana.submit(run)
+
+
+def test_a_draft_travels_by_file(labs: tuple[hx.Lab, hx.Lab], tmp_path: Path) -> None:
+    with hx.Lab(pool="inline", store="memory://", owner="lea") as elsewhere:
+        lea = elsewhere.draft("hers", of=hx.Dag.of(load, fit))
+        lea.add_node(hx.NodeSpec("check", extra).after("load"))
+        lea.save(tmp_path / "hers.draft")
+    dana = labs[0].draft("next", of=hx.Dag.of(load, fit))
+    dana.merge(tmp_path / "hers.draft")
+    assert set(dana.dag) == {"load", "fit", "check"}
+    assert dana.merge(tmp_path / "hers.draft").dag == labs[1].draft("next").dag
+
+
+def test_a_file_that_is_no_draft_is_refused(labs: tuple[hx.Lab, hx.Lab], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no draft")
+    with pytest.raises(SchemaError, match=r"notes.txt: this is no message of a draft"):
+        labs[0].draft("next").merge(tmp_path / "notes.txt")
+
+
+def test_another_process_writes_into_the_draft_and_its_code_runs_here(url: str, tmp_path: Path) -> None:
+    script = tmp_path / "arun.py"
+    script.write_text(
+        textwrap.dedent("""
+            import sys
+            import hexdag_lab as hx
+
+            @hx.node
+            def doubled(load: str) -> str:
+                return load * 2
+
+            with hx.Lab(store=sys.argv[1], owner="arun", leader=False) as lab:
+                lab.draft("next").add_node(doubled)
+        """)
+    )
+    with hx.Lab(pool="inline", store=url, owner="dana") as lab:
+        run = lab.start(hx.Dag.of(load, fit), inputs={"path": "x"}, run_id="run-7", policy="pair")
+        draft = lab.draft("next", of=run)
+        subprocess.run([sys.executable, script, url], check=True, timeout=60)
+        assert [edit.by for edit in draft.changes()] == ["arun", "arun"]
+        lab.add_agent(hx.HumanAgent("lea"))
+        again = lab.start(draft.dag, inputs={"path": "x"}, run_id="run-8")
+        assert again.wait(30)["doubled"] == "xx"
