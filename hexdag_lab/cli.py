@@ -91,8 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     vote.add_argument(
         "--key", default=None, metavar="FILE", help="sign with this key; default: the lab's for that agent"
     )
-    key = command("key", _key, "print the public half of an agent's key; makes the file if there is none", "file")
-    key.set_defaults(store=None)
+    command("key", _key, "print the public half of the key in a file, which is made if it is not there", "file")
     audit = command("audit", _audit, "whether a run's journal is as it was written, and who approved what", "run")
     audit.add_argument("--head", default=None, metavar="FILE", help="hold it against a head that was saved before")
     audit.add_argument("--save", default=None, metavar="FILE", help="save the head, to be kept elsewhere")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,24 @@ from ..core.votes.signed import LIFETIME, Proof, canonical_text, is_canonical
 from .seal import make_secret, secret_of
 
 
-def sign(secret: bytes, text: str) -> Proof:
-    """A text signed with the secret half of a key (32 bytes)."""
+@lru_cache(maxsize=1000)
+def _pair(secret: bytes) -> tuple[Any, str]:
+    """The two halves of a key."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # 6 ms, and not before it is needed
 
     key = Ed25519PrivateKey.from_private_bytes(secret)
-    return Proof(text, key.sign(text.encode()).hex(), key.public_key().public_bytes_raw().hex())
+    return key, key.public_key().public_bytes_raw().hex()
+
+
+def sign(secret: bytes, text: str) -> Proof:
+    """A text signed with the secret half of a key (32 bytes)."""
+    key, public = _pair(secret)
+    return Proof(text, key.sign(text.encode()).hex(), public)
 
 
 def public_half(secret: bytes) -> str:
     """The public half of a key, 64 hexadecimal digits."""
-    return sign(secret, "").key
+    return _pair(secret)[1]
 
 
 def good(proof: Proof) -> bool:
