@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from .models import clean
 
-WIDEST = 40  #: characters of what others have written, in a table
+WIDEST = 40  #: characters of what others have written, in a column
 
 
 def as_text(report: Any) -> Group:
     """Who approved what and by which proof; then a line for each finding; then what it comes to."""
-    table = Table("proposal", "who", "says", "at", "by", "proof", box=None, pad_edge=False)
-    seen = ""
-    for vote in report.votes:
-        first = vote.proposal != seen
-        seen = vote.proposal
-        outcome = _outcome(report, vote.proposal) if first else ""
-        said = vote.said.replace("_", " ")
-        cells = (outcome, clean(vote.who, WIDEST), said, _time(vote.at), clean(vote.via, WIDEST), vote.proof)
-        table.add_row(*map(Text, cells))
-    lines: list[Any] = [table, ""] if report.votes else []
+    lines: list[Any] = []
+    for id_ in dict.fromkeys(vote.proposal for vote in report.votes):
+        lines += [Text(_outcome(report, id_), "bold"), _votes(vote for vote in report.votes if vote.proposal == id_)]
     lines += [Text(f"row {seq}: {clean(text, 500)}", "bold red") for seq, text in report.findings]
     lines += [Text(f"note: {clean(text, 500)}", "dim") for text in report.notes]
     return Group(*lines, Text(_verdict(report), "bold"))
+
+
+def _votes(votes: Iterable[Any]) -> Text:
+    """A table without rules, and without spaces at the ends of its lines."""
+    rows = []
+    for vote in votes:
+        via = f"via {clean(vote.via, WIDEST)}" if vote.via else ""
+        rows.append((clean(vote.who, WIDEST), vote.said.replace("_", " "), _time(vote.at), via, vote.proof))
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(set_cell_size, row, widths)).rstrip() for row in rows]
+    return Text("\n".join(f"  {line}" for line in lines))
 
 
 def as_json(report: Any) -> str:
@@ -46,7 +51,7 @@ def as_json(report: Any) -> str:
 
 def _outcome(report: Any, proposal: str) -> str:
     state, version = report.outcomes.get(proposal, ("", None))
-    return f"{clean(proposal, WIDEST)} {state}" + (f" v{version}" if version else "")
+    return f"{clean(proposal, WIDEST)}: {state}" + (f" as v{version}" if version else "")
 
 
 def _verdict(report: Any) -> str:
@@ -54,8 +59,9 @@ def _verdict(report: Any) -> str:
     what = f"{report.run}: {report.rows} rows in {report.links} commits"
     if count:
         return f"{what}; {count} finding{'s' * (count != 1)}"
-    return f"{what}; nothing was changed" if report.chained == 1 else f"{what}; nothing wrong is seen"
+    sure = report.chained == 1 and not report.notes
+    return f"{what}; {'nothing was changed' if sure else 'nothing wrong is seen'}"
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

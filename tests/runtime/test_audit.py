@@ -432,6 +432,15 @@ def test_an_old_journal_is_told_to_be_unchained_and_is_chained_once_somebody_goe
                             "cannot be found",)  # fmt: skip
 
 
+def test_a_cut_tail_is_found_though_somebody_went_on_with_the_run(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cut = place(home, "NodeSucceeded")
+    sql(home, ("DELETE FROM log WHERE stream = 'run/r' AND seq >= ?", cut))
+    with hx.Lab(pool="inline", store=f"sqlite:///{home}/lab.db", owner="dana") as lab:
+        assert lab.attach("r").wait(30) == {"held": 1, "more": 2}
+    assert "the journal of run r is not as it was written: hexdag-lab audit r says where" in caplog.text
+    assert any("a part of it was removed or replaced" in text for text in found(home))
+
+
 WRITER = """
 import sys, time
 from pathlib import Path
