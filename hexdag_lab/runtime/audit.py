@@ -27,7 +27,7 @@ from ..ports import Row, Store
 from . import chain, wire
 from .batch import summary
 from .chain import Link
-from .history import journal
+from .history import rows_of
 from .keys import good
 
 UNSIGNED = "the seat has no key"
@@ -59,9 +59,18 @@ class Vote(NamedTuple):
     counter: int = 0
 
 
+class Outcome(NamedTuple):
+    """What became of a proposal: what it changes, its state, who decided, and the version that it became."""
+
+    change: str
+    state: str
+    by: str
+    version: int | None
+
+
 class Report(NamedTuple):
     """What an audit has seen. `chained`: the first row that the chain covers, 0 if it covers none; `head`: as it stands
-    in the store; `outcomes`: proposal -> its state and version."""
+    in the store; `outcomes` by proposal."""
 
     run: str
     rows: int
@@ -69,7 +78,7 @@ class Report(NamedTuple):
     chained: int
     head: Proof | None
     votes: tuple[Vote, ...]
-    outcomes: dict[str, tuple[str, int | None]]
+    outcomes: dict[str, Outcome]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
@@ -90,7 +99,10 @@ async def audited(store: Store, run: str, lab_key: str | None = None, saved: Pro
     audit.notes += audit.unchained(links)
     chained = links[0].after + 1 if links else 0
     findings = tuple(sorted(set(audit.findings)))
-    outcomes = {p.id: (p.state.value, p.version) for p in audit.state.proposals.values()}
+    outcomes = {
+        p.id: Outcome(p.changeset.summary, p.state.value, p.decided_by, p.version)
+        for p in audit.state.proposals.values()
+    }
     return Report(run, len(rows), len(links), chained, head, tuple(audit.votes), outcomes, findings, tuple(audit.notes))
 
 
@@ -98,9 +110,9 @@ async def _as_it_is(store: Store, run: str) -> tuple[list[Row], list[bytes], byt
     """A run's rows, chain and summary, of one moment though somebody may lead it: each commit puts a new summary."""
     for _ in range(TRIES):
         before = await store.get(wire.summary(run))
-        kept, rows = await chain.links(store, run), await journal(store, run)
+        kept, rows = await rows_of(store, wire.chain(run)), await rows_of(store, wire.journal(run))
         if await store.get(wire.summary(run)) == before:
-            return rows, kept, before and before.data
+            return rows, [row.data for row in kept], before and before.data
     raise StoreUnavailable(f"run {run} goes on too fast to be audited now; pause it for a moment: run.pause()")
 
 
@@ -304,10 +316,9 @@ class _Audit:
 
     def _version(self, event: ev.VersionCommitted) -> None:
         proposal = self.state.proposals[event.proposal]
-        if (proposal.state.value, proposal.version) != ("APPLIED", event.version):
-            self.wrong(
-                event.seq, f"v{event.version} was made of {proposal.id}, which is {proposal.state} and not applied"
-            )
+        if proposal.version != event.version:
+            became = f"became v{proposal.version}" if proposal.version else f"is {proposal.state}"
+            self.wrong(event.seq, f"v{event.version} is said to be {proposal.id}, which {became}")
         if event.version != self.state.version + 1:
             self.wrong(event.seq, f"v{event.version} follows v{self.state.version}")
         if event.changeset.digest != proposal.changeset.digest:

@@ -18,6 +18,7 @@ from ..core.base.errors import SchemaError
 from ..core.votes.signed import Claims, Proof, canonical_text
 from ..ports import Store
 from . import wire
+from .history import rows_of
 from .keys import good, sign
 from .seal import Seal
 
@@ -82,21 +83,13 @@ def unpacked_head(data: Any) -> Proof:
     return head
 
 
-async def links(store: Store, run: str) -> list[bytes]:
-    """The rows of a run's chain."""
-    found = list[bytes]()
-    while rows := await store.read(wire.chain(run), len(found)):
-        found += [row.data for row in rows]
-    return found
-
-
 async def last_link(store: Store, run: str, seq: int) -> Link:
     """What goes on from a journal of `seq` rows: its last link. Where they do not fit, an audit will say so, too."""
-    rows = await links(store, run)
+    rows = await rows_of(store, wire.chain(run))
     if not rows:
         return begin(run, seq)
     try:
-        link = unpack(rows[-1])
+        link = unpack(rows[-1].data)
     except SchemaError:
         link = begin(run, 0)
     if link.seq != seq:

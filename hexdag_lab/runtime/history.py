@@ -12,10 +12,10 @@ from . import wire
 from .seal import Seal
 
 
-async def journal(store: Store, run: str) -> list[Row]:
-    """The rows of a run's journal as they are, whatever became of them."""
+async def rows_of(store: Store, stream: str) -> list[Row]:
+    """All rows of a stream as they are, whatever became of them."""
     found = list[Row]()
-    while rows := await store.read(wire.journal(run), found[-1].seq if found else 0):
+    while rows := await store.read(stream, found[-1].seq if found else 0):
         found += rows
     return found
 
@@ -23,7 +23,7 @@ async def journal(store: Store, run: str) -> list[Row]:
 async def history(store: Store, run: str) -> tuple[RunState, list[Base]]:
     """A run's state and events, folded from its journal. Raises `SchemaError` if a row is missing or out of place."""
     state, events = RunState(), list[Base]()
-    for row in await journal(store, run):
+    for row in await rows_of(store, wire.journal(run)):
         event = loads(row.data)
         if not row.seq == event.seq == state.seq + 1:
             text = f"the journal of run {run} is damaged at row {state.seq + 1}: it is missing, or another row"

@@ -43,15 +43,19 @@ def as_json(report: Any) -> str:
     data = {
         "run": report.run, "rows": report.rows, "commits": report.links, "chained_from": report.chained, "head": head,
         "votes": [vote._asdict() for vote in report.votes],
-        "outcomes": {id_: {"state": state, "version": v} for id_, (state, v) in report.outcomes.items()},
+        "outcomes": {id_: outcome._asdict() for id_, outcome in report.outcomes.items()},
         "findings": [finding._asdict() for finding in report.findings], "notes": list(report.notes),
     }  # fmt: skip
     return json.dumps(data, indent=1)
 
 
 def _outcome(report: Any, proposal: str) -> str:
-    state, version = report.outcomes.get(proposal, ("", None))
-    return f"{clean(proposal, WIDEST)}: {state}" + (f" as v{version}" if version else "")
+    made = report.outcomes.get(proposal)
+    if made is None:  # the journal could not be replayed so far
+        return clean(proposal, WIDEST)
+    became = f" as v{made.version}" if made.version else ""
+    by = f" by {clean(made.by, 2 * WIDEST)}" if made.by else ""
+    return f"{clean(proposal, WIDEST)}, {clean(made.change, WIDEST)}: {made.state}{became}{by}"
 
 
 def _verdict(report: Any) -> str:

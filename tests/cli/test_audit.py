@@ -46,7 +46,7 @@ def test_who_approved_what_is_told_and_what_was_changed_is_found(shell: Shell) -
         run.wait(30)
         key = run.agents["marie"].key
     text = shell("audit", "ledger", "--save", "head.json")
-    assert "ledger/p1: APPLIED as v2" in text
+    assert "ledger/p1, +1 node: APPLIED as v2 by marie" in text
     assert f"signed {key[:12]}…" in text
     assert "nothing was changed" in text
     data = json.loads(shell("audit", "ledger", "--json", "--head", "head.json"))

@@ -127,7 +127,9 @@ def test_a_journal_as_it_was_written_has_no_findings_and_says_who_approved_what(
         ("r/p1", "critic", "approve", "rule"), ("r/p1", "dana", "approve", "notebook"),
     ]  # fmt: skip
     assert said[3:] == [("r/p2", "writer", "proposed", ""), ("r/p2", "critic", "reject", "rule")]
-    assert report.outcomes == {"r/p1": ("APPLIED", 2), "r/p2": ("REJECTED", None)}
+    assert report.outcomes == {
+        "r/p1": ("+1 node", "APPLIED", "critic, dana", 2), "r/p2": ("+1 node", "REJECTED", "critic", None)
+    }  # fmt: skip
     assert all(v.proof == f"signed {v.key[:12]}…" and v.counter for v in report.votes)
     assert len({v.key for v in report.votes}) == 3
 
@@ -314,6 +316,27 @@ def test_a_link_that_was_removed_or_damaged_is_found(home: Path) -> None:
     assert any("a part of it was removed or replaced" in text for text in texts)
 
 
+def test_a_link_in_the_middle_that_was_removed_is_found(home: Path) -> None:
+    links = {seq: chain.unpack(data) for seq, data in rows(home, "chain/r").items()}
+    sql(home, ("DELETE FROM log WHERE stream = 'chain/r' AND seq = 2",))
+    assert f"row {links[1].seq + 1}: the chain goes from row {links[1].seq} to row {links[3].after + 1}" in "\n".join(
+        found(home)
+    )
+
+
+def test_the_head_of_another_run_is_found(home: Path) -> None:
+    with hx.Lab(pool="inline", store=f"sqlite:///{home}/lab.db", owner="dana") as lab:
+        lab.start(hx.Dag.of(hx.NodeSpec("one", lambda: 1)), run_id="other").wait(30)
+    save_head(audit(f"sqlite:///{home}/lab.db", "other"), home / "other.json")
+    last = len(rows(home))
+    assert found(home, home / "other.json") == ["row 0: the saved head is that of another run, 'other'"]
+    with closing(sqlite3.connect(home / "lab.db")) as db, db:
+        both = dict(db.execute("SELECT key, data FROM kv WHERE key LIKE 'summary/%'"))
+        new = {**json.loads(both["summary/r"]), "head": json.loads(both["summary/other"])["head"]}
+        db.execute("UPDATE kv SET data = ? WHERE key = 'summary/r'", (json.dumps(new).encode(),))
+    assert f"row {last}: the head in the store is that of another run, 'other'" in found(home)
+
+
 def test_a_summary_that_was_edited_is_found(home: Path) -> None:
     with closing(sqlite3.connect(home / "lab.db")) as db, db:
         summary = json.loads(db.execute("SELECT data FROM kv WHERE key = 'summary/r'").fetchone()[0])
@@ -346,6 +369,14 @@ def test_another_change_than_was_voted_on_is_found_though_all_was_chained_and_si
     forge(home, Seal.of_file(home / "key"))
     seq = place(home, "VersionCommitted")
     assert found(home)[0] == f"row {seq}: v2 is another change than the one that was voted on as r/p1"
+
+
+def test_a_version_out_of_turn_is_found_though_all_was_chained_and_signed_anew(home: Path) -> None:
+    seq = place(home, "VersionCommitted")
+    edit(home, seq, lambda data: data.replace(b'"version":2', b'"version":7'))
+    forge(home, Seal.of_file(home / "key"))
+    assert f"row {seq}: v7 is said to be r/p1, which became v2" in found(home)
+    assert f"row {seq}: v7 follows v1" in found(home)
 
 
 def test_a_row_that_cannot_be_read_is_found_and_what_is_before_it_is_still_told(home: Path) -> None:
@@ -430,6 +461,25 @@ def test_an_old_journal_is_told_to_be_unchained_and_is_chained_once_somebody_goe
     assert report.chained == last + 1
     assert report.notes == (f"not chained before row {last + 1}: written before there were chains, so changes there "
                             "cannot be found",)  # fmt: skip
+
+
+def test_a_row_that_is_missing_is_found_in_an_old_journal_too(home: Path) -> None:
+    last = aged(home)
+    sql(home, ("DELETE FROM log WHERE stream = 'run/r' AND seq = ?", last - 1))
+    assert f"row {last - 1}: it is missing" in found(home)
+
+
+def test_another_key_of_an_agent_is_noted(tmp_path: Path) -> None:
+    with hx.Lab(pool="inline", store=f"sqlite:///{tmp_path}/lab.db", owner="dana") as lab:
+        lab.add_agent(hx.Agent("critic"))
+        dag = hx.Dag.of(hx.NodeSpec("held", held, params={"gate": str(tmp_path / "gate")}))
+        run = lab.start(dag, run_id="r")
+        lab.add_agent(hx.Agent("critic", public_key="ab" * 32))
+        open_gate(tmp_path / "gate")
+        run.wait(30)
+    report = audited(tmp_path)
+    assert report.findings == ()
+    assert report.notes == (f"row {place(tmp_path, 'SeatTaken')}: critic has another key from here, {'ab' * 8}",)
 
 
 def test_a_cut_tail_is_found_though_somebody_went_on_with_the_run(home: Path, caplog: pytest.LogCaptureFixture) -> None:
