@@ -88,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     vote.add_argument("--reason", default="", help="why")
     vote.add_argument("--by", default=None, help="who votes; default: your login name")
+    vote.add_argument(
+        "--key", default=None, metavar="FILE", help="sign with this key; default: the lab's for that agent"
+    )
+    command("key", _key, "print the public half of the key in a file, which is made if it is not there", "file")
+    audit = command("audit", _audit, "whether a run's journal is as it was written, and who approved what", "run")
+    audit.add_argument("--head", default=None, metavar="FILE", help="hold it against a head that was saved before")
+    audit.add_argument("--save", default=None, metavar="FILE", help="save the head, to be kept elsewhere")
+    audit.add_argument("--json", action="store_true", help="print all of it as JSON")
     diff = command("diff", _diff, "what differs between two versions of a run", "run")
     diff.add_argument("old", type=int)
     diff.add_argument("new", type=int)
@@ -297,10 +305,38 @@ def _inbox(options: argparse.Namespace) -> int:
 
 def _vote(options: argparse.Namespace) -> int:
     with _watch(options.store) as lab:
+        if options.key:
+            lab.keys.hold(options.by or lab.owner.id, options.key)
         lab.vote(options.proposal, options.by or lab.owner, options.choice, options.reason, via="key")
         proposal = lab.proposal(options.proposal)
         print(f"{proposal.id}: {proposal.state}, {proposal.tally}")
     return 0
+
+
+def _key(options: argparse.Namespace) -> int:
+    from .runtime.keys import public_half
+    from .runtime.seal import make_secret, secret_of
+
+    path = Path(options.file)
+    if not path.exists():
+        make_secret(path, "the key")
+    print(public_half(secret_of(path, "the key")))
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from .lab.audit import audit, save_head
+    from .views import audited
+
+    _must_exist(options.store)
+    report = audit(options.store, options.run, options.head)
+    if options.json:
+        print(audited.as_json(report))
+    else:
+        _console().print(audited.as_text(report), soft_wrap=True)
+    if options.save:
+        save_head(report, options.save)
+    return 1 if report.findings else 0
 
 
 def _diff(options: argparse.Namespace) -> int:

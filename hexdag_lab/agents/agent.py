@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..core.base.errors import NotAllowed
 from ..core.dag.changeset import Changeset
-from ..core.votes.agent import Role, weight_of
+from ..core.votes.agent import Role, key_of, weight_of
 
 
 class Bench(Protocol):
@@ -33,6 +33,8 @@ class Agent:
     role          "orchestrator" proposes and votes, "executor" runs nodes, proposes and advises, "observer" watches
     capabilities  what it can do, as text: {"llm"}
     vote, on_event   plain functions, see the module
+    public_key    the public half of a key that only the agent has, elsewhere (64 hexadecimal digits): its ballots and
+    proposals count only if signed with it. Default: the lab makes a key, and signs for the agent
     """
 
     id: str
@@ -42,6 +44,7 @@ class Agent:
     capabilities: Iterable[str] = frozenset()
     vote: Callable[..., Any] | None = None
     on_event: Callable[..., Any] | None = None
+    public_key: str | None = None
     bench: Bench | None = field(default=None, repr=False)
 
     human = False
@@ -56,6 +59,10 @@ class Agent:
         if isinstance(self.capabilities, str):
             self.capabilities = (self.capabilities,)
         self.capabilities = frozenset(self.capabilities)
+        if self.public_key is not None:
+            self.public_key = key_of(self.public_key, self.id)
+            if self.vote or self.on_event:
+                raise ValueError(f"{self.id}: its key is elsewhere, so nobody here can sign for its vote or on_event")
         for name in ("vote", "on_event"):
             function = getattr(self, name)
             if function is not None and not callable(function):

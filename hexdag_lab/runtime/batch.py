@@ -6,6 +6,7 @@ It is filled message by message; each is decided whole or not at all.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.base.codec import dumps
@@ -14,8 +15,9 @@ from ..core.machine import effects as ef
 from ..core.machine.decide import apply
 from ..core.machine.state import RunState
 from ..core.runs.run import SETTLED
-from . import wire
+from . import chain, wire
 from .inbox import Item
+from .seal import Seal
 
 
 class Batch:
@@ -28,6 +30,7 @@ class Batch:
         self.started: list[str] = []
         self.events: dict[str, list[Any]] = {}
         self.rows: dict[str, list[bytes]] = {}
+        self.links: dict[str, chain.Link] = {}
         self.effects: list[tuple[str, ef.Effect]] = []
         self.replies: list[tuple[Item, Any]] = []
         self.offset = 0
@@ -56,12 +59,17 @@ class Batch:
             else:
                 self.effects.append((run, effect))
 
-    def writes(self, leader: str) -> tuple[dict[str, bytes | None], dict[str, list[bytes]]]:
-        """What is to be journaled: keys to put, and rows to append."""
-        append = {wire.journal(run): rows for run, rows in self.rows.items()}
-        puts: dict[str, bytes | None] = {
-            wire.summary(run): _summary(self.states[run], leader) for run in self.events if self.states[run].started
-        }
+    def writes(
+        self, leader: str, links: Mapping[str, chain.Link], seal: Seal
+    ) -> tuple[dict[str, bytes | None], dict[str, list[bytes]]]:
+        """What is to be journaled: keys to put, and rows to append. `links`: the last ones of the runs' chains."""
+        append, puts = dict[str, list[bytes]](), dict[str, bytes | None]()
+        for run, rows in self.rows.items():
+            link = self.links[run] = chain.linked(links.get(run) or chain.begin(run), rows)
+            head = chain.signed_head(run, link, self.states[run].at, seal)
+            append |= {wire.journal(run): rows, wire.chain(run): [chain.pack(link)]}
+            row = {**summary(self.states[run]), "leader": leader, "head": chain.packed_head(head)}
+            puts[wire.summary(run)] = json.dumps(row).encode()
         if self.started:
             append[wire.RUNS] = [run.encode() for run in self.started]
         for item, value in self.replies:
@@ -75,13 +83,12 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, Refused) or not isinstance(value, Exception) else Refused(str(value))
 
 
-def _summary(state: RunState, leader: str) -> bytes:
+def summary(state: RunState) -> dict[str, Any]:
     """A run in one line, for lists."""
     over = state.over
     done = sum(rec.state in SETTLED for rec in state.nodes.values()) if over else len(state.nodes) - state.left
-    row = {
+    return {
         "status": state.status.value, "version": state.version, "done": done, "nodes": len(state.nodes),
         "open": len(state.open), "seq": state.seq, "at": state.at, "by": state.versions[0].by,
-        "started": state.versions[0].at, "leader": leader,
+        "started": state.versions[0].at,
     }  # fmt: skip
-    return json.dumps(row).encode()

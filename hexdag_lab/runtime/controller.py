@@ -26,10 +26,12 @@ from ..worker.failures import with_sources
 from . import wire
 from .acting import Acting
 from .batch import Batch
+from .chain import Link, last_link
 from .desk import Desk, Door
 from .feed import Feed
 from .history import history, unanswered
 from .inbox import Inbox, Item, settle
+from .keys import Keys, admitted
 from .lead import Lead
 from .shipping import Shipping
 from .thread import cancelled
@@ -44,8 +46,9 @@ _log = logging.getLogger(__name__)
 class Controller:
     """Leads one lab on the event loop that it is opened on. `put`, `command` and `feed` may be used from any thread."""
 
-    def __init__(self, store: Store, pool: Pool, shipping: Shipping, owner_id: str) -> None:
-        self._store, self._pool, self._shipping = store, pool, shipping
+    def __init__(self, store: Store, pool: Pool, shipping: Shipping, owner_id: str, keys: Keys | None = None) -> None:
+        self._store, self._pool, self._shipping, self._keys = store, pool, shipping, keys or Keys()
+        self._links: dict[str, Link] = {}
         self._lead = Lead(store, owner_id)
         self._states: dict[str, RunState] = {}
         self._live: set[str] = set()
@@ -198,10 +201,11 @@ class Controller:
         state, events = await history(self._store, run)
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
+        link = await last_link(self._store, run, state.seq)
         absent = () if state.over else await asyncio.to_thread(self.desk.recall, state)
         if run in self._states:
             return  # somebody else has asked for it meanwhile
-        self._states[run] = state
+        self._states[run], self._links[run] = state, link
         heard = self._heard
         self.feed(run).publish(state, events)
         if state.over:
@@ -336,12 +340,22 @@ class Controller:
                 message = replace(message, saved=self._shipping.seal(message.saved))
             case ms.Propose() if item.reply is None and not item.command:  # from one of the lab's own workers
                 message = replace(message, changeset=self._shipping.sign(message.changeset))
+        if isinstance(message, ms.Propose | ms.CastBallot):
+            message = self._signed(batch.state(item.run), message, item)
+            if isinstance(message, Refused):
+                batch.replies.append((item, message))
+                return
         batch.apply(item.run, message, item)
         if isinstance(message, ms.StartRun) and self._offered is not None:
             batch.apply(item.run, self._offered, None)
 
+    def _signed(self, state: RunState, message: ms.Propose | ms.CastBallot, item: Item) -> Any:
+        """The message as its agent has signed it: here, if it comes from here, or where it comes from."""
+        ours = message if item.command else self._keys.signed(state, message)
+        return admitted(message, time.time()) if ours is message else ours
+
     async def _commit(self, batch: Batch) -> None:
-        puts, append = batch.writes(self._lead.owner)
+        puts, append = batch.writes(self._lead.owner, self._links, self._shipping.key)
         if batch.offset > self._offset:
             puts[wire.OFFSET] = str(batch.offset).encode()
         if not append and not puts:
@@ -354,6 +368,7 @@ class Controller:
             await self._lead.insist()
             raise StoreUnavailable(f"the store refuses to commit ({revision.kind} {revision.key}), though we lead")
         self._offset = max(self._offset, batch.offset)
+        self._links |= batch.links
 
     def _answer(self, item: Item, value: Any) -> None:
         settle(item.reply, value)

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from ..core.base.codec import loads
+from ..core.base.errors import SchemaError
 from ..core.machine.events import Base
 from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
-from ..ports import Store
+from ..ports import Row, Store
 from . import wire
 from .seal import Seal
 
 
+async def rows_of(store: Store, stream: str) -> list[Row]:
+    """All rows of a stream as they are, whatever became of them."""
+    found = list[Row]()
+    while rows := await store.read(stream, found[-1].seq if found else 0):
+        found += rows
+    return found
+
+
 async def history(store: Store, run: str) -> tuple[RunState, list[Base]]:
-    """A run's state and events, folded from its journal."""
+    """A run's state and events, folded from its journal. Raises `SchemaError` if a row is missing or out of place."""
     state, events = RunState(), list[Base]()
-    while rows := await store.read(wire.journal(run), len(events)):
-        for row in rows:
-            event = loads(row.data)
-            state = evolve(state, event)
-            events.append(event)
+    for row in await rows_of(store, wire.journal(run)):
+        event = loads(row.data)
+        if not row.seq == event.seq == state.seq + 1:
+            text = f"the journal of run {run} is damaged at row {state.seq + 1}: it is missing, or another row"
+            raise SchemaError(f"{text}; `hexdag-lab audit {run}` says more")
+        state = evolve(state, event)
+        events.append(event)
     return state, events
 
 

@@ -25,19 +25,14 @@ class Seal:
     @classmethod
     def of_file(cls, path: Path) -> Seal:
         """The key in a file, made with mode 0600 if it is not there."""
-        try:
-            if not path.exists():
-                _make(path)
-            if os.name == "posix" and path.stat().st_mode & 0o077:
-                path.chmod(0o600)
-            key = bytes.fromhex(path.read_text().strip())
-        except (ValueError, OSError) as error:
-            raise SchemaError(
-                f"the lab's key in {path} cannot be read: {error}; move it away to get a new one"
-            ) from error
-        if len(key) != 32:
-            raise SchemaError(f"the lab's key in {path} is not 32 bytes; move it away to get a new one")
-        return cls(key)
+        if not path.exists():
+            make_secret(path, "the lab's key")
+        return cls(secret_of(path, "the lab's key"))
+
+    @property
+    def signer(self) -> bytes:
+        """The secret half of the Ed25519 key that the lab signs the head of a journal with: 32 bytes."""
+        return bytes.fromhex(self.mac("ed25519", "journal"))
 
     def mac(self, what: str, data: bytes | str) -> str:
         """HMAC-SHA256 of something under a domain, hexadecimal."""
@@ -77,9 +72,30 @@ class Seal:
             )
 
 
+def secret_of(path: Path, what: str) -> bytes:
+    """The 32 bytes in a file of 64 hexadecimal digits, which is closed to others; `SchemaError` if it has none."""
+    try:
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        secret = bytes.fromhex(path.read_text().strip())
+    except (ValueError, OSError) as error:
+        raise SchemaError(f"{what} in {path} cannot be read: {error}; move it away to get a new one") from error
+    if len(secret) != 32:
+        raise SchemaError(f"{what} in {path} is not 32 bytes; move it away to get a new one")
+    return secret
+
+
+def make_secret(path: Path, what: str) -> None:
+    """Write a new secret of mode 0600, unless there is one. Raises `SchemaError` where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path)
+    except OSError as error:
+        raise SchemaError(f"{what} cannot be written to {path}: {error}") from error
+
+
 def _make(path: Path) -> None:
-    """Write a new key, whole or not at all: another process may do the same at this moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write it whole or not at all: another process may do the same at this moment."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..core.base.codec import dumps, loads
 from ..core.base.errors import REFUSALS, NotAllowed, Refused, SchemaError
-from ..core.machine.messages import COMMANDS
+from ..core.machine.messages import COMMANDS, CastBallot, Propose
 from .seal import Seal
 
 ID_BYTES = 12  #: of a command's id
@@ -27,6 +27,11 @@ def journal(run: str) -> str:
     return f"run/{run}"
 
 
+def chain(run: str) -> str:
+    """The stream of the chain over a run's journal."""
+    return f"chain/{run}"
+
+
 def summary(run: str) -> str:
     """The key of a run's one-line summary."""
     return f"summary/{run}"
@@ -38,7 +43,8 @@ def reply_key(command: str) -> str:
 
 
 class Command(NamedTuple):
-    """A command from another process. `message` is a `Refused` if it cannot be read, or is not from one of us."""
+    """A command from another process. `message` is a `Refused` if it cannot be read, or is not from one of us: neither
+    has it the lab's key, nor is it a ballot or proposal that an agent has signed."""
 
     id: str
     run: str
@@ -61,15 +67,21 @@ def unpack_command(data: bytes, seal: Seal) -> Command:
         inner = json.loads(body)
         if _ID.fullmatch(str(inner["id"])):
             id_ = str(inner["id"])  # so that whoever waits for an answer gets one
-        if not seal.good(mac, "command", body):
+        message = loads(inner["message"])
+        if not seal.good(mac, "command", body) and not _by_agent(message):
             text = "this command does not carry the lab's key, so it is not executed"
             return Command(id_, "", NotAllowed(text, rule="unsigned-command", fix="share the key file"))
-        message = loads(inner["message"])
         if not isinstance(message, COMMANDS):
             raise SchemaError(f"{type(message).__name__} is no command")
         return Command(id_, str(inner["run"]), message)
     except (ValueError, LookupError, TypeError, AttributeError, SchemaError, RecursionError) as error:
         return Command(id_, "", Refused(f"this command cannot be read: {error}", rule="unreadable-command"))
+
+
+def _by_agent(message: Any) -> bool:
+    """Whether an agent with a key of its own has signed it: the controller's door looks at the signature."""
+    ballot = isinstance(message, CastBallot) and message.via == "key"
+    return (ballot or isinstance(message, Propose)) and message.proof is not None
 
 
 def pack_reply(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from ..base.errors import AlreadyDecided, NotAllowed, Refused
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
-from . import attempts, proposals
+from . import attempts, proposals, signatures
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -77,10 +77,12 @@ def _start(step: Step, m: ms.StartRun) -> None:
 
 
 def _join(step: Step, m: ms.Join) -> None:
+    if (dropped := signatures.key_dropped(step.state, m.seat)) is not None:
+        return step.reply(dropped)
     away = m.seat.hooks is not None and m.seat.id not in step.state.hooks  # as after an Attach without it
     if (step.state.seats.get(m.seat.id) != m.seat or away) and not step.state.over:
         step.emit(ev.SeatTaken, seat=m.seat)
-    step.reply(m.seat.id)
+    return step.reply(m.seat.id)
 
 
 def _attach(step: Step, m: ms.Attach) -> None:

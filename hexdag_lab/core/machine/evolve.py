@@ -15,6 +15,7 @@ from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
 from ..votes.proposal import TERMINAL, Proposal, ProposalState
+from ..votes.signed import Proof
 from . import events as ev
 from .counting import pushed, recounted, with_downs
 from .state import RunState, Version
@@ -303,6 +304,7 @@ def _in_pool(state: RunState, name: str) -> bool:
 
 def _proposal_made(state: RunState, e: ev.ProposalMade) -> RunState:
     proposal = e.proposal
+    state = _signed(state, proposal.by, proposal.proof)
     return state._replace(
         proposals=state.proposals.set(proposal.id, proposal), open=tuple(sorted((*state.open, proposal.id)))
     )
@@ -335,9 +337,15 @@ def _revised(state: RunState, e: ev.ProposalRevised) -> RunState:
 
 def _ballot_cast(state: RunState, e: ev.BallotCast) -> RunState:
     old = state.proposals[e.proposal]
+    state = _signed(state, e.ballot.voter, e.ballot.proof)
     others = [ballot for ballot in old.ballots if ballot.voter != e.ballot.voter]
     ballots: tuple[Ballot, ...] = tuple(sorted((*others, e.ballot), key=lambda ballot: ballot.voter))
     return _with_proposal(state, e.proposal, ballots=ballots)
+
+
+def _signed(state: RunState, who: str, proof: Proof | None) -> RunState:
+    """A signature is used once: nothing of its signer counts any more whose counter is not higher."""
+    return state if proof is None else state._replace(counters=FrozenDict({**state.counters, who: proof.counter}))
 
 
 def _with_proposal(run: RunState, id_: str, /, **changes: Any) -> RunState:

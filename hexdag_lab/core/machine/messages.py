@@ -14,6 +14,7 @@ from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Choice
 from ..votes.policy import Policy
+from ..votes.signed import Proof
 
 # -- commands
 
@@ -54,6 +55,7 @@ class Propose:
     reason: str = ""
     priority: int = 0
     apply_from: str = "now"
+    proof: Proof | None = None
 
 
 @record
@@ -66,6 +68,7 @@ class CastBallot:
     choice: Choice
     reason: str = ""
     via: str = ""
+    proof: Proof | None = None
 
 
 @record

@@ -23,6 +23,7 @@ from ..votes.proposal import Check, Effect, Proposal, ProposalState, still_appro
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
+from . import signatures
 from .attempts import capable, resume
 from .state import RunState
 from .step import Step
@@ -35,6 +36,8 @@ def propose(step: Step, m: ms.Propose) -> None:
     seat = _may(state, m.by, "propose")
     if isinstance(seat, Refused):
         return step.reply(seat)
+    if (unsigned := signatures.refused(state, m, step.at)) is not None:
+        return step.reply(unsigned)
     if m.id in state.proposals:
         other = Refused(f"proposal {m.id} is another change", rule="id-taken", fix="choose another id")
         return step.reply(m.id if _is_said_again(m, state.proposals[m.id]) else other)
@@ -51,8 +54,9 @@ def propose(step: Step, m: ms.Propose) -> None:
         )
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
     proposal = Proposal(
-        m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING
-    )
+        m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING,
+        proof=m.proof,
+    )  # fmt: skip
     _check_and_open(step, proposal)
     step.reply(m.id)
     return None
@@ -93,7 +97,8 @@ def _check_and_open(step: Step, proposal: Proposal) -> None:
         return _end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", "hexdag_lab")
     effect, checks = examine(step.state, rebased)
     electorate = _electorate(step.state, proposal, effect, rebased)
-    checked = replace(proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate)
+    sent = signatures.sent(proposal, rebased)
+    checked = replace(proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate, sent=sent)
     step.emit(ev.ProposalMade, proposal=checked)
     broken = [check for check in checks if not check.ok]
     if broken:
@@ -208,12 +213,13 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
         when = f"{proposal.state} by {proposal.decided_by}" if proposal.decided_by else proposal.state
         text = f"proposal {proposal.id} is {when}: {proposal.why}"
         return step.reply(AlreadyDecided(text, rule="decided", fix="propose it anew"))
-    refused = _not_in(proposal, m.by)
+    refused = _not_in(proposal, m.by) or signatures.refused(step.state, m, step.at)
     if refused is not None:
         return step.reply(refused)
     old = proposal.cast().get(m.by)
     if old is None or (old.choice, old.reason) != (m.choice, m.reason):
-        step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(m.choice, m.reason, m.by, step.at, m.via))
+        ballot = Ballot(m.choice, m.reason, m.by, step.at, m.via, m.proof)
+        step.emit(ev.BallotCast, proposal=m.proposal, ballot=ballot)
         settle(step, m.proposal)
     step.reply(True)
     return None

@@ -43,6 +43,7 @@ class RunState(NamedTuple):
     frontier     heap of nodes that may be submitted; entries that no longer hold are skipped when they come out
     outstanding  attempts in the pool;  left  nodes that are not settled yet
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
+    counters     agent -> the counter of its last signature that was used
     hooks        agent -> seq up to which its `on_event` has returned;  hookable  seq of the last event it is called for
     """
 
@@ -72,6 +73,7 @@ class RunState(NamedTuple):
     capabilities: tuple[frozenset[str], ...] | None = None
     hooks: FrozenDict[int] = FrozenDict()
     hookable: int = 0
+    counters: FrozenDict[int] = FrozenDict()
 
     @property
     def started(self) -> bool:

@@ -26,6 +26,8 @@ class Seat:
 
     votes, hooks  name the shipped code (SHA-256) of its `vote` and `on_event` functions; "here" if it could not be
     shipped, so that it answers only in the process that added it; None if it has none.
+    key           the public half of its Ed25519 key (64 hexadecimal digits), with which its ballots and proposals have
+    to be signed; empty in journals from before there were keys.
     """
 
     id: str
@@ -37,6 +39,14 @@ class Seat:
     implicit: bool = False
     votes: str | None = None
     hooks: str | None = None
+    key: str = ""
+
+
+def key_of(text: Any, who: str) -> str:
+    """A public key as seats have it: 64 lower-case hexadecimal digits. Raises ValueError for anything else."""
+    if not isinstance(text, str) or len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise ValueError(f"{who}: a public key is 64 hexadecimal digits, as `hexdag-lab key FILE` prints them")
+    return text.lower()
 
 
 def weight_of(trust: Any) -> Fraction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ..base.codec import enum, record
+from .signed import Proof
 
 
 @enum
@@ -24,13 +25,14 @@ CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES
 @record
 class Ballot:
     """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds), and by which proof of identity:
-    "notebook", "token", "key", "rule"."""
+    "notebook", "token", "key", "rule". `proof`: what its voter signed, where the seat has a key."""
 
     choice: Choice
     reason: str = ""
     voter: str = ""
     at: float = 0.0
     via: str = ""
+    proof: Proof | None = None
 
 
 def choice_of(value: object) -> Choice:

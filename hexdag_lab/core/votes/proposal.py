@@ -11,6 +11,7 @@ from ..base.codec import dumps, enum, record
 from ..dag.changeset import Changeset
 from .ballot import Ballot
 from .policy import Ballots, Electorate, Opinion, Policy, Verdict
+from .signed import Proof
 
 
 @enum
@@ -128,7 +129,11 @@ class Tally(NamedTuple):
 
 @record
 class Proposal:
-    """A changeset put to the vote. `base`: the number of the version it was made on; times are unix seconds."""
+    """A changeset put to the vote. `base`: the number of the version it was made on; times are unix seconds.
+
+    proof  what its proposer signed, where the seat has a key;  sent  the changeset that was signed, where parts of it
+    were in the graph already and so are not put to the vote
+    """
 
     id: str
     by: str
@@ -147,6 +152,8 @@ class Proposal:
     decided_at: float | None = None
     decided_by: str = ""
     version: int | None = None
+    proof: Proof | None = None
+    sent: Changeset | None = None
 
     @property
     def digest(self) -> bytes:
