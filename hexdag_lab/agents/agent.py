@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..core.base.errors import NotAllowed
 from ..core.dag.changeset import Changeset
-from ..core.votes.agent import Role, weight_of
+from ..core.votes.agent import Caps, Role, weight_of
 
 
 class Bench(Protocol):
@@ -33,6 +33,7 @@ class Agent:
     role          "orchestrator" proposes and votes, "executor" runs nodes, proposes and advises, "observer" watches
     capabilities  what it can do, as text: {"llm"}
     vote, on_event   plain functions, see the module
+    caps          how much it may propose in one run: `Caps(proposals=…, nodes=…, depth=…)`; None: as is usual
     """
 
     id: str
@@ -42,6 +43,7 @@ class Agent:
     capabilities: Iterable[str] = frozenset()
     vote: Callable[..., Any] | None = None
     on_event: Callable[..., Any] | None = None
+    caps: Caps | None = None
     bench: Bench | None = field(default=None, repr=False)
 
     human = False
@@ -53,6 +55,8 @@ class Agent:
             raise ValueError(f"{self.id}: role is one of {', '.join(Role)}, not {self.role!r}")
         self.role = Role(self.role)
         weight_of(self.trust)
+        if self.caps is not None and not isinstance(self.caps, Caps):
+            raise TypeError(f"{self.id}: caps are hx.Caps(proposals=…, nodes=…, depth=…), not {self.caps!r}")
         if isinstance(self.capabilities, str):
             self.capabilities = (self.capabilities,)
         self.capabilities = frozenset(self.capabilities)

@@ -70,7 +70,7 @@ def people_only(state: RunState) -> str:
         return ""
     if any(upto < state.hookable for upto in state.hooks.values()):
         return ""
-    if any(rec.state in (NodeState.READY, NodeState.RUNNING) for rec in state.nodes.values()):
+    if state.short is None and any(rec.state in (NodeState.READY, NodeState.RUNNING) for rec in state.nodes.values()):
         return ""  # it waits for a worker, or for `resume`
     waiting = [needed(state, proposal) for proposal in state.open_proposals()]
     return "; ".join(waiting) if waiting and all(waiting) else ""

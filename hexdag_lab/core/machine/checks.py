@@ -5,18 +5,29 @@ Each check that fails names the node, the rule and what to do. Nothing is decide
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from ..dag.changeset import Changeset
 from ..dag.dag import unbound_params
-from ..runs.estimate import mean_seconds, work
 from ..runs.plan import Plan, plan
-from ..runs.run import NodeState
-from ..votes.proposal import Check, Effect
+from ..runs.run import SETTLED
+from ..votes.agent import Seat
+from ..votes.budget import Budget
+from ..votes.proposal import Check, Effect, Proposal, ProposalState
 from .attempts import capable
+from .effect import effect_of, gains
+from .limits import changed, wanted
 from .state import RunState
 
+CHECKS = "checks"  #: who decided, where a check did
 
-def examine(state: RunState, rebased: Changeset) -> tuple[Effect, tuple[Check, ...]]:
-    """What a change does to the run as it is, and the facts that speak for or against it."""
+
+def examine(
+    state: RunState, rebased: Changeset, seed: str, at: float, voted: Effect | None = None
+) -> tuple[Effect, tuple[Check, ...]]:
+    """What a change does to the run as it is, and the facts that speak for or against it.
+
+    `seed` is that of the estimate; `voted`: the effect that has been voted on, if it is looked at again."""
     assert rebased.target is not None
     made = plan(state.dag, rebased.target, rebased, state.nodes.get)
     checks = [Check("acyclic", True, "no cycle")]
@@ -26,7 +37,8 @@ def examine(state: RunState, rebased: Changeset) -> tuple[Effect, tuple[Check, .
     checks += _unbound(state, rebased)
     checks += _capabilities(state, rebased)
     checks += _agents(state, rebased)
-    return _effect(state, rebased, made), tuple(checks)
+    effect = effect_of(state, rebased, made, seed, at, voted)
+    return effect, (*checks, *_budget(state, rebased, made, effect, at))
 
 
 def _unbound(state: RunState, rebased: Changeset) -> list[Check]:
@@ -65,18 +77,70 @@ def _agents(state: RunState, rebased: Changeset) -> list[Check]:
     return found
 
 
-def _effect(state: RunState, rebased: Changeset, made: Plan) -> Effect:
-    assert rebased.target is not None
-    target = rebased.target
-    means = mean_seconds(state.dag, state.nodes.items())
-    again = {*made.rerun, *made.restart}
-    names = sorted(again.union(rebased.added).intersection(target))  # sorted: sums of floats depend on the order
-    seconds, cost = work([target.entries[n].spec for n in names], means)
-    kept = sum(rec.state in (NodeState.SUCCEEDED, NodeState.RUNNING) for rec in state.nodes.values())
-    kept -= len([n for n in (*made.rerun, *made.restart, *made.cancel) if busy(state, n)])
-    return Effect(kept, made.start, made.restart, made.cancel, made.rerun, made.losses, cost, seconds)
+def cap_checks(state: RunState, seat: Seat, proposal: Proposal) -> list[Check]:
+    """What an agent may propose at all, looked at once, when it proposes."""
+    caps, found = seat.limits, []
+    made = sum(p.by == seat.id for p in state.proposals.values())
+    size = len(proposal.changeset.added) + len(proposal.changeset.changed)
+    for name, what, count in (
+        ("proposals", "proposals in a run", made + 1),
+        ("nodes", "nodes in a proposal", size),
+        ("depth", "proposals that cause one another", proposal.depth),
+    ):
+        most = getattr(caps, name)
+        if most is not None and count > most:
+            text = f"{seat.id} is capped at {most} {what}, and this would be {count}"
+            found.append(Check("caps", False, text, "", f"hx.Agent({seat.id!r}, …, caps=hx.Caps({name}={count}))"))
+    if not seat.human and (twin := _same_plan(state, proposal)) is not None:
+        text = f"{seat.id} has proposed the same before: {twin.id} is {twin.state}"
+        found.append(Check("same-plan", False, text, "", "propose something else, or let a person propose it"))
+    return found
 
 
-def busy(state: RunState, name: str) -> bool:
-    """Whether a node runs or has its result."""
-    return state.nodes[name].state in (NodeState.SUCCEEDED, NodeState.RUNNING)
+def _same_plan(state: RunState, proposal: Proposal) -> Proposal | None:
+    """An earlier proposal of the same change by the same agent that is open, was applied, or was voted down."""
+    nodes, edges = set(proposal.changeset.nodes), set(proposal.changeset.edges)
+    for old in state.proposals.values():
+        if old.by != proposal.by or old.raises is not None or old.id == proposal.in_reply_to:
+            continue
+        voted_down = old.state is ProposalState.REJECTED and old.decided_by != CHECKS
+        if not voted_down and old.state not in (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED):
+            continue
+        same = set(old.changeset.nodes) == nodes and set(old.changeset.edges) == edges
+        if same and old.changeset.digest == proposal.changeset.digest:
+            return old
+    return None
+
+
+def _budget(state: RunState, rebased: Changeset, made: Plan, effect: Effect, at: float) -> list[Check]:
+    """Whether what a change adds to the run is within what is left of its budget. One that adds nothing always is."""
+    limits = state.budget
+    if limits is None:
+        return []
+    gained, spared = gains(state, rebased, made)
+    more = sum((s.cost for s in gained), Fraction(0)) - sum((s.cost for s in spared), Fraction(0))
+    nodes = len(rebased.added) - sum(_unbegun(state, name) for name in rebased.removed)
+    want = changed(wanted(state), more, nodes)
+    lacks = want.beyond(limits)
+    lacks = Budget(None, lacks.cost if more > 0 else None, lacks.nodes if nodes > 0 else None)
+    if lacks.empty:
+        return [Check("budget", True, f"within the budget of {limits}")]
+    node = max(gained, key=lambda spec: (spec.cost, spec.name)).name if gained else ""
+    asked = ", ".join(f"{name}={float(n):g}" for name, n in (("cost", lacks.cost), ("nodes", lacks.nodes)) if n)
+    text = f"it needs {lacks} more than the budget of {limits}"
+    return [Check("budget", False, text, node, f"run.raise_budget({asked}) first")]
+
+
+def _unbegun(state: RunState, name: str) -> bool:
+    rec = state.nodes[name]
+    return not rec.started and rec.state not in SETTLED
+
+
+def landing_check(state: RunState, apply_from: str) -> Check | None:
+    """Whether a change may be applied from there on; None if it may."""
+    kind, _, node = apply_from.partition(":")
+    if apply_from in ("now", "wave") or (kind == "after" and (node in state.nodes or node in state.gone)):
+        return None
+    known = ", ".join(sorted(state.nodes)[:5])
+    text = f"there is no node {node!r} to wait for" if kind == "after" else f"{apply_from!r} is no moment to apply from"
+    return Check("apply-from", False, text, node, f'say "now", "wave", or "after:NODE" with one of {known}, …')

@@ -7,18 +7,19 @@ decision is written once.
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
-from ..dag.changeset import Changeset
 from ..dag.conflict import Conflict
 from ..votes.agent import Role, Seat
 from ..votes.ballot import Ballot, Choice
+from ..votes.budget import Budget
 from ..votes.policy import Electorate, Verdict
-from ..votes.proposal import Effect, Proposal, ProposalState
+from ..votes.proposal import Proposal, ProposalState, effect_digest
 from . import events as ev
 from . import messages as ms
-from .checks import examine
-from .landing import apply, ask, end, said
+from .checks import CHECKS, cap_checks, examine, landing_check
+from .landing import MOVED, apply, ask, conflict, end, said, voters, waiting, waits_of
 from .state import RunState
 from .step import Step
 
@@ -36,21 +37,71 @@ def propose(step: Step, m: ms.Propose) -> None:
     if state.over:
         return step.reply(_run_over(state))
     version = state.version_of(m.changeset.base)
-    if version is None:
-        return step.reply(
-            StaleBase(
-                "this change is not based on a version of this run",
-                rule="stale-base",
-                fix="make it anew: Changeset.on(run.dag)",
-            )
-        )
+    refused = _unfit(state, m, seat) if version is not None else _STALE
+    if version is None or refused is not None:
+        return step.reply(refused)
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
     proposal = Proposal(
-        m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING
-    )
-    _check_and_open(step, proposal)
+        m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING,
+        raises=m.raises, in_reply_to=m.in_reply_to, depth=_depth(state, m), checked=state.version,
+    )  # fmt: skip
+    if m.raises is None:
+        _check_and_open(step, proposal, seat)
+    else:
+        open_vote(step, proposal)
+    if m.in_reply_to and step.state.proposals[m.id].state in _STANDS:
+        _take_place(step, m.in_reply_to, m.id, m.by)
     step.reply(m.id)
     return None
+
+
+_STALE = StaleBase(
+    "this change is not based on a version of this run", rule="stale-base", fix="make it anew: Changeset.on(run.dag)"
+)
+_STANDS = (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED)
+
+
+def _unfit(state: RunState, m: ms.Propose, seat: Seat) -> Refused | None:
+    """Why this cannot be a proposal at all; None if it can."""
+    where = landing_check(state, m.apply_from)
+    if where is not None:
+        return Refused(where.message, rule=where.rule, fix=where.fix)
+    if m.in_reply_to and m.in_reply_to not in state.proposals:
+        return _unknown(m.in_reply_to)
+    if m.in_reply_to and state.proposals[m.in_reply_to].by != m.by:
+        text = f"{m.in_reply_to} is a proposal of {state.proposals[m.in_reply_to].by}, so {m.by} cannot replace it"
+        return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
+    if m.raises is None:
+        return None
+    limits = state.budget or Budget()
+    missing = [
+        name for name in ("seconds", "cost", "nodes") if getattr(m.raises, name) and getattr(limits, name) is None
+    ]
+    if m.raises.empty or missing or not m.changeset.empty:
+        text = (
+            f"this run has no limit of {' or '.join(missing)}"
+            if missing
+            else "this asks to raise the budget by nothing"
+        )
+        return Refused(text, rule="budget", fix="run.raise_budget(cost=…), for what start(…, budget=…) has limited")
+    return None
+
+
+def _depth(state: RunState, m: ms.Propose) -> int:
+    """How many proposals led to this one, itself included."""
+    causes = [m.in_reply_to, m.cause]
+    causes += [v.proposal for v in state.versions if v.proposal and _added(state.proposals[v.proposal], m.cause)][-1:]
+    return 1 + max(state.proposals[c].depth if c in state.proposals else 0 for c in causes)
+
+
+def _added(proposal: Proposal, node: str) -> bool:
+    change = proposal.changeset.nodes.get(node)
+    return change is not None and change.old is None
+
+
+def _take_place(step: Step, old: str, new: str, by: str) -> None:
+    if not step.state.proposals[old].terminal:
+        end(step, ev.ProposalSuperseded, old, f"{new} takes its place", by, other=new)
 
 
 def _is_said_again(m: ms.Propose, proposal: Proposal) -> bool:
@@ -58,7 +109,8 @@ def _is_said_again(m: ms.Propose, proposal: Proposal) -> bool:
     said, kept = m.changeset, proposal.changeset
     nodes = all(said.nodes.get(name) == change for name, change in kept.nodes.items())
     edges = all(said.edges.get(edge) == change for edge, change in kept.edges.items())
-    return m.by == proposal.by and nodes and edges and said.handling == kept.handling
+    same = nodes and edges and said.handling == kept.handling and m.raises == proposal.raises
+    return m.by == proposal.by and same
 
 
 def _may(state: RunState, who: str, what: str) -> Seat | NotAllowed:
@@ -78,35 +130,45 @@ def _run_over(state: RunState) -> AlreadyDecided:
     )
 
 
-def _check_and_open(step: Step, proposal: Proposal) -> None:
+def _check_and_open(step: Step, proposal: Proposal, seat: Seat) -> None:
     rebased = proposal.changeset.rebase(step.state.dag)
     if isinstance(rebased, Conflict):
         step.emit(ev.ProposalMade, proposal=proposal)
-        return end(step, ev.ProposalConflicted, proposal.id, str(rebased), "hexdag_lab")
+        return conflict(step, proposal, rebased, MOVED)
     if rebased.empty:
         step.emit(ev.ProposalMade, proposal=proposal)
-        return end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", "hexdag_lab")
-    effect, checks = examine(step.state, rebased)
-    electorate = _electorate(step.state, proposal, effect, rebased)
-    checked = replace(proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate)
-    step.emit(ev.ProposalMade, proposal=checked)
-    broken = [check for check in checks if not check.ok]
+        return end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", MOVED)
+    capped = cap_checks(step.state, seat, replace(proposal, changeset=rebased))
+    effect, checks = examine(step.state, rebased, proposal.id, step.at)
+    return open_vote(step, replace(proposal, changeset=rebased, checks=(*checks, *capped), effect=effect))
+
+
+def open_vote(step: Step, proposal: Proposal) -> None:
+    """Open a proposal to votes, unless a check speaks against it."""
+    electorate = _electorate(step.state, proposal)
+    step.emit(ev.ProposalMade, proposal=replace(proposal, electorate=electorate))
+    broken = [check for check in proposal.checks if not check.ok]
     if broken:
-        return end(step, ev.ProposalRejected, proposal.id, said(broken[0]), "checks")
+        return end(step, ev.ProposalRejected, proposal.id, said(broken[0]), CHECKS)
     step.emit(ev.ProposalOpened, proposal=proposal.id, by=proposal.by)
     settle(step, proposal.id)
-    if step.state.proposals[proposal.id].state is ProposalState.OPEN:  # what is decided asks nobody
-        ask(step, checked)
+    opened = step.state.proposals[proposal.id]
+    if opened.state is ProposalState.OPEN:  # what is decided asks nobody
+        ask(step, opened)
     return None
 
 
-def _electorate(state: RunState, proposal: Proposal, effect: Effect, changeset: Changeset) -> Electorate:
+def _electorate(state: RunState, proposal: Proposal) -> Electorate:
     seats = tuple(
         seat for name, seat in sorted(state.seats.items()) if seat.role is not Role.OBSERVER and name != proposal.by
     )
+    if proposal.raises is not None:
+        return Electorate(seats, proposal.by, state.owner, proposal.at, proposal.raises.cost or Fraction(0), False)
+    changeset = proposal.changeset
     new = set(changeset.added)
     additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
-    return Electorate(seats, proposal.by, state.owner, proposal.at, effect.cost, additive)
+    cost = proposal.effect.cost if proposal.effect is not None else Fraction(0)
+    return Electorate(seats, proposal.by, state.owner, proposal.at, cost, additive)
 
 
 # -- voting
@@ -122,16 +184,17 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
         return step.reply(_unknown(m.proposal))
-    if proposal.terminal:
+    if proposal.state is not ProposalState.OPEN:
         when = f"{proposal.state} by {proposal.decided_by}" if proposal.decided_by else proposal.state
         text = f"proposal {proposal.id} is {when}: {proposal.why}"
         return step.reply(AlreadyDecided(text, rule="decided", fix="propose it anew"))
-    refused = _not_in(proposal, m.by)
+    refused = _not_in(proposal, m.by) or _looked_at_another(proposal, m.seen)
     if refused is not None:
         return step.reply(refused)
     old = proposal.cast().get(m.by)
-    if old is None or (old.choice, old.reason) != (m.choice, m.reason):
-        step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(m.choice, m.reason, m.by, step.at, m.via))
+    if old is None or (old.choice, old.reason, old.nodes) != (m.choice, m.reason, m.nodes):
+        ballot = Ballot(m.choice, m.reason, m.by, step.at, m.via, m.nodes)
+        step.emit(ev.BallotCast, proposal=m.proposal, ballot=ballot)
         settle(step, m.proposal)
     step.reply(True)
     return None
@@ -152,6 +215,13 @@ def _not_in(proposal: Proposal, who: str) -> NotAllowed | None:
     return None
 
 
+def _looked_at_another(proposal: Proposal, seen: str) -> Refused | None:
+    if not seen or proposal.effect is None or seen == effect_digest(proposal.changeset, proposal.effect).hex():
+        return None
+    text = f"{proposal.id} does something else by now than what was looked at: {proposal.why}"
+    return Refused(text, rule="moved-on", fix="look at it again, then vote")
+
+
 def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None or proposal.terminal or m.agent in proposal.cast() or _not_in(proposal, m.agent):
@@ -166,10 +236,12 @@ def settle(step: Step, id_: str) -> None:
     if proposal.state is not ProposalState.OPEN or proposal.electorate is None:
         return
     opinion = step.state.policy.evaluate(proposal.cast(), proposal.electorate, step.at)
-    by = ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT) or "the policy"
+    by = voters(proposal)
     if opinion.verdict in (Verdict.YES, Verdict.NONE):  # no rule of a policy that binds is no objection
-        step.emit(ev.ProposalApproved, proposal=id_, why=opinion.text, by=by)
-        apply(step, id_, by)
+        waits = waits_of(step.state, proposal)
+        step.emit(ev.ProposalApproved, proposal=id_, why=opinion.text, by=by, waits=waits)
+        if not waiting(step.state, step.state.proposals[id_]):
+            apply(step, id_, by)
     elif opinion.verdict is Verdict.NO:
         kind = ev.ProposalExpired if opinion.expired else ev.ProposalRejected
         end(step, kind, id_, opinion.text, "the deadline" if opinion.expired else by)

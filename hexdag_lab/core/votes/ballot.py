@@ -24,13 +24,14 @@ CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES
 @record
 class Ballot:
     """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds), and by which proof of identity:
-    "notebook", "token", "key", "rule"."""
+    "notebook", "token", "key", "rule". `nodes`: which ones a request for changes is about."""
 
     choice: Choice
     reason: str = ""
     voter: str = ""
     at: float = 0.0
     via: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 def choice_of(value: object) -> Choice:
