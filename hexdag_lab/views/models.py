@@ -196,7 +196,8 @@ def _moved_on(state: RunState, proposal: Proposal) -> str:
         return ""
     if proposal.version is not None:
         head = proposal.version - 1
-        return f"revalidated at v{head}: the same change, nothing more lost" if head > proposal.checked else ""
+        moved = 0 < proposal.checked < head
+        return f"revalidated at v{head}: the same change, nothing more lost" if moved else ""
     if proposal.terminal or not proposal.checked or state.version == proposal.checked:
         return ""
     rebased = proposal.changeset.rebase(state.dag)
@@ -273,9 +274,10 @@ def _outlook(effect: Effect) -> str:
     if found is not None:
         parts.append(f"ends {_pair(found.later)} s later")
         parts += [f"costs {_pair(found.cost)} more"] if any(found.cost) else []
-        bound = f"{ENVELOPE * found.work[1]:.1f} s of work"
-        bound += f" and cost {ENVELOPE * found.spend[1]:.2f}" if found.spend[1] else ""
-        parts.append(f"approval covers {bound}")
+        bound = [f"{ENVELOPE * found.work[1]:.1f} s of work"] if found.known else []
+        bound += [f"cost {ENVELOPE * found.spend[1]:.2f}"] if found.spend[1] else []
+        parts += [f"approval covers {' and '.join(bound)}"] if bound else []
+        parts += [] if found.known else ["no such code has run here yet"]
     if effect.waves is not None and effect.waves[0] != effect.waves[1]:
         parts.append(f"{effect.waves[1]} waves, were {effect.waves[0]}")
     return " · ".join(parts)

@@ -5,6 +5,7 @@ Each check that fails names the node, the rule and what to do. Nothing is decide
 
 from __future__ import annotations
 
+from dataclasses import fields
 from fractions import Fraction
 
 from ..dag.changeset import Changeset
@@ -38,7 +39,7 @@ def examine(
     checks += _capabilities(state, rebased)
     checks += _agents(state, rebased)
     effect = effect_of(state, rebased, made, seed, at, voted)
-    return effect, (*checks, *_budget(state, rebased, made, effect, at))
+    return effect, (*checks, *_budget(state, rebased, made, effect, at, voted is None))
 
 
 def _unbound(state: RunState, rebased: Changeset) -> list[Check]:
@@ -101,7 +102,7 @@ def _same_plan(state: RunState, proposal: Proposal) -> Proposal | None:
     """An earlier proposal of the same change by the same agent that is open, was applied, or was voted down."""
     nodes, edges = set(proposal.changeset.nodes), set(proposal.changeset.edges)
     for old in state.proposals.values():
-        if old.by != proposal.by or old.raises is not None or old.id == proposal.in_reply_to:
+        if old.by != proposal.by or old.raises is not None:
             continue
         voted_down = old.state is ProposalState.REJECTED and old.decided_by != CHECKS
         if not voted_down and old.state not in (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED):
@@ -112,23 +113,34 @@ def _same_plan(state: RunState, proposal: Proposal) -> Proposal | None:
     return None
 
 
-def _budget(state: RunState, rebased: Changeset, made: Plan, effect: Effect, at: float) -> list[Check]:
-    """Whether what a change adds to the run is within what is left of its budget. One that adds nothing always is."""
+def _budget(state: RunState, rebased: Changeset, made: Plan, effect: Effect, at: float, new: bool) -> list[Check]:
+    """Whether what a change adds to the run is within what is left of its budget. One that adds nothing always is.
+
+    `new`: it has not been voted on; afterwards the estimate of time is not made again."""
     limits = state.budget
     if limits is None:
         return []
     gained, spared = gains(state, rebased, made)
     more = sum((s.cost for s in gained), Fraction(0)) - sum((s.cost for s in spared), Fraction(0))
     nodes = len(rebased.added) - sum(_unbegun(state, name) for name in rebased.removed)
-    want = changed(wanted(state), more, nodes)
-    lacks = want.beyond(limits)
-    lacks = Budget(None, lacks.cost if more > 0 else None, lacks.nodes if nodes > 0 else None)
+    lacks = changed(wanted(state), more, nodes).beyond(limits)
+    late = _too_late(state, limits, effect, at) if new else None
+    lacks = Budget(late, lacks.cost if more > 0 else None, lacks.nodes if nodes > 0 else None)
     if lacks.empty:
         return [Check("budget", True, f"within the budget of {limits}")]
     node = max(gained, key=lambda spec: (spec.cost, spec.name)).name if gained else ""
-    asked = ", ".join(f"{name}={float(n):g}" for name, n in (("cost", lacks.cost), ("nodes", lacks.nodes)) if n)
+    asked = ", ".join(f"{f.name}={float(n):g}" for f in fields(lacks) if (n := getattr(lacks, f.name)) is not None)
     text = f"it needs {lacks} more than the budget of {limits}"
     return [Check("budget", False, text, node, f"run.raise_budget({asked}) first")]
+
+
+def _too_late(state: RunState, limits: Budget, effect: Effect, at: float) -> float | None:
+    """By how many seconds a change is likely (P50) to make the run exceed its time; None if it is not."""
+    found = effect.estimate
+    if limits.seconds is None or found is None or not found.known or found.later[0] <= 0:
+        return None
+    ends = (state.used(at).seconds or 0.0) + found.ends[0]
+    return ends - limits.seconds if ends > limits.seconds else None
 
 
 def _unbegun(state: RunState, name: str) -> bool:

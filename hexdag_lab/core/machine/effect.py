@@ -34,6 +34,7 @@ def effect_of(state: RunState, rebased: Changeset, made: Plan, seed: str, at: fl
     estimate = replace(
         before or _difference(state, rebased, made, draws, at),
         work=spread(seconds), spend=spread(spend), usual=pace.usual,
+        known=before.known if before is not None else all(pace.known(spec) for spec in specs),
     )  # fmt: skip
     kept = sum(rec.state in (NodeState.SUCCEEDED, NodeState.RUNNING) for rec in state.nodes.values())
     kept -= len([n for n in (*made.rerun, *made.restart, *made.cancel) if busy(state, n)])
@@ -71,6 +72,7 @@ def _difference(state: RunState, rebased: Changeset, made: Plan, draws: Draws, a
     return Estimate(
         spread(b - a for a, b in zip(without, then, strict=True)),
         spread(b - a for a, b in zip(less, more, strict=True)),
+        ends=spread(then),
     )
 
 

@@ -87,18 +87,27 @@ class Estimate:
     later   seconds by which the run ends later (negative: sooner)
     cost    what the run costs more (negative: less)
     work    seconds of work of what the proposal starts;  spend  the cost of that
+    ends    seconds from the estimate until the run ends, with it
     usual   what was held for usual of code that had not run here: log seconds, variances between and within kinds
+    known   all that it starts is code that has run here; else an approval is bound by cost, and not by work: what
+            nobody has measured binds nobody
     """
 
     later: tuple[float, float] = (0.0, 0.0)
     cost: tuple[float, float] = (0.0, 0.0)
     work: tuple[float, float] = (0.0, 0.0)
     spend: tuple[float, float] = (0.0, 0.0)
+    ends: tuple[float, float] = (0.0, 0.0)
     usual: tuple[float, float, float] | None = None
+    known: bool = True
 
-    def covers(self, now: Estimate) -> bool:
-        """Whether an approval of this estimate covers another one: work and cost within the envelope."""
-        return now.work[1] <= ENVELOPE * self.work[1] and now.spend[1] <= ENVELOPE * self.spend[1]
+    def objection(self, now: Estimate) -> str:
+        """Why an approval of this estimate does not cover another one; empty if it does."""
+        if now.spend[1] > ENVELOPE * self.spend[1]:
+            return f"it would now cost {now.spend[1]:.2f} (P90), and {self.spend[1]:.2f} was voted on"
+        if self.known and now.work[1] > ENVELOPE * self.work[1]:
+            return f"it would now take {now.work[1]:.1f} s of work (P90), and {self.work[1]:.1f} s was voted on"
+        return ""
 
 
 @record
@@ -267,11 +276,7 @@ def objection(voted: tuple[Changeset, Effect], now: tuple[Changeset, Effect]) ->
     if not set(after.losses) <= set(before.losses):
         return "it now throws away other work than was voted on"
     was, will = before.estimate, after.estimate
-    if was is None or will is None or was.covers(will):
-        return ""
-    if will.spend[1] > ENVELOPE * was.spend[1]:
-        return f"it would now cost {will.spend[1]:.2f} (P90), and {was.spend[1]:.2f} was voted on"
-    return f"it would now take {will.work[1]:.1f} s of work (P90), and {was.work[1]:.1f} s was voted on"
+    return "" if was is None or will is None else was.objection(will)
 
 
 def kind_of(changeset: Changeset) -> str:
