@@ -277,7 +277,7 @@ def _outlook(effect: Effect) -> str:
         bound = [f"{ENVELOPE * found.work[1]:.1f} s of work"] if found.known else []
         bound += [f"cost {ENVELOPE * found.spend[1]:.2f}"] if found.spend[1] else []
         parts += [f"approval covers {' and '.join(bound)}"] if bound else []
-        parts += [] if found.known else ["no such code has run here yet"]
+        parts += [] if found.known else ["such code has hardly run here yet"]
     if effect.waves is not None and effect.waves[0] != effect.waves[1]:
         parts.append(f"{effect.waves[1]} waves, were {effect.waves[0]}")
     return " · ".join(parts)

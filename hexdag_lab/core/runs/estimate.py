@@ -24,6 +24,7 @@ from .run import SETTLED, NodeRecord, NodeState
 UNKNOWN_SECONDS = 1.0  #: assumed for code that has never run here
 DRAWS = WIDTH  #: simulated futures: one byte of chance for each
 FEWEST, MOST_STEPS = 8, 20_000  #: draws of a large graph, so that an estimate stays a fraction of a second
+KNOWN = 3  #: measurements from which on a kind is known
 SHRINK = 5  #: measurements that what is usual counts as, where a kind's spread is learned
 
 Look = Callable[[str], NodeRecord | None]
@@ -37,7 +38,7 @@ class Usual(NamedTuple):
 
     mean: float = log(UNKNOWN_SECONDS)
     between: float = 1.0
-    within: float = 0.25
+    within: float = 0.5
 
 
 class Kind(NamedTuple):
@@ -78,6 +79,7 @@ class Pace:
             if rec.failures:
                 tries.setdefault(kind, []).append(rec.failures)
         self.usual = _usual(logs) if usual is None else usual
+        self._counts = {kind: len(found) for kind, found in logs.items()}
         self._kinds = {kind: _kind(found, self.usual) for kind, found in logs.items()}
         for kind, failures in tries.items():
             done = len(logs.get(kind, ()))
@@ -89,8 +91,8 @@ class Pace:
         return self._kinds.get(kind_of(spec)) or _kind([], self.usual)
 
     def known(self, spec: NodeSpec) -> bool:
-        """Whether a node of this kind has finished here."""
-        return kind_of(spec) in self._kinds
+        """Whether enough nodes of this kind have finished here to hold anybody to an estimate."""
+        return self._counts.get(kind_of(spec), 0) >= KNOWN
 
 
 def _usual(logs: Mapping[str, list[float]]) -> Usual:

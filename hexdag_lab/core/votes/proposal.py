@@ -89,8 +89,8 @@ class Estimate:
     work    seconds of work of what the proposal starts;  spend  the cost of that
     ends    seconds from the estimate until the run ends, with it
     usual   what was held for usual of code that had not run here: log seconds, variances between and within kinds
-    known   all that it starts is code that has run here; else an approval is bound by cost, and not by work: what
-            nobody has measured binds nobody
+    known   all that it starts is code that has run here a few times; else an approval is bound by cost, and not by
+            work: what nobody has measured binds nobody
     """
 
     later: tuple[float, float] = (0.0, 0.0)
@@ -102,11 +102,14 @@ class Estimate:
     known: bool = True
 
     def objection(self, now: Estimate) -> str:
-        """Why an approval of this estimate does not cover another one; empty if it does."""
-        if now.spend[1] > ENVELOPE * self.spend[1]:
-            return f"it would now cost {now.spend[1]:.2f} (P90), and {self.spend[1]:.2f} was voted on"
-        if self.known and now.work[1] > ENVELOPE * self.work[1]:
-            return f"it would now take {now.work[1]:.1f} s of work (P90), and {self.work[1]:.1f} s was voted on"
+        """Why an approval of this estimate does not cover another one; empty if it does.
+
+        What is likely now (P50) is held against the envelope of what was unlikely then (P90): estimates sway while they
+        are learned, and swaying is no reason to vote again."""
+        if now.spend[0] > ENVELOPE * self.spend[1]:
+            return f"it is now likely to cost {now.spend[0]:.2f}, and {self.spend[1]:.2f} (P90) was voted on"
+        if self.known and now.work[0] > ENVELOPE * self.work[1]:
+            return f"it is now likely to take {now.work[0]:.1f} s of work, and {self.work[1]:.1f} (P90) was voted on"
         return ""
 
 
