@@ -12,18 +12,25 @@ from ..runs.run import RunStatus
 from ..votes.budget import Budget
 from ..votes.proposal import Proposal, ProposalState
 from . import events as ev
+from .landing import MOVED, relieve
 from .limits import wanted
 from .proposals import open_vote
 from .state import RunState
 from .step import Step
 
-ASKER = "hexdag_lab"  #: in whose name a run asks
+ASKER = MOVED  #: in whose name a run asks: its own
 
 
 def watch(step: Step) -> None:
-    """Pause and ask, if the run is at a limit."""
+    """Pause and ask, if the run is at a limit; go on, if what is left fits in again, as when nodes were removed."""
     state = step.state
-    if state.budget is None or state.status is not RunStatus.RUNNING or not state.left:
+    if state.budget is None or state.over:
+        return
+    if state.status is RunStatus.PAUSED and state.short is not None:
+        if _fits(state, state.budget, step.at):
+            relieve(step, ASKER, "what is left fits into the budget")
+        return
+    if state.status is not RunStatus.RUNNING or not state.left:
         return
     lacks = _lacks(state, state.budget, step.at, step.short)
     if lacks.empty:
@@ -31,6 +38,11 @@ def watch(step: Step) -> None:
     step.emit(ev.RunPaused, by=ASKER, short=lacks)
     if not any(state.proposals[id_].raises is not None for id_ in state.open):
         _ask(step, lacks)
+
+
+def _fits(state: RunState, limits: Budget, at: float) -> bool:
+    timely = limits.seconds is None or (state.used(at).seconds or 0.0) < limits.seconds or not state.left
+    return timely and wanted(state).beyond(limits).empty
 
 
 def _lacks(state: RunState, limits: Budget, at: float, short: bool) -> Budget:
@@ -46,7 +58,7 @@ def _lacks(state: RunState, limits: Budget, at: float, short: bool) -> Budget:
 
 def _ask(step: Step, lacks: Budget) -> None:
     state = step.state
-    number = 1 + sum(p.raises is not None for p in state.proposals.values())
+    number = 1 + sum(p.raises is not None and p.by == ASKER for p in state.proposals.values())
     while f"{state.run}/budget-{number}" in state.proposals:
         number += 1
     reason = f"the budget of {state.budget} leaves no room for what is left: raise it by {lacks}?"

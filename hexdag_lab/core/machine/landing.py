@@ -20,7 +20,7 @@ from .effect import busy
 from .state import RunState
 from .step import Step
 
-MOVED = "hexdag_lab"  #: who decided, where the graph had moved on
+MOVED = "hexdag_lab"  #: who decided, where nobody had to: the graph had moved on, or a budget was raised
 
 
 def land(step: Step) -> None:
@@ -92,9 +92,18 @@ def _raise_budget(step: Step, proposal: Proposal, by: str) -> None:
     why = step.state.proposals[proposal.id].why
     step.emit(ev.ProposalApplied, proposal=proposal.id, why=why, by=by)
     step.emit(ev.BudgetRaised, budget=step.state.budget.plus(proposal.raises), proposal=proposal.id, by=by)
+    relieve(step, by, f"{proposal.id} raised the budget")
+    resume(step, proposal.id, ProposalState.APPLIED)
+
+
+def relieve(step: Step, by: str, why: str) -> None:
+    """Let a run go on that paused for want of budget; what it asked itself is answered by that."""
     if step.state.status is RunStatus.PAUSED and step.state.short is not None:
         step.emit(ev.RunResumed, by=by)
-    resume(step, proposal.id, ProposalState.APPLIED)
+    for id_ in step.state.open:
+        asked = step.state.proposals[id_]
+        if asked.raises is not None and asked.by == MOVED:
+            end(step, ev.ProposalSuperseded, id_, why, by)
 
 
 def _commit_version(step: Step, proposal: Proposal, rebased: Changeset, effect: Effect, by: str) -> None:

@@ -172,7 +172,19 @@ def test_rejected_it_stays_paused_says_so_and_can_be_asked_again() -> None:
     assert (lab.state.status, lab.state.budget) == (RunStatus.PAUSED, Budget(cost=Fraction(7)))
     lab.send(ms.Cancel(lab.now, "ada"))
     assert lab.state.status is RunStatus.CANCELLED
-    assert lab.state.proposals["r/budget-2"].state is P.WITHDRAWN
+    assert lab.state.proposals["r/budget-3"].state is P.WITHDRAWN
+
+
+def test_a_raise_by_somebody_else_answers_the_question_and_so_does_removing_what_costs() -> None:
+    lab = costly(OwnerDecides())
+    lab.runs("a", "b")
+    lab.propose("p1", Changeset(lab.state.dag.digest), "ada", raises=Budget(cost=Fraction(1)))
+    asked = lab.state.proposals["r/budget-1"]
+    assert (asked.state, asked.why) == (P.SUPERSEDED, "p1 raised the budget")
+    lab.runs("c")
+    assert (lab.state.status, lab.state.open) == (RunStatus.PAUSED, ("r/budget-2",))
+    lab.propose("p2", lab.change().remove_node("d"))
+    assert (lab.state.proposals["r/budget-2"].state, lab.state.status) == (P.SUPERSEDED, RunStatus.SUCCEEDED)
 
 
 def test_what_runs_goes_on_to_its_end_while_the_run_asks() -> None:
