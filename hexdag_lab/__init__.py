@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from .core.dag.diff import Diff, diff
     from .core.dag.node import Node, NodeSpec, node
     from .core.runs.run import NodeState, RunStatus
+    from .core.votes.agent import Caps
     from .core.votes.ballot import Ballot
+    from .core.votes.budget import Budget
     from .core.votes.policy import (
         Deadline,
         HumanApproval,
@@ -61,11 +63,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Agent", "AlreadyDecided", "Ballot", "Catalog", "Changeset", "Conflict", "CycleError", "Dag", "DagError",
-    "Deadline", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent", "HumanApproval", "InvalidName",
-    "Lab", "LabInUse", "Majority", "Node", "NodeSpec", "NodeState", "NotAllowed", "NotFinished", "OwnerDecides",
-    "Policy", "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext",
-    "RunFailed", "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable", "Supermajority",
+    "Agent", "AlreadyDecided", "Ballot", "Budget", "Caps", "Catalog", "Changeset", "Conflict", "CycleError", "Dag",
+    "DagError", "Deadline", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent", "HumanApproval",
+    "InvalidName", "Lab", "LabInUse", "Majority", "Node", "NodeSpec", "NodeState", "NotAllowed", "NotFinished",
+    "OwnerDecides", "Policy", "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run",
+    "RunContext", "RunFailed", "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable",
+    "Supermajority",
     "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node",
 ]  # fmt: skip
 
@@ -83,7 +86,9 @@ _NAMES = {
     ".core.dag.diff": "Diff diff",
     ".core.dag.node": "Node NodeSpec node",
     ".core.runs.run": "NodeState RunStatus",
+    ".core.votes.agent": "Caps",
     ".core.votes.ballot": "Ballot",
+    ".core.votes.budget": "Budget",
     ".core.votes.policy": "Deadline HumanApproval Majority OwnerDecides Policy Quorum Supermajority Unanimous Veto",
     ".core.votes.proposal": "ProposalState",
     ".lab": "Lab ProposalHandle Run SharedDraft",

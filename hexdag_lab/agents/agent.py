@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..core.base.errors import NotAllowed
 from ..core.dag.changeset import Changeset
-from ..core.votes.agent import Role, key_of, weight_of
+from ..core.votes.agent import Caps, Role, key_of, weight_of
 
 
 class Bench(Protocol):
@@ -35,6 +35,7 @@ class Agent:
     vote, on_event   plain functions, see the module
     public_key    the public half of a key that only the agent has, elsewhere (64 hexadecimal digits): its ballots and
     proposals count only if signed with it. Default: the lab makes a key, and signs for the agent
+    caps          how much it may propose in one run: `Caps(proposals=…, nodes=…, depth=…)`; None: as is usual
     """
 
     id: str
@@ -45,6 +46,7 @@ class Agent:
     vote: Callable[..., Any] | None = None
     on_event: Callable[..., Any] | None = None
     public_key: str | None = None
+    caps: Caps | None = None
     bench: Bench | None = field(default=None, repr=False)
 
     human = False
@@ -56,6 +58,8 @@ class Agent:
             raise ValueError(f"{self.id}: role is one of {', '.join(Role)}, not {self.role!r}")
         self.role = Role(self.role)
         weight_of(self.trust)
+        if self.caps is not None and not isinstance(self.caps, Caps):
+            raise TypeError(f"{self.id}: caps are hx.Caps(proposals=…, nodes=…, depth=…), not {self.caps!r}")
         if isinstance(self.capabilities, str):
             self.capabilities = (self.capabilities,)
         self.capabilities = frozenset(self.capabilities)

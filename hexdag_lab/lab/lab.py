@@ -21,6 +21,7 @@ from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
 from ..core.votes.agent import Role, Seat, weight_of
+from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy, policy_of
 from ..ports import Store
 from ..runtime import wire
@@ -186,6 +187,7 @@ class Lab:
             agent.id, Role(agent.role), weight_of(agent.trust), agent.family, frozenset(agent.capabilities),
             agent.human, False, self._reference(agent.vote, agent.id), self._reference(agent.on_event, agent.id),
             agent.public_key or self.keys.public(agent.id),
+            agent.caps,
         )  # fmt: skip
 
     def _reference(self, function: Any, agent: str) -> str | None:
@@ -218,6 +220,8 @@ class Lab:
     ) -> Run:
         """Start a run; returns at once, and the work goes on beside the notebook.
 
+        `budget`: a `Budget` of time, money and nodes, or a number: money. At its limit the run pauses and asks.
+
         Raises `UnboundParameter` for unknown or missing inputs, `SchemaError` for code that cannot be shipped.
         """
         if not isinstance(dag, Dag):
@@ -234,7 +238,7 @@ class Lab:
         self._must_lead("start a run")
         kept = FrozenDict({name: self.shipping.keep(value) for name, value in given.items()})
         rule = self.policy if policy is None else policy_of(policy)
-        limit = None if budget is None else exact(budget, "budget")
+        limit = budget if budget is None or isinstance(budget, Budget) else Budget(cost=exact(budget, "budget"))
         return self._start(self.shipping.dag(dag), kept, FrozenDict(), run_id, schedule, rule, limit)
 
     def _start(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from ..agents import Agent, name_of
+from ..core.dag.node import name_of as node_name
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
 from ..core.votes.ballot import choice_of
@@ -23,8 +24,12 @@ class ProposalHandle:
 
     state, why, version, decided_by      where it is and why, the version it became, who decided
     by, reason, changeset, base, at      who wants what, why, against which version, since when
+    kind, summary, apply_from, waits     what it is; when it is applied, and what it still waits for
     checks, effect                       facts, each with rule, node and fix; what it does to the work
+    preview, waves                       what becomes of each node; the waves that would be left
     tally, feedback, deadline            who voted how, what is still needed; asked changes; when it settles by itself
+    requests, in_reply_to                changes asked for, with their nodes; the proposal that it takes the place of
+    conflict, other                      why it no longer fits; the proposal that was quicker, or takes its place
     """
 
     def __init__(self, lab: Any, run: str, id_: str) -> None:
@@ -54,9 +59,16 @@ class ProposalHandle:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *(name for name in dir(ProposalView) if not name.startswith("_"))})
 
-    def vote(self, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook") -> None:
-        """Cast a ballot: "approve", "reject", "abstain" or "request_changes". Raises `NotAllowed`, `AlreadyDecided`."""
-        message = ms.CastBallot(time.time(), self.id, name_of(by), choice_of(choice), reason or "", via)
+    def vote(
+        self, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook", *, nodes: Iterable[Any] = (),
+        seen: str = "",
+    ) -> None:  # fmt: skip
+        """Cast a ballot: "approve", "reject", "abstain" or "request_changes". Raises `NotAllowed`, `AlreadyDecided`.
+
+        `nodes`: what a request for changes is about; `seen`: the `effect_digest` that was looked at, so that a ballot
+        for what the proposal did before it was revised is refused."""
+        about = tuple(node_name(node) for node in nodes)
+        message = ms.CastBallot(time.time(), self.id, name_of(by), choice_of(choice), reason or "", via, about, seen)
         self._lab.command(self._run, message)
 
     def withdraw(self, by: Agent | str | None = None) -> None:

@@ -14,13 +14,14 @@ from ..agents import Agent, name_of
 from ..core.base.errors import DagError, HexdagError, Refused, RunFailed, StaleBase, UnknownNode
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
+from ..core.dag.node import exact, spec_of
 from ..core.dag.node import name_of as node_name
-from ..core.dag.node import spec_of
 from ..core.machine import messages as ms
 from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
 from ..core.machine.story import story
 from ..core.runs.run import RunStatus
+from ..core.votes.budget import Budget
 from ..runtime.feed import Feed
 from ..runtime.view import RunView
 from .inputs import inputs_of
@@ -37,7 +38,8 @@ class Run:
     status, dag, versions, diff(1, 2)    where it is, and what became of the graph
     nodes, why("fit")                    each node's state, why, attempt, version, worker, seconds, code_hash
     result("fit"), results()             what has finished; never waits
-    agents, budget, spent, seq           who takes part, what it may cost, and the number of the last event
+    agents, seq                          who takes part, and the number of the last event
+    budget, spent, limits, used          what it may cost and has cost; the same with time and nodes
     """
 
     def __init__(self, lab: Any, id_: str) -> None:
@@ -89,25 +91,49 @@ class Run:
         reason: str = "",
         priority: int = 0,
         apply_from: str = "now",
+        *,
+        in_reply_to: ProposalHandle | str = "",
     ) -> ProposalHandle:
         """Put a change to the vote; returns at once. Raises `StaleBase`, `NotAllowed`, `AlreadyDecided`, `DagError`.
 
         A change that fails its checks is not an error: it comes back REJECTED with `p.checks`.
+
+        apply_from    "now"; "after:NODE", when that node is done; "wave", when the wave that is worked on is done
+        in_reply_to   a proposal of the same proposer that this one takes the place of
         """
-        if apply_from != "now":
-            raise ValueError(f'apply_from is "now" in this release, not {apply_from!r}')
+        if apply_from not in ("now", "wave") and not str(apply_from).startswith("after:"):
+            raise ValueError(f'apply_from is "now", "wave" or "after:NODE", not {apply_from!r}')
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise TypeError(f"priority is a whole number, not {priority!r}")
         changeset = self._changeset(change)
         if changeset.empty:
             raise DagError("this change changes nothing")
-        shipped = self._lab.shipping.changeset(changeset)
+        shipped, why = self._lab.shipping.changeset(changeset), reason or changeset.reason
+        old = getattr(in_reply_to, "id", in_reply_to) or changeset.in_reply_to
+        return self._proposed(by, shipped, why, priority=priority, apply_from=apply_from, in_reply_to=old)
+
+    def raise_budget(
+        self,
+        *,
+        seconds: float | None = None,
+        cost: Any = None,
+        nodes: int | None = None,
+        by: Agent | str | None = None,
+        reason: str = "",
+    ) -> ProposalHandle:
+        """Propose to raise what the run may use, by these amounts; one that paused for it goes on once approved.
+
+        Raises `Refused` for what the run's budget does not limit."""
+        raises = Budget(seconds, None if cost is None else exact(cost, "cost"), nodes)
+        return self._proposed(by, Changeset.on(self.view.dag), reason, raises=raises)
+
+    def _proposed(self, by: Agent | str | None, changeset: Changeset, reason: str, **how: Any) -> ProposalHandle:
         who = name_of(by or self._lab.owner)
         for number in count(len(self.feed.state.proposals) + 1):
             id_ = f"{self.id}/p{number}"
             if id_ in self.feed.state.proposals:
                 continue  # the same id again would be the same proposal
-            message = ms.Propose(time.time(), id_, shipped, who, reason or changeset.reason, priority, apply_from)
+            message = ms.Propose(time.time(), id_, changeset, who, reason, **how)
             try:
                 self._lab.command(self.id, message)
             except Refused as refused:

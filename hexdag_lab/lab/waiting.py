@@ -70,9 +70,11 @@ def people_only(state: RunState) -> str:
         return ""
     if any(upto < state.hookable for upto in state.hooks.values()):
         return ""
-    if any(rec.state in (NodeState.READY, NodeState.RUNNING) for rec in state.nodes.values()):
+    if state.short is None and any(rec.state in (NodeState.READY, NodeState.RUNNING) for rec in state.nodes.values()):
         return ""  # it waits for a worker, or for `resume`
     waiting = [needed(state, proposal) for proposal in state.open_proposals()]
+    if state.short is not None and not waiting:
+        return state.owner  # it stays paused until somebody raises its budget
     return "; ".join(waiting) if waiting and all(waiting) else ""
 
 

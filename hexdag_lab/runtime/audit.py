@@ -15,6 +15,7 @@ from ..core.base.codec import loads
 from ..core.base.errors import Refused, SchemaError, StoreUnavailable
 from ..core.machine import events as ev
 from ..core.machine import messages as ms
+from ..core.machine.asking import ASKER
 from ..core.machine.evolve import evolve
 from ..core.machine.signatures import Signable, refused
 from ..core.machine.state import RunState
@@ -273,8 +274,9 @@ class _Audit:
         base = next((v.digest for v in self.state.versions if v.number == p.base), sent.base)
         sent = type(sent)(base, sent.nodes, sent.edges, sent.handling)
         priority = whole(p.proof.claims.get("priority")) if p.proof else p.priority  # what the role allows is journaled
-        m = ms.Propose(p.at, p.id, sent, p.by, p.reason, priority, p.apply_from, p.proof)
-        proof = self._signature(seq, m, p.at)
+        m = ms.Propose(p.at, p.id, sent, p.by, p.reason, priority, p.apply_from, p.raises, p.in_reply_to, proof=p.proof)
+        asks = p.by == ASKER and p.raises is not None and p.proof is None
+        proof = "the run says so" if asks else self._signature(seq, m, p.at)
         if p.sent is not None and _net(sent, self.state) != p.changeset.digest:
             self.wrong(seq, f"the change of {p.id} does not follow from the one that {p.by} has signed")
         self.votes.append(_vote(p.id, p.by, "proposed", p.at, "", proof, p.proof))
@@ -284,7 +286,7 @@ class _Audit:
         if b.choice is Choice.ABSENT and b.via == "lab":
             proof = "the lab says so"
         else:
-            m = ms.CastBallot(b.at, event.proposal, b.voter, b.choice, b.reason, b.via, b.proof)
+            m = ms.CastBallot(b.at, event.proposal, b.voter, b.choice, b.reason, b.via, b.nodes, proof=b.proof)
             proof = self._signature(event.seq, m, b.at)
         self.votes.append(_vote(event.proposal, b.voter, b.choice.value, b.at, b.via, proof, b.proof))
 

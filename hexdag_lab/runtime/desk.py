@@ -22,6 +22,7 @@ from ..core.machine import messages as ms
 from ..core.machine.events import UNHOOKED
 from ..core.machine.state import RunState
 from ..core.votes.ballot import Ballot, choice_of
+from ..core.votes.proposal import Request
 from .shipping import Shipping
 from .thread import on_thread
 from .view import ProposalView, RunView
@@ -53,6 +54,13 @@ class Context(NamedTuple):
     def change(self) -> Changeset:
         """An empty changeset on the head version."""
         return Changeset.on(self.run.dag)
+
+    @property
+    def feedback(self) -> dict[str, tuple[Request, ...]]:
+        """Changes that voters ask of this agent: by the id of its own proposal, the latest last. A change that
+        `.because(reason, in_reply_to=id)` takes that proposal's place."""
+        own = (p for p in self.run.proposals.values() if p.by == self.agent and p.requests)
+        return {p.id: p.requests for p in own}
 
 
 class Door(NamedTuple):
@@ -117,7 +125,9 @@ class Desk:
             choice = choice_of(ballot.choice)
         except Exception as error:  # an agent's own code: its error makes it absent
             return self._absent(run, proposal, agent, _text(error))
-        self._door.put(run, ms.CastBallot(time.time(), proposal, agent, choice, str(ballot.reason), "rule"))
+        self._door.put(
+            run, ms.CastBallot(time.time(), proposal, agent, choice, str(ballot.reason), "rule", tuple(ballot.nodes))
+        )
         return None
 
     def _absent(self, run: str, proposal: str, agent: str, why: str) -> None:
@@ -161,13 +171,17 @@ class Desk:
                 return ""
             if not isinstance(answer, Changeset):
                 return f"on_event returned {type(answer).__name__}; it returns a Changeset or None"
-            return "" if answer.empty else await self._propose(run, agent, event.seq, answer)
+            return "" if answer.empty else await self._propose(run, agent, event, answer)
         except Exception as error:  # an agent's own code: its error is recorded
             return _text(error)
 
-    async def _propose(self, run: str, agent: str, seq: int, answer: Changeset) -> str:
+    async def _propose(self, run: str, agent: str, event: Any, answer: Changeset) -> str:
         changeset = await asyncio.to_thread(self._shipping.changeset, answer)
-        message = ms.Propose(time.time(), f"{run}/{agent}-{seq}", changeset, agent, getattr(answer, "reason", ""))
+        cause = event.node or getattr(event.proposal, "id", event.proposal) or ""
+        message = ms.Propose(
+            time.time(), f"{run}/{agent}-{event.seq}", changeset, agent, answer.reason,
+            in_reply_to=answer.in_reply_to, cause=cause,
+        )  # fmt: skip
         said = await asyncio.wrap_future(self._door.command(run, message))
         if not isinstance(said, Refused) or said.rule == "id-taken":  # taken: it said something else before a crash
             return ""

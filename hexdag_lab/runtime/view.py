@@ -8,14 +8,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..core.base.errors import NotFinished, UnknownNode
+from ..core.dag.conflict import Conflict
 from ..core.dag.dag import Dag
 from ..core.dag.diff import Diff, diff
+from ..core.machine.landing import waiting
 from ..core.machine.state import RunState, Version
 from ..core.machine.story import why
-from ..core.runs.run import NodeRecord, NodeState, RunStatus
+from ..core.runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..core.runs.value import Kept
 from ..core.votes.agent import Seat
-from ..core.votes.proposal import Check, Effect, Proposal, ProposalState, Tally, effect_digest
+from ..core.votes.budget import Budget
+from ..core.votes.proposal import Check, Effect, Proposal, ProposalState, Request, Tally, effect_digest
 
 Read = Callable[[str, int, Kept], Any]
 """`read(node, fence, kept)`: the value of a result."""
@@ -73,6 +76,72 @@ class ProposalView:
         return self._proposal.changeset
 
     @property
+    def kind(self) -> str:
+        """add_node, add_subgraph, replace_node, remove, rewire, composite, or budget."""
+        return self._proposal.kind
+
+    @property
+    def summary(self) -> str:
+        return self._proposal.summary
+
+    @property
+    def raises(self) -> Budget | None:
+        """What it asks to raise the budget by, instead of a change of the graph."""
+        return self._proposal.raises
+
+    @property
+    def apply_from(self) -> str:
+        return self._proposal.apply_from
+
+    @property
+    def in_reply_to(self) -> str:
+        """The proposal that it takes the place of."""
+        return self._proposal.in_reply_to
+
+    @property
+    def depth(self) -> int:
+        """How many proposals led to it, itself included."""
+        return self._proposal.depth
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """Approved, but applied only when these nodes are done."""
+        return waiting(self._state, self._proposal)
+
+    @property
+    def conflict(self) -> Conflict | None:
+        """Why it no longer fits, with both intents."""
+        return self._proposal.conflict
+
+    @property
+    def other(self) -> str:
+        """The proposal that was quicker, or that takes its place."""
+        return self._proposal.other
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The changes that its voters ask for: by, text, nodes."""
+        return self._proposal.requests
+
+    @property
+    def preview(self) -> dict[str, str]:
+        """What becomes of each node with work in it, or touched: keep, start, restart, cancel or re-run."""
+        busy = (NodeState.RUNNING, NodeState.SUSPENDED, NodeState.SUCCEEDED)
+        kept = {name: "keep" for name, rec in self._state.nodes.items() if rec.state in busy}
+        effect = self._proposal.effect
+        return dict(sorted({**kept, **(effect.verbs() if effect else {})}.items()))
+
+    @property
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The waves of what is left once it is applied to the graph as it is; empty if it does not fit."""
+        rebased = self._proposal.changeset.rebase(self._state.dag)
+        if isinstance(rebased, Conflict) or rebased.target is None:
+            return ()
+        again = self._proposal.effect.verbs() if self._proposal.effect else {}
+        done = [n for n, rec in self._state.nodes.items() if rec.state in SETTLED and n not in again]
+        return rebased.target.waves_after(name for name in done if name in rebased.target)
+
+    @property
     def checks(self) -> tuple[Check, ...]:
         return self._proposal.checks
 
@@ -119,7 +188,7 @@ class ProposalView:
         return self._proposal.terminal
 
     def __repr__(self) -> str:
-        return f"<Proposal {self.id} by {self.by}: {self.state}, {self.changeset.summary}>"
+        return f"<Proposal {self.id} by {self.by}: {self.state}, {self.summary}>"
 
 
 class RunView:
@@ -205,7 +274,18 @@ class RunView:
 
     @property
     def budget(self) -> Fraction | None:
+        """What it may cost; None: no limit. `limits` has those of time and nodes as well."""
+        return None if self.state.budget is None else self.state.budget.cost
+
+    @property
+    def limits(self) -> Budget | None:
+        """What it may use of time, money and nodes."""
         return self.state.budget
+
+    @property
+    def used(self) -> Budget:
+        """What it has used of time, money and nodes, as of its last event."""
+        return self.state.used(self.state.at)
 
     def _record(self, name: str) -> NodeRecord:
         rec = self.state.nodes.get(name) or self.state.gone.get(name)

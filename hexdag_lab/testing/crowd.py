@@ -14,6 +14,7 @@ from ..core.dag.dag import Dag
 from ..core.dag.node import NodeSpec
 from ..core.votes.agent import Role, Seat
 from ..core.votes.ballot import Choice
+from ..core.votes.budget import Budget
 from ..core.votes.policy import (
     Deadline,
     HumanApproval,
@@ -85,6 +86,20 @@ def change(rng: Random, dag: Dag, names: list[str]) -> Changeset | None:
         except DagError:
             continue
     return None if made.empty and rng.random() < 0.9 else made
+
+
+def moment(rng: Random, names: list[str]) -> str:
+    """When a proposal is to be applied."""
+    return rng.choice(("now",) * 6 + ("wave", f"after:{rng.choice(names or ['n0'])}"))
+
+
+def budget(rng: Random, dag: Dag) -> Budget | None:
+    """Now and then a budget that will be too small, in some respect."""
+    if rng.random() < 0.8:
+        return None
+    cost = sum((spec.cost for spec in dag.nodes.values()), Fraction(0))
+    seconds = float(rng.randrange(5, 60)) if rng.random() < 0.4 else None
+    return Budget(seconds, rng.choice((None, cost, cost / 2)), rng.choice((None, len(dag), len(dag) // 2)))
 
 
 def _edit(rng: Random, made: Changeset, names: list[str]) -> Changeset:

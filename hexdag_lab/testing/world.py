@@ -14,6 +14,7 @@ fast anything is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from heapq import heappop, heappush
 from math import ceil
@@ -35,6 +36,7 @@ from ..core.machine.state import RunState
 from ..core.runs.attempt import Task
 from ..core.runs.run import RunStatus
 from ..core.votes.agent import Seat
+from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
 from . import crowd
 from .audit import audit, differences
@@ -270,8 +272,9 @@ class World:
         rng = self.rng
         schedule = rng.choice(("ready", "ready", "waves"))
         start = ms.StartRun(
-            self.now, "sim", self.dag, FrozenDict(), self.policy, self.seats, crowd.OWNER, crowd.OWNER, schedule
-        )
+            self.now, "sim", self.dag, FrozenDict(), self.policy, self.seats, crowd.OWNER, crowd.OWNER, schedule,
+            crowd.budget(rng, self.dag),
+        )  # fmt: skip
         self.ask(lambda: start, lambda _: self.tell(self.pool.offer()))
         voices = (crowd.OWNER, "bea", "cal", "dan", "eve", "eve", "hal", "fay", "zoe")
         for number in range(rng.randrange(12)):
@@ -296,6 +299,18 @@ class World:
         if self.state.status is RunStatus.PAUSED:
             self._steer(ms.Resume, "bea")
 
+    def _raise_budget(self) -> None:
+        """The run has paused for want of it, and somebody asks for more, perhaps not enough."""
+        state = self.state
+        if state.budget is None or state.over:
+            return
+        id_ = f"raise{self.seen.counts['actions']}"
+        limits = (state.budget.seconds, state.budget.cost, state.budget.nodes)
+        more = [None if limit is None else self.rng.randrange(1, 60) for limit in limits]
+        raises = Budget(more[0], None if more[1] is None else Fraction(more[1]), more[2])
+        by, empty = self.rng.choice((crowd.OWNER, "bea", "eve")), Changeset(state.dag.digest)
+        self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is worth it", raises=raises))
+
     def _join(self, seat: Seat) -> None:
         self.ask(lambda: ms.Join(self.now, seat))
 
@@ -315,8 +330,17 @@ class World:
             self.later(rng.uniform(0.1, 20), lambda: self.ask(lambda: ms.Withdraw(self.now, id_, withdrawer)))
 
     def _submit_proposal(self, id_: str, change: Changeset, by: str) -> None:
-        priority = self.rng.randrange(-5, 200)
-        self.ask(lambda: ms.Propose(self.now, id_, change, by, "because", priority))
+        rng, state = self.rng, self.state
+        priority, moment = rng.randrange(-5, 200), crowd.moment(rng, self.names)
+        mine = sorted(p.id for p in state.proposals.values() if p.by == by and not p.terminal)
+        old = rng.choice(mine) if mine and rng.random() < 0.3 else ""
+        old = old if old != id_ else ""
+        cause = rng.choice(self.names) if rng.random() < 0.3 else ""
+        self.ask(
+            lambda: ms.Propose(
+                self.now, id_, change, by, "because", priority, moment, in_reply_to=old, cause=cause
+            )
+        )  # fmt: skip
 
     def node_proposes(self, task: Task, version: Dag) -> str:
         """A node that runs proposes something and will wait for it; called again, it proposes the same."""
@@ -344,6 +368,8 @@ class World:
         rng, state = self.rng, self.state
         if state.status is RunStatus.PAUSED and not self.resuming:
             self.resuming = True
+            if state.short is not None and rng.random() < 0.7:
+                self.later(rng.uniform(1, 20), self._raise_budget)
             self.later(rng.uniform(5, 30), self._resume)
         for id_ in state.open:
             if id_ in self.known:

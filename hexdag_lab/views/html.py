@@ -54,9 +54,13 @@ def card(state: RunState, proposal: Proposal, now: float | None = None) -> str:
         if c.reason
         else ""
     )
+    standing = "".join(f"<div><b>{escape(line)}</b></div>" for line in c.standing)
+    outlook = f"<div>{escape(c.outlook)}</div>" if c.outlook else ""
+    about = f"{escape(c.id)} · {escape(c.kind)} · {escape(c.state)}{left}"
     return _wrap(
-        f'<div><b>{escape(c.title)}</b> <span class="dim">{escape(c.id)} · {escape(c.state)}{left}</span></div>{reason}'
-        f"<pre>{lines}</pre><div>Effect: {escape(c.effect)} · {escape(c.estimate)}</div><div>Checks: {checks}</div>"
+        f'<div><b>{escape(c.title)}</b> <span class="dim">{about}</span></div>{reason}{standing}'
+        f"<pre>{lines}</pre><div>Effect: {escape(c.effect)} · {escape(c.estimate)}</div>"
+        f"{outlook}<div>Checks: {checks}</div>"
         f"<div>Votes: {votes} — <b>{escape(c.tally)}</b></div>"
         + (f'<div class="dim">{escape(proposal.why)}</div>' if proposal.why and proposal.terminal else "")
     )

@@ -7,14 +7,16 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ..core.dag.changeset import Changeset
+from ..core.dag.conflict import Conflict
 from ..core.dag.dag import Dag
+from ..core.machine.landing import waiting
 from ..core.machine.state import RunState
 from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import ORCHESTRATORS, Verdict, voting_weight
-from ..core.votes.proposal import MEANING, Effect, Proposal
+from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal
 
 #: states by shape: readable without colour
 MARKS: dict[NodeState, str] = {
@@ -57,6 +59,9 @@ class Card(NamedTuple):
 
     changes   one line for each node and each edge between nodes that stay; the first character is +, - or ~
     settles   what time does to it: "rejects itself", "accepts itself", or empty
+    kind      add_node, add_subgraph, replace_node, remove, rewire, composite or budget
+    outlook   what it changes as P50 and P90, what is lost, and how far an approval goes
+    standing  what has become of it: what it waits for, how the graph moved on, what changes are asked for
     """
 
     id: str
@@ -71,6 +76,9 @@ class Card(NamedTuple):
     state: str
     seconds_left: float | None
     settles: str = ""
+    kind: str = ""
+    outlook: str = ""
+    standing: tuple[str, ...] = ()
 
     @property
     def countdown(self) -> str:
@@ -90,6 +98,7 @@ HOLDS = {
     "frozen": "no work thrown away",
     "inputs": "parameters filled",
     "capability": "workers can run it",
+    "budget": "within the budget",
 }
 
 
@@ -141,7 +150,7 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
     left, settles = _deadline(state, proposal, now)
     return Card(
         proposal.id,
-        f"{clean(proposal.by, 40)} proposes {proposal.changeset.summary}, against v{proposal.base}",
+        f"{clean(proposal.by, 40)} proposes {proposal.summary}, against v{proposal.base}",
         clean(proposal.reason, 300),
         changes(proposal.changeset, state.dag),
         effect_text(effect) if effect else "",
@@ -155,7 +164,50 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
         proposal.state.value,
         left,
         settles,
+        proposal.kind,
+        _outlook(effect) if effect else "",
+        standing(state, proposal),
     )
+
+
+def standing(state: RunState, proposal: Proposal) -> tuple[str, ...]:
+    """What there is to say beyond its state: what it waits for, how the graph moved on, what changes are asked for."""
+    said = []
+    if held := waiting(state, proposal):
+        said.append(f"approved, waits for {', '.join(held[:3])}{f' and {len(held) - 3} more' * (len(held) > 3)}")
+    elif proposal.apply_from != "now" and not proposal.terminal:
+        said.append(f"to be applied {_FROM.get(proposal.apply_from, proposal.apply_from.replace(':', ' '))}")
+    if moved := _moved_on(state, proposal):
+        said.append(moved)
+    if proposal.in_reply_to:
+        said.append(f"takes the place of {clean(proposal.in_reply_to, 80)}")
+    for request in proposal.requests:
+        where = f" on {', '.join(request.nodes[:5])}" if request.nodes else ""
+        said.append(f"{clean(request.by, 40)} asks for changes{where}: {clean(request.text, 200) or 'no reason given'}")
+    return tuple(said)
+
+
+_FROM = {"wave": "when the wave that is worked on then is done"}
+
+
+def _moved_on(state: RunState, proposal: Proposal) -> str:
+    """What the versions since it was examined mean for it."""
+    if proposal.raises is not None or proposal.effect is None:
+        return ""
+    if proposal.version is not None:
+        head = proposal.version - 1
+        moved = 0 < proposal.checked < head
+        return f"revalidated at v{head}: the same change, nothing more lost" if moved else ""
+    if proposal.terminal or not proposal.checked or state.version == proposal.checked:
+        return ""
+    rebased = proposal.changeset.rebase(state.dag)
+    if isinstance(rebased, Conflict):
+        return f"does not fit v{state.version}: {rebased}"
+    if rebased.empty:
+        return f"nothing left to do: v{state.version} has it already"
+    if rebased.digest != proposal.changeset.digest:
+        return f"part of it is in v{state.version} already: once approved, the rest is voted on anew"
+    return f"revalidated at v{state.version}: the same change"
 
 
 def waits_for_person(state: RunState, proposal: Proposal) -> bool:
@@ -206,12 +258,33 @@ def _estimate(state: RunState, proposal: Proposal) -> str:
     effect = proposal.effect
     assert effect is not None
     text = f"{effect.seconds:.1f} s of work"
-    if not effect.cost and state.budget is None:
+    limit = None if state.budget is None else state.budget.cost
+    if not effect.cost and limit is None:
         return text
     text += f" · cost {float(effect.cost):g}"
-    if state.budget is not None:
-        text += f" of the {float(max(state.budget - state.spent(), Fraction(0))):g} left of {float(state.budget):g}"
+    if limit is not None:
+        text += f" of the {float(max(limit - state.spent(), Fraction(0))):g} left of {float(limit):g}"
     return text
+
+
+def _outlook(effect: Effect) -> str:
+    """What it changes, and how far an approval goes: P50 and P90."""
+    parts = [f"{effect.lost:.1f} s of work lost"] if effect.lost else []
+    found = effect.estimate
+    if found is not None:
+        parts.append(f"ends {_pair(found.later)} s later")
+        parts += [f"costs {_pair(found.cost)} more"] if any(found.cost) else []
+        bound = [f"{ENVELOPE * found.work[1]:.1f} s of work"] if found.known else []
+        bound += [f"cost {ENVELOPE * found.spend[1]:.2f}"] if found.spend[1] else []
+        parts += [f"approval covers {' and '.join(bound)}"] if bound else []
+        parts += [] if found.known else ["such code has hardly run here yet"]
+    if effect.waves is not None and effect.waves[0] != effect.waves[1]:
+        parts.append(f"{effect.waves[1]} waves, were {effect.waves[0]}")
+    return " · ".join(parts)
+
+
+def _pair(found: tuple[float, float]) -> str:
+    return f"{found[0]:+.1f} (P90 {found[1]:+.1f})"
 
 
 def _vote(ballot: Ballot, proposal: Proposal) -> str:
@@ -267,7 +340,7 @@ def versions(state: RunState) -> tuple[VersionRow, ...]:
     rows = []
     for version in state.versions:
         proposal = state.proposals.get(version.proposal) if version.proposal else None
-        change = proposal.changeset.summary if proposal else f"{len(version.dag)} nodes"
+        change = proposal.summary if proposal else f"{len(version.dag)} nodes"
         votes = _votes(proposal) if proposal else ""
         rows.append(VersionRow(version.number, clean(version.by, 40), change, clean(version.reason, 80), votes))
     return tuple(rows)
@@ -289,9 +362,7 @@ def set_aside(state: RunState) -> tuple[AsideRow, ...]:
     """The proposals that have not become versions, in the order they were made."""
     found = sorted((p for p in state.proposals.values() if p.version is None), key=lambda p: (p.at, p.id))
     return tuple(
-        AsideRow(
-            p.id, clean(p.by, 40), p.changeset.summary, clean(p.reason, 80), _votes(p), p.state.value, clean(p.why, 120)
-        )
+        AsideRow(p.id, clean(p.by, 40), p.summary, clean(p.reason, 80), _votes(p), p.state.value, clean(p.why, 120))
         for p in found
     )
 

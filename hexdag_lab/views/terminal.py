@@ -160,8 +160,12 @@ def card(state: RunState, proposal: Proposal, now: float, width: int = 100) -> P
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
+    for line in c.standing:
+        table.add_row("now", line)
     table.add_row("effect", c.effect)
     table.add_row("estimate", c.estimate)
+    if c.outlook and width >= NARROW:
+        table.add_row("outlook", c.outlook)
     table.add_row("checks", _checks(c.checks))
     votes = Text("; ".join(c.votes) or "none yet").append(f"  →  {c.tally}", "bold")
     table.add_row("votes", votes)

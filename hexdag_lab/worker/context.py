@@ -119,7 +119,7 @@ class RunContext:
         decided = (self.task.decisions or {}).get(id_)
         if decided is None:
             shipped, why = self._shipped(changeset), reason or changeset.reason
-            self._say(Propose(time.time(), id_, shipped, self.task.proposer, why, priority))
+            self._say(Propose(time.time(), id_, shipped, self.task.proposer, why, priority, cause=self.task.node))
         return Proposed(id_, decided)
 
     def _shipped(self, changeset: Changeset) -> Changeset:

@@ -91,7 +91,7 @@ def test_a_ballot_that_was_seen_in_the_journal_cannot_be_cast_again(lab: hx.Lab,
     p.vote("marie", "approve")
     seen = p.tally.ballots[0]
     p.vote("marie", "abstain")
-    again = ms.CastBallot(time.time(), p.id, "marie", seen.choice, seen.reason, seen.via, seen.proof)
+    again = ms.CastBallot(time.time(), p.id, "marie", seen.choice, seen.reason, seen.via, proof=seen.proof)
     with pytest.raises(hx.NotAllowed, match="has counted already") as refused:
         lab.command(run.id, again)
     assert refused.value.rule == "replayed"

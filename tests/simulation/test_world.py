@@ -74,8 +74,8 @@ def test_the_worlds_are_rough_enough() -> None:
     for what in (
         "crashes", "ResultHeld", "NodeSuspended", "NodeRetrying", "NodesBlocked", "NodeKept", "AttemptsWithdrawn",
         "ProposalRevised", "ProposalConflicted", "ProposalSuperseded", "ProposalExpired", "ProposalWithdrawn",
-        "RunPaused", "refused: decided", "refused: stranger", "refused: observer", "refused: stale-base",
-        "refused: run-over",
+        "RunPaused", "BudgetRaised", "refused: decided", "refused: stranger", "refused: observer",
+        "refused: stale-base", "refused: run-over",
     ):  # fmt: skip
         assert total[what] >= 10, f"{what}: {total[what]}"
     assert {outcome(seed).state.status for seed in SEEDS} == OVER

@@ -78,6 +78,7 @@ class Changeset:
     edges: Mapping[Edge, EdgeChange] = field(default_factory=dict)
     handling: Mapping[str, Handling] = field(default_factory=FrozenDict)
     reason: str = field(default="", compare=False)  # why, for a proposal made of it
+    in_reply_to: str = field(default="", compare=False)  # the proposal that such a one takes the place of
     target: Dag | None = field(default=None, repr=False)  # the graph after it, while it is being made
 
     @classmethod
@@ -151,9 +152,11 @@ class Changeset:
                 edges[key] = joined
         return FrozenDict(nodes), dict(sorted(edges.items()))
 
-    def because(self, reason: str) -> Changeset:
-        """The same change with a reason: what an agent's `on_event` returns becomes a proposal with it."""
-        return replace(self, reason=reason)
+    def because(self, reason: str, in_reply_to: str = "") -> Changeset:
+        """The same change with a reason: what an agent's `on_event` returns becomes a proposal with it.
+
+        `in_reply_to`: the id of a proposal of the same agent that it takes the place of."""
+        return replace(self, reason=reason, in_reply_to=in_reply_to)
 
     # -- what it is
 
@@ -198,7 +201,14 @@ class Changeset:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Changeset, (self.base, self.nodes, self.edges, self.handling, self.reason)  # the graphs stay here
+        return Changeset, (
+            self.base,
+            self.nodes,
+            self.edges,
+            self.handling,
+            self.reason,
+            self.in_reply_to,
+        )  # the graphs stay here
 
     def __repr__(self) -> str:
         return f"<Changeset on {self.base.hex()[:8]}: {self.summary}>"

@@ -17,6 +17,7 @@ from ..votes.proposal import ProposalState
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
+from .limits import purse
 from .state import RunState
 from .step import Step
 
@@ -38,16 +39,21 @@ def _submit(step: Step) -> None:
     if step.state.outstanding > max(step.state.slots, step.state.slots + step.state.lookahead // 2 - 1):
         return
     tasks: list[Task] = []
-    last_wave = _current_wave(step.state) if step.state.schedule == "waves" else None
+    left = purse(step.state)
+    last_wave = current_wave(step.state) if step.state.schedule == "waves" else None
     while (room := step.state.slots + step.state.lookahead - step.state.outstanding) > 0:
         batch: dict[str, int] = {}
         frontier, taken = step.state.frontier, 0
         while frontier is not None and len(batch) < room:
             if last_wave is not None and frontier.key[0] > last_wave:
                 break
-            name, frontier = pop(frontier)
-            taken += 1
-            if name not in batch and _may_go(step.state, name, last_wave):
+            name, rest = pop(frontier)
+            goes = name not in batch and _may_go(step.state, name, last_wave)
+            if goes and left and not left.takes(step.state.dag.entries[name].spec, step.state.nodes[name]):
+                step.short = True
+                break
+            frontier, taken = rest, taken + 1
+            if goes:
                 batch[name] = step.state.nodes[name].fence + 1
         if not taken:
             break
@@ -57,7 +63,8 @@ def _submit(step: Step) -> None:
         step.act(ef.Submit(tuple(tasks)))
 
 
-def _current_wave(state: RunState) -> int:
+def current_wave(state: RunState) -> int:
+    """The first wave in which something is left to do."""
     return min((state.dag.level(n) for n, rec in state.nodes.items() if rec.state not in SETTLED), default=0)
 
 

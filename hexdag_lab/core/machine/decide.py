@@ -13,7 +13,7 @@ from ..base.errors import AlreadyDecided, NotAllowed, Refused
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
-from . import attempts, proposals, signatures
+from . import asking, attempts, landing, proposals, signatures
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -145,6 +145,14 @@ def _tick(step: Step, m: ms.Tick) -> None:
         proposals.deadlines(step)
 
 
+def _dispatch(step: Step, m: ms.Dispatch) -> None:
+    landing.land(step)
+    asking.watch(step)
+    attempts.dispatch(step, m)
+    if step.short:
+        asking.watch(step)
+
+
 _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.StartRun: _start,
     ms.Join: _join,
@@ -165,5 +173,5 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Suspended: attempts.suspended,
     ms.ResultKept: attempts.result_kept,
     ms.Tick: _tick,
-    ms.Dispatch: attempts.dispatch,
+    ms.Dispatch: _dispatch,
 }

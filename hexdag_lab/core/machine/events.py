@@ -12,11 +12,13 @@ from typing import Any
 from ..base.codec import record
 from ..base.frozen import FrozenDict
 from ..dag.changeset import Changeset
+from ..dag.conflict import Conflict
 from ..dag.dag import Dag
 from ..runs.run import Failure, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
+from ..votes.budget import Budget
 from ..votes.policy import Policy
 from ..votes.proposal import Effect, Proposal
 
@@ -54,7 +56,7 @@ class RunStarted(Event):
     owner: str
     by: str
     schedule: str = "ready"
-    budget: Fraction | None = None
+    budget: Budget | Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
 
 
@@ -69,11 +71,23 @@ class RunAttached(Event):
 
 @record
 class RunPaused(Event):
+    """`short`: what it lacks of its budget, if that is why."""
+
     by: str
+    short: Budget | None = None
 
 
 @record
 class RunResumed(Event):
+    by: str
+
+
+@record
+class BudgetRaised(Event):
+    """`budget` is what the run may use from now on."""
+
+    budget: Budget
+    proposal: str
     by: str
 
 
@@ -229,7 +243,9 @@ class ProposalOpened(_Moved):
 
 @record
 class ProposalApproved(_Moved):
-    pass
+    """`waits`: it is applied when these nodes are done."""
+
+    waits: tuple[str, ...] = ()
 
 
 @record
@@ -254,12 +270,18 @@ class ProposalWithdrawn(_Moved):
 
 @record
 class ProposalConflicted(_Moved):
-    pass
+    """`conflict` has both intents, `other` is the proposal that was quicker; `told` are the two proposers."""
+
+    conflict: Conflict | None = None
+    other: str = ""
+    told: tuple[str, ...] = ()
 
 
 @record
 class ProposalSuperseded(_Moved):
-    pass
+    """`other`: the proposal that takes its place, if it is not the graph that has it already."""
+
+    other: str = ""
 
 
 @record

@@ -14,6 +14,7 @@ from ..base.heap import pop
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
+from ..votes.budget import budget_of
 from ..votes.proposal import TERMINAL, Proposal, ProposalState
 from ..votes.signed import Proof
 from . import events as ev
@@ -34,7 +35,8 @@ def evolve(state: RunState, event: Any) -> RunState:
 def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
     dag = e.dag.numbered(1)
     state = RunState(
-        run=e.run, owner=e.owner, policy=e.policy, schedule=e.schedule, budget=e.budget, inputs=e.inputs, dag=dag,
+        run=e.run, owner=e.owner, policy=e.policy, schedule=e.schedule, budget=budget_of(e.budget), inputs=e.inputs,
+        dag=dag, since=e.at,
         versions=(Version(1, dag, e.by, "started", None, e.at),), slots=state.slots, lookahead=state.lookahead,
         capabilities=state.capabilities,
     )  # fmt: skip
@@ -62,19 +64,31 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
             nodes = nodes.set(name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept"))
             left += 1
     hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
+    state = _clock(state, state.at, e.at if state.status is RunStatus.RUNNING else None)  # it did not run meanwhile
     state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict())
     return recounted(state, state.nodes)
 
 
+def _clock(state: RunState, stopped: float, since: float | None) -> RunState:
+    """With the time that it has been running written down, and running on since then."""
+    ran = state.ran if state.since is None else state.ran + max(0.0, stopped - state.since)
+    return state._replace(ran=ran, since=since)
+
+
 def _paused(state: RunState, e: ev.RunPaused) -> RunState:
-    return state._replace(status=RunStatus.PAUSED)
+    return _clock(state, e.at, None)._replace(status=RunStatus.PAUSED, short=e.short)
 
 
 def _resumed(state: RunState, e: ev.RunResumed) -> RunState:
-    return state._replace(status=RunStatus.RUNNING)
+    return _clock(state, e.at, e.at)._replace(status=RunStatus.RUNNING, short=None)
+
+
+def _budget_raised(state: RunState, e: ev.BudgetRaised) -> RunState:
+    return state._replace(budget=e.budget)
 
 
 def _finished(state: RunState, e: ev.RunFinished) -> RunState:
+    state = _clock(state, e.at, None)
     if e.status is not RunStatus.CANCELLED:
         return state._replace(status=e.status)
     nodes = state.nodes
@@ -138,10 +152,17 @@ def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
 
 def _node_started(state: RunState, e: ev.NodeStarted) -> RunState:
     rec = state.nodes[e.node]
+    state = _charged(state, e.node, rec)
     rec = rec._replace(
         state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version
     )
     return state._replace(nodes=state.nodes.set(e.node, rec))
+
+
+def _charged(state: RunState, name: str, rec: NodeRecord) -> RunState:
+    """With one more attempt of a node paid for."""
+    cost = state.dag.entries[name].spec.cost
+    return state._replace(paid=state.paid + cost, begun=state.begun + (not rec.started))
 
 
 def _result_held(state: RunState, e: ev.ResultHeld) -> RunState:
@@ -151,6 +172,8 @@ def _result_held(state: RunState, e: ev.ResultHeld) -> RunState:
 
 def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     rec = state.nodes[e.node]
+    if not rec.started:  # the report of its start was lost
+        state = _charged(state, e.node, rec)
     done = rec._replace(
         state=NodeState.SUCCEEDED, submitted=False, result=e.result, seconds=e.seconds, why="", failure=None,
         worker=e.worker or rec.worker, started=max(rec.started, 1), saved=None, waits_for="", version=e.version,
@@ -315,8 +338,15 @@ def _moved(to: ProposalState) -> Callable[[RunState, Any], RunState]:
         changes: dict[str, Any] = {"state": to, "why": e.why}
         if to in TERMINAL:
             changes |= {"decided_at": e.at, "decided_by": e.by}
-        if isinstance(e, ev.ProposalApplied):
-            changes["version"] = e.version
+        match e:
+            case ev.ProposalApplied():
+                changes["version"] = e.version or None
+            case ev.ProposalApproved():
+                changes |= {"approved": e.seq, "waits": e.waits}
+            case ev.ProposalConflicted():
+                changes |= {"conflict": e.conflict, "other": e.other}
+            case ev.ProposalSuperseded():
+                changes["other"] = e.other
         state = _with_proposal(state, e.proposal, **changes)
         if to in TERMINAL:
             state = state._replace(open=tuple(id_ for id_ in state.open if id_ != e.proposal))
@@ -331,7 +361,7 @@ def _revised(state: RunState, e: ev.ProposalRevised) -> RunState:
     electorate = old.electorate and _replace(old.electorate, opened_at=e.at, cost=e.effect.cost)
     return _with_proposal(
         state, e.proposal, changeset=e.changeset, effect=e.effect, why=e.why, ballots=(), state=ProposalState.OPEN,
-        electorate=electorate,
+        electorate=electorate, checked=state.version, approved=0, waits=(),
     )  # fmt: skip
 
 
@@ -358,6 +388,7 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.RunAttached: _run_attached,
     ev.RunPaused: _paused,
     ev.RunResumed: _resumed,
+    ev.BudgetRaised: _budget_raised,
     ev.RunFinished: _finished,
     ev.SeatTaken: _seat_taken,
     ev.PoolOffered: _pool_offered,

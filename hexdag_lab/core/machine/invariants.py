@@ -88,7 +88,7 @@ def _versions(state: RunState) -> Iterator[str]:
         yield "version numbers are not 1, 2, 3, ..."
     if state.versions and state.versions[-1].dag != state.dag:
         yield "the head is not the last version"
-    applied = [p.version for p in state.proposals.values() if p.state is ProposalState.APPLIED]
+    applied = [p.version for p in state.proposals.values() if p.state is ProposalState.APPLIED and p.raises is None]
     if sorted(applied, key=lambda number: number or 0) != [v.number for v in state.versions[1:]]:
         yield "applied proposals and versions do not match one to one"
 

@@ -13,6 +13,7 @@ from ..runs.run import Failure
 from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Choice
+from ..votes.budget import Budget
 from ..votes.policy import Policy
 from ..votes.signed import Proof
 
@@ -32,7 +33,7 @@ class StartRun:
     owner: str
     by: str
     schedule: str = "ready"
-    budget: Fraction | None = None
+    budget: Budget | Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
 
 
@@ -46,7 +47,13 @@ class Join:
 
 @record
 class Propose:
-    """Put a changeset to the vote. `id` is made by the proposer; the same id again is the same proposal."""
+    """Put a changeset to the vote. `id` is made by the proposer; the same id again is the same proposal.
+
+    apply_from   "now", "after:NODE", or "wave": once the wave that is worked on when it is approved is done
+    raises       ask for a larger budget instead; the changeset is empty then
+    in_reply_to  the proposal that this one takes the place of
+    cause        the node or the proposal that moved its proposer
+    """
 
     at: float
     id: str
@@ -55,12 +62,19 @@ class Propose:
     reason: str = ""
     priority: int = 0
     apply_from: str = "now"
+    raises: Budget | None = None
+    in_reply_to: str = ""
+    cause: str = ""
     proof: Proof | None = None
 
 
 @record
 class CastBallot:
-    """Vote. `via` says how the voter was identified: "notebook", "token", "key", "rule"."""
+    """Vote. `via` says how the voter was identified: "notebook", "token", "key", "rule".
+
+    nodes   which ones a request for changes is about
+    seen    the effect digest (hex) that the voter looked at; if it is another one by now, the ballot is refused
+    """
 
     at: float
     proposal: str
@@ -68,6 +82,8 @@ class CastBallot:
     choice: Choice
     reason: str = ""
     via: str = ""
+    nodes: tuple[str, ...] = ()
+    seen: str = ""
     proof: Proof | None = None
 
 

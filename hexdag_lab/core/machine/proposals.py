@@ -1,30 +1,26 @@
-"""Decisions about proposals: checks, effect, electorate, ballots, and the moment of applying.
+"""The life of a proposal: it is made and checked, voted on, and decided.
 
-Checks are facts and come first; no vote can overrule them. An approval is bound to what the proposal does (the net
-change, and the work it throws away): it is looked at again at the instant of applying, and a proposal that would now do
-more than was voted on is voted on anew. A decision is written once.
+Checks are facts and come first (`checks`); no vote can overrule them. What a decision leads to is in `landing`. A
+decision is written once.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
-from ..dag.changeset import Changeset
 from ..dag.conflict import Conflict
-from ..dag.dag import unbound_params
-from ..runs.estimate import mean_seconds, work
-from ..runs.plan import Plan, plan
-from ..runs.run import NodeState
 from ..votes.agent import Role, Seat
 from ..votes.ballot import Ballot, Choice
+from ..votes.budget import Budget
 from ..votes.policy import Electorate, Verdict
-from ..votes.proposal import Check, Effect, Proposal, ProposalState, still_approved
-from . import effects as ef
+from ..votes.proposal import Proposal, ProposalState, effect_digest
 from . import events as ev
 from . import messages as ms
 from . import signatures
-from .attempts import capable, resume
+from .checks import CHECKS, cap_checks, examine, landing_check
+from .landing import MOVED, apply, ask, conflict, end, said, voters, waiting, waits_of
 from .state import RunState
 from .step import Step
 
@@ -44,22 +40,72 @@ def propose(step: Step, m: ms.Propose) -> None:
     if state.over:
         return step.reply(_run_over(state))
     version = state.version_of(m.changeset.base)
-    if version is None:
-        return step.reply(
-            StaleBase(
-                "this change is not based on a version of this run",
-                rule="stale-base",
-                fix="make it anew: Changeset.on(run.dag)",
-            )
-        )
+    refused = _unfit(state, m, seat) if version is not None else _STALE
+    if version is None or refused is not None:
+        return step.reply(refused)
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
     proposal = Proposal(
         m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING,
+        raises=m.raises, in_reply_to=m.in_reply_to, depth=_depth(state, m), checked=state.version,
         proof=m.proof,
     )  # fmt: skip
-    _check_and_open(step, proposal)
+    if m.raises is None:
+        _check_and_open(step, proposal, seat)
+    else:
+        open_vote(step, proposal)
+    if m.in_reply_to and step.state.proposals[m.id].state in _STANDS:
+        _take_place(step, m.in_reply_to, m.id, m.by)
     step.reply(m.id)
     return None
+
+
+_STALE = StaleBase(
+    "this change is not based on a version of this run", rule="stale-base", fix="make it anew: Changeset.on(run.dag)"
+)
+_STANDS = (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED)
+
+
+def _unfit(state: RunState, m: ms.Propose, seat: Seat) -> Refused | None:
+    """Why this cannot be a proposal at all; None if it can."""
+    where = landing_check(state, m.apply_from)
+    if where is not None:
+        return Refused(where.message, rule=where.rule, fix=where.fix)
+    if m.in_reply_to and m.in_reply_to not in state.proposals:
+        return _unknown(m.in_reply_to)
+    if m.in_reply_to and state.proposals[m.in_reply_to].by != m.by:
+        text = f"{m.in_reply_to} is a proposal of {state.proposals[m.in_reply_to].by}, so {m.by} cannot replace it"
+        return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
+    if m.raises is None:
+        return None
+    limits = state.budget or Budget()
+    missing = [
+        name for name in ("seconds", "cost", "nodes") if getattr(m.raises, name) and getattr(limits, name) is None
+    ]
+    if m.raises.empty or missing or not m.changeset.empty:
+        text = (
+            f"this run has no limit of {' or '.join(missing)}"
+            if missing
+            else "this asks to raise the budget by nothing"
+        )
+        return Refused(text, rule="budget", fix="run.raise_budget(cost=…), for what start(…, budget=…) has limited")
+    return None
+
+
+def _depth(state: RunState, m: ms.Propose) -> int:
+    """How many proposals led to this one, itself included."""
+    causes = [m.in_reply_to, m.cause]
+    causes += [v.proposal for v in state.versions if v.proposal and _added(state.proposals[v.proposal], m.cause)][-1:]
+    return 1 + max(state.proposals[c].depth if c in state.proposals else 0 for c in causes)
+
+
+def _added(proposal: Proposal, node: str) -> bool:
+    change = proposal.changeset.nodes.get(node)
+    return change is not None and change.old is None
+
+
+def _take_place(step: Step, old: str, new: str, by: str) -> None:
+    if not step.state.proposals[old].terminal:
+        end(step, ev.ProposalSuperseded, old, f"{new} takes its place", by, other=new)
 
 
 def _is_said_again(m: ms.Propose, proposal: Proposal) -> bool:
@@ -67,7 +113,8 @@ def _is_said_again(m: ms.Propose, proposal: Proposal) -> bool:
     said, kept = m.changeset, proposal.changeset
     nodes = all(said.nodes.get(name) == change for name, change in kept.nodes.items())
     edges = all(said.edges.get(edge) == change for edge, change in kept.edges.items())
-    return m.by == proposal.by and nodes and edges and said.handling == kept.handling
+    same = nodes and edges and said.handling == kept.handling and m.raises == proposal.raises
+    return m.by == proposal.by and same
 
 
 def _may(state: RunState, who: str, what: str) -> Seat | NotAllowed:
@@ -87,113 +134,46 @@ def _run_over(state: RunState) -> AlreadyDecided:
     )
 
 
-def _check_and_open(step: Step, proposal: Proposal) -> None:
+def _check_and_open(step: Step, proposal: Proposal, seat: Seat) -> None:
     rebased = proposal.changeset.rebase(step.state.dag)
     if isinstance(rebased, Conflict):
         step.emit(ev.ProposalMade, proposal=proposal)
-        return _end(step, ev.ProposalConflicted, proposal.id, str(rebased), "hexdag_lab")
+        return conflict(step, proposal, rebased, MOVED)
     if rebased.empty:
         step.emit(ev.ProposalMade, proposal=proposal)
-        return _end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", "hexdag_lab")
-    effect, checks = examine(step.state, rebased)
-    electorate = _electorate(step.state, proposal, effect, rebased)
+        return end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", MOVED)
+    capped = cap_checks(step.state, seat, replace(proposal, changeset=rebased))
+    effect, checks = examine(step.state, rebased, proposal.id, step.at)
     sent = signatures.sent(proposal, rebased)
-    checked = replace(proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate, sent=sent)
-    step.emit(ev.ProposalMade, proposal=checked)
-    broken = [check for check in checks if not check.ok]
+    return open_vote(step, replace(proposal, changeset=rebased, checks=(*checks, *capped), effect=effect, sent=sent))
+
+
+def open_vote(step: Step, proposal: Proposal) -> None:
+    """Open a proposal to votes, unless a check speaks against it."""
+    electorate = _electorate(step.state, proposal)
+    step.emit(ev.ProposalMade, proposal=replace(proposal, electorate=electorate))
+    broken = [check for check in proposal.checks if not check.ok]
     if broken:
-        return _end(step, ev.ProposalRejected, proposal.id, _said(broken[0]), "checks")
+        return end(step, ev.ProposalRejected, proposal.id, said(broken[0]), CHECKS)
     step.emit(ev.ProposalOpened, proposal=proposal.id, by=proposal.by)
     settle(step, proposal.id)
-    if step.state.proposals[proposal.id].state is ProposalState.OPEN:  # what is decided asks nobody
-        _ask(step, checked)
+    opened = step.state.proposals[proposal.id]
+    if opened.state is ProposalState.OPEN:  # what is decided asks nobody
+        ask(step, opened)
     return None
 
 
-def _said(check: Check) -> str:
-    return f"{check.message}; {check.fix}"
-
-
-def _electorate(state: RunState, proposal: Proposal, effect: Effect, changeset: Changeset) -> Electorate:
+def _electorate(state: RunState, proposal: Proposal) -> Electorate:
     seats = tuple(
         seat for name, seat in sorted(state.seats.items()) if seat.role is not Role.OBSERVER and name != proposal.by
     )
+    if proposal.raises is not None:
+        return Electorate(seats, proposal.by, state.owner, proposal.at, proposal.raises.cost or Fraction(0), False)
+    changeset = proposal.changeset
     new = set(changeset.added)
     additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
-    return Electorate(seats, proposal.by, state.owner, proposal.at, effect.cost, additive)
-
-
-def _ask(step: Step, proposal: Proposal) -> None:
-    assert proposal.electorate is not None
-    for seat in proposal.electorate.seats:
-        if seat.votes is not None and seat.id != proposal.by:
-            step.act(ef.AskVote(proposal.id, seat.id))
-
-
-def examine(state: RunState, rebased: Changeset) -> tuple[Effect, tuple[Check, ...]]:
-    """What a change does to the run as it is, and the facts that speak for or against it."""
-    assert rebased.target is not None
-    made = plan(state.dag, rebased.target, rebased, state.nodes.get)
-    checks = [Check("acyclic", True, "no cycle")]
-    checks += [Check(r.rule, False, r.message, r.node, r.fix) for r in made.refusals]
-    if not made.refusals:
-        checks.append(Check("frozen", True, "touches nothing that runs or has finished, or says so"))
-    checks += _unbound(state, rebased)
-    checks += _capabilities(state, rebased)
-    checks += _agents(state, rebased)
-    return _effect(state, rebased, made), tuple(checks)
-
-
-def _unbound(state: RunState, rebased: Changeset) -> list[Check]:
-    assert rebased.target is not None
-    touched = {*rebased.added, *rebased.changed, *(down for _, down in rebased.edges)}
-    found = []
-    for name in sorted(touched):
-        entry = rebased.target.entries.get(name)
-        for param in unbound_params(entry) if entry else ():
-            if param not in state.inputs and f"{name}.{param}" not in state.inputs:
-                fix = f"add an edge that fills it, or params={{{param!r}: …}}"
-                found.append(Check("inputs", False, f"{name}: nothing fills its parameter {param!r}", name, fix))
-    return found or [Check("inputs", True, "every required parameter is filled")]
-
-
-def _capabilities(state: RunState, rebased: Changeset) -> list[Check]:
-    found = []
-    for name in (*rebased.added, *rebased.changed):
-        change = rebased.nodes[name]
-        assert change.new is not None
-        if not capable(state, change.new.requires):
-            needs = ", ".join(sorted(change.new.requires))
-            found.append(Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one"))
-    return found or [Check("capability", True, "workers can run it")]
-
-
-def _agents(state: RunState, rebased: Changeset) -> list[Check]:
-    found = []
-    for name in (*rebased.added, *rebased.changed):
-        change = rebased.nodes[name]
-        agent = change.new.agent if change.new is not None else None
-        if agent is not None and agent not in state.seats:
-            found.append(
-                Check("agent", False, f"{name} is given to {agent!r}, who takes no part", name, "add the agent")
-            )
-    return found
-
-
-def _effect(state: RunState, rebased: Changeset, made: Plan) -> Effect:
-    assert rebased.target is not None
-    target = rebased.target
-    means = mean_seconds(state.dag, state.nodes.items())
-    again = {*made.rerun, *made.restart}
-    names = sorted(again.union(rebased.added).intersection(target))  # sorted: sums of floats depend on the order
-    seconds, cost = work([target.entries[n].spec for n in names], means)
-    kept = sum(rec.state in (NodeState.SUCCEEDED, NodeState.RUNNING) for rec in state.nodes.values())
-    kept -= len([n for n in (*made.rerun, *made.restart, *made.cancel) if _busy(state, n)])
-    return Effect(kept, made.start, made.restart, made.cancel, made.rerun, made.losses, cost, seconds)
-
-
-def _busy(state: RunState, name: str) -> bool:
-    return state.nodes[name].state in (NodeState.SUCCEEDED, NodeState.RUNNING)
+    cost = proposal.effect.cost if proposal.effect is not None else Fraction(0)
+    return Electorate(seats, proposal.by, state.owner, proposal.at, cost, additive)
 
 
 # -- voting
@@ -209,16 +189,17 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None:
         return step.reply(_unknown(m.proposal))
-    if proposal.terminal:
+    if proposal.state is not ProposalState.OPEN:
         when = f"{proposal.state} by {proposal.decided_by}" if proposal.decided_by else proposal.state
         text = f"proposal {proposal.id} is {when}: {proposal.why}"
         return step.reply(AlreadyDecided(text, rule="decided", fix="propose it anew"))
-    refused = _not_in(proposal, m.by) or signatures.refused(step.state, m, step.at)
+    refused = _not_in(proposal, m.by) or _looked_at_another(proposal, m.seen)
+    refused = refused or signatures.refused(step.state, m, step.at)
     if refused is not None:
         return step.reply(refused)
     old = proposal.cast().get(m.by)
-    if old is None or (old.choice, old.reason) != (m.choice, m.reason):
-        ballot = Ballot(m.choice, m.reason, m.by, step.at, m.via, m.proof)
+    if old is None or (old.choice, old.reason, old.nodes) != (m.choice, m.reason, m.nodes):
+        ballot = Ballot(m.choice, m.reason, m.by, step.at, m.via, m.nodes, m.proof)
         step.emit(ev.BallotCast, proposal=m.proposal, ballot=ballot)
         settle(step, m.proposal)
     step.reply(True)
@@ -240,6 +221,13 @@ def _not_in(proposal: Proposal, who: str) -> NotAllowed | None:
     return None
 
 
+def _looked_at_another(proposal: Proposal, seen: str) -> Refused | None:
+    if not seen or proposal.effect is None or seen == effect_digest(proposal.changeset, proposal.effect).hex():
+        return None
+    text = f"{proposal.id} does something else by now than what was looked at: {proposal.why}"
+    return Refused(text, rule="moved-on", fix="look at it again, then vote")
+
+
 def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     proposal = step.state.proposals.get(m.proposal)
     if proposal is None or proposal.terminal or m.agent in proposal.cast() or _not_in(proposal, m.agent):
@@ -254,73 +242,15 @@ def settle(step: Step, id_: str) -> None:
     if proposal.state is not ProposalState.OPEN or proposal.electorate is None:
         return
     opinion = step.state.policy.evaluate(proposal.cast(), proposal.electorate, step.at)
-    by = ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT) or "the policy"
+    by = voters(proposal)
     if opinion.verdict in (Verdict.YES, Verdict.NONE):  # no rule of a policy that binds is no objection
-        step.emit(ev.ProposalApproved, proposal=id_, why=opinion.text, by=by)
-        _apply(step, id_, by)
+        waits = waits_of(step.state, proposal)
+        step.emit(ev.ProposalApproved, proposal=id_, why=opinion.text, by=by, waits=waits)
+        if not waiting(step.state, step.state.proposals[id_]):
+            apply(step, id_, by)
     elif opinion.verdict is Verdict.NO:
         kind = ev.ProposalExpired if opinion.expired else ev.ProposalRejected
-        _end(step, kind, id_, opinion.text, "the deadline" if opinion.expired else by)
-
-
-def _end(step: Step, kind: type, id_: str, why: str, by: str) -> None:
-    step.emit(kind, proposal=id_, why=why, by=by)
-    resume(step, id_, step.state.proposals[id_].state)
-
-
-def _apply(step: Step, id_: str, by: str) -> None:
-    proposal = step.state.proposals[id_]
-    rebased = proposal.changeset.rebase(step.state.dag)
-    if isinstance(rebased, Conflict):
-        return _end(step, ev.ProposalConflicted, id_, str(rebased), by)
-    if rebased.empty:
-        return _end(step, ev.ProposalSuperseded, id_, "the graph is like that already", by)
-    effect, checks = examine(step.state, rebased)
-    assert proposal.effect is not None
-    broken = [check for check in checks if not check.ok]
-    if broken:
-        return _end(step, ev.ProposalRejected, id_, f"since the vote, {_said(broken[0])}", "checks")
-    if not still_approved((proposal.changeset, proposal.effect), (rebased, effect)):
-        same = rebased.digest == proposal.changeset.digest
-        why = "it now throws away other work than was voted on" if same else "part of it is in the graph already"
-        step.emit(ev.ProposalRevised, proposal=id_, changeset=rebased, effect=effect, why=why)
-        _ask(step, step.state.proposals[id_])
-        return None
-    _commit_version(step, proposal, rebased, effect, by)
-    return None
-
-
-def _commit_version(step: Step, proposal: Proposal, rebased: Changeset, effect: Effect, by: str) -> None:
-    step.emit(
-        ev.ProposalApplied,
-        proposal=proposal.id,
-        why=step.state.proposals[proposal.id].why,
-        by=by,
-        version=step.state.version + 1,
-    )
-    _make_room(step, rebased, effect)
-    step.emit(
-        ev.VersionCommitted, version=step.state.version + 1, changeset=rebased, proposal=proposal.id, by=proposal.by,
-        reason=proposal.reason, restarted=effect.restart, rerun=effect.rerun,
-    )  # fmt: skip
-    step.act(ef.Publish(step.state.version, rebased))
-    resume(step, proposal.id, ProposalState.APPLIED)
-
-
-def _make_room(step: Step, rebased: Changeset, effect: Effect) -> None:
-    """Take back what the pool has and the new version defines otherwise."""
-    nodes = step.state.nodes
-    lost = [n for n in (*effect.restart, *effect.cancel, *effect.rerun) if n in nodes]
-    rewired = {down for _, down in rebased.edges if down in nodes}
-    touched = rewired.union(name for name in rebased.nodes if name in nodes)
-    waiting = [n for n in touched if nodes[n].submitted and not _busy(step.state, n)]
-    # One that runs already, though an upstream is not accepted, was chained to what it may be losing here.
-    waiting += [n for n in rewired if nodes[n].submitted and _busy(step.state, n) and nodes[n].unmet]
-    below = {*step.submitted_below([*lost, *waiting]), *waiting} - set(lost)
-    if below:
-        step.recall(sorted(below))
-        step.emit(ev.AttemptsWithdrawn, nodes=tuple(sorted(below)), why=f"changed in v{step.state.version + 1}")
-    step.recall(lost)
+        end(step, kind, id_, opinion.text, "the deadline" if opinion.expired else by)
 
 
 def withdraw(step: Step, m: ms.Withdraw) -> None:
@@ -335,7 +265,7 @@ def withdraw(step: Step, m: ms.Withdraw) -> None:
         return step.reply(
             AlreadyDecided(f"proposal {proposal.id} is {proposal.state}", rule="decided", fix="propose it anew")
         )
-    _end(step, ev.ProposalWithdrawn, m.proposal, f"withdrawn by {m.by}", m.by)
+    end(step, ev.ProposalWithdrawn, m.proposal, f"withdrawn by {m.by}", m.by)
     step.reply(True)
     return None
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.canon import hash_of
+from ..base.codec import dumps
 from ..base.errors import NotAllowed, Refused
 from ..dag.changeset import Changeset
 from ..votes.agent import Seat
@@ -46,16 +47,20 @@ def claims(state: RunState, m: Signable) -> Claims:
     who = {"run": state.run, "origin": origin(state), "agent": m.by, "role": state.seats[m.by].role.value}
     if isinstance(m, ms.Propose):
         text = {"digest": m.changeset.digest.hex(), "base": m.changeset.base.hex(), "apply_from": m.apply_from}
-        return {"type": PROPOSAL, **who, "proposal": m.id, "reason": m.reason, "priority": m.priority, **text}
+        asked = {} if m.raises is None else {"raises": dumps(m.raises).decode()}
+        asked |= {"in_reply_to": m.in_reply_to} if m.in_reply_to else {}
+        return {"type": PROPOSAL, **who, "proposal": m.id, "reason": m.reason, "priority": m.priority, **text, **asked}
     digest = voted_on(state.proposals[m.proposal])
     said = {"choice": m.choice.value, "reason": m.reason, "via": m.via}
+    said |= {"nodes": " ".join(m.nodes)} if m.nodes else {}
     return {"type": BALLOT, **who, "proposal": m.proposal, "digest": digest, **said}
 
 
 def voted_on(proposal: Proposal) -> str:
     """What a ballot on a proposal is signed for, 64 hexadecimal digits: all that its voter is shown of it."""
     effect = effect_digest(proposal.changeset, proposal.effect) if proposal.effect else b""
-    return hash_of((proposal.id, proposal.by, proposal.reason, effect)).hex()
+    raises = () if proposal.raises is None else (dumps(proposal.raises),)
+    return hash_of((proposal.id, proposal.by, proposal.reason, effect, *raises)).hex()
 
 
 def refused(state: RunState, m: Signable, at: float) -> Refused | None:

@@ -13,6 +13,7 @@ from ..dag.dag import Dag
 from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
+from ..votes.budget import Budget
 from ..votes.policy import Electorate, Policy, Verdict
 from ..votes.policy import solo as _solo
 from ..votes.proposal import Proposal, ProposalState
@@ -44,6 +45,8 @@ class RunState(NamedTuple):
     outstanding  attempts in the pool;  left  nodes that are not settled yet
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
     counters     agent -> the counter of its last signature that was used
+    budget       what it may use;  paid, begun, ran  what it has used: money, nodes, seconds up to `since`
+    since        unix seconds since which it is running, None while it is not;  short  what it paused for the want of
     hooks        agent -> seq up to which its `on_event` has returned;  hookable  seq of the last event it is called for
     """
 
@@ -55,7 +58,12 @@ class RunState(NamedTuple):
     policy: Policy = _solo()
     seats: FrozenDict[Seat] = FrozenDict()
     schedule: str = "ready"
-    budget: Fraction | None = None
+    budget: Budget | None = None
+    paid: Fraction = Fraction(0)
+    begun: int = 0
+    ran: float = 0.0
+    since: float | None = None
+    short: Budget | None = None
     inputs: FrozenDict[Kept] = FrozenDict()
     versions: tuple[Version, ...] = ()
     dag: Dag = _EMPTY
@@ -101,6 +109,8 @@ class RunState(NamedTuple):
         if self.over:
             return None
         times = list(self.dues.values())
+        if self.budget is not None and self.budget.seconds is not None and self.since is not None and self.left:
+            times.append(self.since + self.budget.seconds - self.ran)
         for proposal in self.open_proposals():
             if proposal.state is ProposalState.OPEN and proposal.electorate is not None:
                 times += self._deadline(proposal, proposal.electorate)
@@ -117,8 +127,9 @@ class RunState(NamedTuple):
 
     def spent(self) -> Fraction:
         """What the attempts so far cost, by the nodes' own estimates."""
-        total = Fraction(0)
-        for name, rec in self.nodes.items():
-            if rec.started:
-                total += self.dag.entries[name].spec.cost * rec.started
-        return total
+        return self.paid
+
+    def used(self, at: float) -> Budget:
+        """What it has used of time, money and nodes."""
+        seconds = self.ran + (max(0.0, at - self.since) if self.since is not None else 0.0)
+        return Budget(seconds, self.paid, self.begun)

@@ -18,6 +18,7 @@ class Step:
         self.state, self.at = state, max(at, state.at)
         self.events: list[Any] = []
         self.effects: list[ef.Effect] = []
+        self.short = False  #: what should be submitted next is more than the budget takes
 
     def emit(self, kind: type, **fields: Any) -> None:
         event = kind(seq=self.state.seq + 1, at=self.at, **fields)

@@ -8,6 +8,7 @@ from typing import Any
 from ..runs.run import PASSED, NodeState, RunStatus
 from ..votes.proposal import MEANING
 from . import events as ev
+from .asking import paused
 from .attempts import capable
 from .state import RunState
 
@@ -54,7 +55,7 @@ def _about_run(event: Any, node: str | None) -> str:
             lost = "; its result was not kept" if node in event.again else ""
             return f"another controller goes on with the run{lost}"
         case ev.RunPaused():
-            return f"paused by {event.by}"
+            return f"paused by {event.by}" + (f": its budget lacks {event.short}" if event.short is not None else "")
         case ev.RunResumed():
             return f"{event.by} lets the run go on"
         case ev.RunFinished():
@@ -103,7 +104,11 @@ def _about_proposal(event: Any) -> str:
     match event:
         case ev.ProposalMade():
             proposal = event.proposal
-            return f"{proposal.by} proposes {proposal.id}: {proposal.changeset.summary}"
+            return f"{proposal.by} proposes {proposal.id}: {proposal.summary}"
+        case ev.BudgetRaised():
+            return f"the budget is {event.budget} from now on"
+        case ev.ProposalApproved() if event.waits:
+            return f"{event.proposal} approved: {event.why}; it waits for {_names(event.waits)}"
         case ev.BallotCast():
             ballot = event.ballot
             reason = f' "{ballot.reason}"' if ballot.reason else ""
@@ -145,7 +150,7 @@ def why(state: RunState, node: str) -> str | None:
         opinion = state.policy.evaluate(proposal.cast(), proposal.electorate, state.at)
         return f"waits for proposal {rec.waits_for} ({MEANING[proposal.state]}: {opinion.text})"
     if state.status is RunStatus.PAUSED:
-        return "the run is paused"
+        return paused(state)
     if rec.due is not None:
         return f"{rec.why}; next try in {max(0.0, rec.due - state.at):.0f} s"
     requires = state.dag.entries[node].spec.requires

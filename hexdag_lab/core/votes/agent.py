@@ -20,6 +20,30 @@ class Role(StrEnum):
 
 
 @record
+class Caps:
+    """What one agent may propose in one run; None is no limit. People have none unless somebody sets them.
+
+    proposals   how many proposals
+    nodes       how many nodes one proposal may add or replace
+    depth       how far a proposal may be from the first graph: a proposal that is caused by a node which a proposal
+                has added, or that answers a proposal, is one deeper than that
+    """
+
+    proposals: int | None = 1000
+    nodes: int | None = 200
+    depth: int | None = 50
+
+    def __post_init__(self) -> None:
+        for name in ("proposals", "nodes", "depth"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise ValueError(f"caps: {name} is a whole number, 0 or more, or None; not {value!r}")
+
+
+UNCAPPED = Caps(None, None, None)
+
+
+@record
 class Seat:
     """An agent's membership. `weight` is its trust as an exact fraction; `implicit` is true for an owner whom nobody
     added by hand: she decides where the policy says "owner", and has no weight elsewhere.
@@ -27,7 +51,8 @@ class Seat:
     votes, hooks  name the shipped code (SHA-256) of its `vote` and `on_event` functions; "here" if it could not be
     shipped, so that it answers only in the process that added it; None if it has none.
     key           the public half of its Ed25519 key (64 hexadecimal digits), with which its ballots and proposals have
-    to be signed; empty in journals from before there were keys.
+    to be signed; empty in journals from before there were keys
+    caps          what it may propose; None: as is usual, see `limits`
     """
 
     id: str
@@ -40,6 +65,12 @@ class Seat:
     votes: str | None = None
     hooks: str | None = None
     key: str = ""
+    caps: Caps | None = None
+
+    @property
+    def limits(self) -> Caps:
+        """Its caps: those it was given, else none for a person and the usual ones for a function."""
+        return self.caps or (UNCAPPED if self.human else Caps())
 
 
 def key_of(text: Any, who: str) -> str:

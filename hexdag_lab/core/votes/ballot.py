@@ -25,13 +25,15 @@ CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES
 @record
 class Ballot:
     """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds), and by which proof of identity:
-    "notebook", "token", "key", "rule". `proof`: what its voter signed, where the seat has a key."""
+    "notebook", "token", "key", "rule". `nodes`: which ones a request for changes is about.
+    `proof`: what its voter signed, where the seat has a key."""
 
     choice: Choice
     reason: str = ""
     voter: str = ""
     at: float = 0.0
     via: str = ""
+    nodes: tuple[str, ...] = ()
     proof: Proof | None = None
 
 

@@ -37,9 +37,10 @@ QUIET = (ev.PoolOffered, ev.HooksSeen)
 
 
 def spec(name: str, revision: str = "1", *required: str, **options: Any) -> NodeSpec:
-    """A node whose code is known by name and revision; it takes anything, and needs what is named."""
+    """A node whose code is known by name and revision; it takes anything, and needs what is named. `kind`: the name of
+    its function, if it shares one."""
     params = (*(Param(r, True) for r in required), Param("kw", False, "many"))
-    code = Code(name, "test", f"{name}/{revision}".encode().ljust(32, b"-"), params)
+    code = Code(str(options.pop("kind", name)), "test", f"{name}/{revision}".encode().ljust(32, b"-"), params)
     return NodeSpec(name, code=code, **options)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from hexdag_lab.core.base.frozen import FrozenDict
@@ -12,6 +14,7 @@ from hexdag_lab.core.machine.story import sentence, story, why
 from hexdag_lab.core.runs.run import Failure, RunStatus
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
+from hexdag_lab.core.votes.budget import Budget
 from hexdag_lab.core.votes.policy import Deadline, Majority, OwnerDecides
 from hexdag_lab.core.votes.proposal import Effect, Proposal
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
@@ -64,6 +67,15 @@ SENTENCES = [
     (
         ev.VersionCommitted(1, 0.0, 2, CHANGE, "p1", "ada", "", ("fit",), ("load",)),
         "v2 by ada: +1 node, ~1 node, restarts fit, re-runs load",
+    ),
+    (ev.RunPaused(1, 0.0, "hexdag_lab", Budget(cost=Fraction(3))), "paused by hexdag_lab: its budget lacks 3.00"),
+    (
+        ev.BudgetRaised(1, 0.0, Budget(90.0, Fraction(13)), "run/budget-1", "ann"),
+        "the budget is 13.00 and 90 s from now on",
+    ),
+    (
+        ev.ProposalApproved(1, 0.0, "p1", "1.00 of 0.66", "ann", ("clean",)),
+        "p1 approved: 1.00 of 0.66; it waits for clean",
     ),
     (ev.HooksSeen(1, 0.0, "hal", 7), "hal looked at what happened"),
     (ev.HooksSeen(1, 0.0, "hal", 7, "TypeError"), "hal looked at what happened: TypeError"),
