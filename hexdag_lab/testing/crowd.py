@@ -90,12 +90,12 @@ def change(rng: Random, dag: Dag, names: list[str]) -> Changeset | None:
 
 def moment(rng: Random, names: list[str]) -> str:
     """When a proposal is to be applied."""
-    return rng.choice(("now",) * 6 + ("wave", f"after:{rng.choice(names or ['n0'])}"))
+    return rng.choice(("now",) * 3 + ("wave", f"after:{rng.choice(names or ['n0'])}"))
 
 
 def budget(rng: Random, dag: Dag) -> Budget | None:
-    """Now and then a budget that will be too small, in some respect."""
-    if rng.random() < 0.8:
+    """Half of the time a budget that will be too small, in some respect."""
+    if rng.random() < 0.5:
         return None
     cost = sum((spec.cost for spec in dag.nodes.values()), Fraction(0))
     seconds = float(rng.randrange(5, 60)) if rng.random() < 0.4 else None

@@ -75,6 +75,8 @@ class World:
         effects_first: bool = False,
     ) -> None:
         self.seed, self.rng, self.now = seed, Random(seed), START
+        self.more = Random(f"{seed}/more")
+        self.busy = seed % 5 == 3  # every fifth has a budget, moments to apply from, and proposals that answer others
         rng = self.rng
         self.apply, self.effects_first = apply, effects_first
         self.crashes = rng.choice((0.0, 0.02, 0.05, 0.1)) if crashes is None else crashes
@@ -273,7 +275,7 @@ class World:
         schedule = rng.choice(("ready", "ready", "waves"))
         start = ms.StartRun(
             self.now, "sim", self.dag, FrozenDict(), self.policy, self.seats, crowd.OWNER, crowd.OWNER, schedule,
-            crowd.budget(rng, self.dag),
+            crowd.budget(self.more, self.dag) if self.busy else None,
         )  # fmt: skip
         self.ask(lambda: start, lambda _: self.tell(self.pool.offer()))
         voices = (crowd.OWNER, "bea", "cal", "dan", "eve", "eve", "hal", "fay", "zoe")
@@ -304,11 +306,14 @@ class World:
         state = self.state
         if state.budget is None or state.over:
             return
+        if sum(p.raises is not None for p in state.proposals.values()) > 9:
+            self._steer(ms.Cancel, crowd.OWNER)  # nobody wants to pay for it
+            return
         id_ = f"raise{self.seen.counts['actions']}"
         limits = (state.budget.seconds, state.budget.cost, state.budget.nodes)
-        more = [None if limit is None else self.rng.randrange(1, 60) for limit in limits]
+        more = [None if limit is None else self.more.randrange(1, 60) for limit in limits]
         raises = Budget(more[0], None if more[1] is None else Fraction(more[1]), more[2])
-        by, empty = self.rng.choice((crowd.OWNER, "bea", "eve")), Changeset(state.dag.digest)
+        by, empty = self.more.choice((crowd.OWNER, "bea", "eve")), Changeset(state.dag.digest)
         self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is worth it", raises=raises))
 
     def _join(self, seat: Seat) -> None:
@@ -330,10 +335,10 @@ class World:
             self.later(rng.uniform(0.1, 20), lambda: self.ask(lambda: ms.Withdraw(self.now, id_, withdrawer)))
 
     def _submit_proposal(self, id_: str, change: Changeset, by: str) -> None:
-        rng, state = self.rng, self.state
-        priority, moment = rng.randrange(-5, 200), crowd.moment(rng, self.names)
+        rng, state, priority = self.more, self.state, self.rng.randrange(-5, 200)
+        moment = crowd.moment(rng, self.names) if self.busy else "now"
         mine = sorted(p.id for p in state.proposals.values() if p.by == by and not p.terminal)
-        old = rng.choice(mine) if mine and rng.random() < 0.3 else ""
+        old = rng.choice(mine) if mine and self.busy and rng.random() < 0.3 else ""
         old = old if old != id_ else ""
         cause = rng.choice(self.names) if rng.random() < 0.3 else ""
         self.ask(
@@ -368,8 +373,8 @@ class World:
         rng, state = self.rng, self.state
         if state.status is RunStatus.PAUSED and not self.resuming:
             self.resuming = True
-            if state.short is not None and rng.random() < 0.7:
-                self.later(rng.uniform(1, 20), self._raise_budget)
+            if state.short is not None and self.more.random() < 0.7:
+                self.later(self.more.uniform(1, 20), self._raise_budget)
             self.later(rng.uniform(5, 30), self._resume)
         for id_ in state.open:
             if id_ in self.known:

@@ -60,7 +60,7 @@ UNSEEN: dict[str, set[tuple[str, str]]] = {
         *((old, "BLOCKED") for old in ("RUNNING", "SUSPENDED", "SUCCEEDED", "FAILED")),
     },
     "proposals": {
-        ("DRAFT", "CHECKING"), ("DRAFT", "WITHDRAWN"), ("OPEN", "CONFLICTED"), ("OPEN", "SUPERSEDED"),
+        ("DRAFT", "CHECKING"), ("DRAFT", "WITHDRAWN"), ("OPEN", "CONFLICTED"),
     },
     "runs": set(),
 }  # fmt: skip

@@ -52,6 +52,10 @@ def _counts(state: RunState) -> Iterator[str]:
             yield f"{name}: unmet is {rec.unmet}"
         if rec.unsent != sum(up.state not in PASSED and not up.submitted for up in ups):
             yield f"{name}: unsent is {rec.unsent}"
+    if (state.since is None) == (state.status is RunStatus.RUNNING):
+        yield "the clock of the run goes while the run does not, or stands while it does"
+    if state.short is not None and state.status is RunStatus.RUNNING:
+        yield "the run lacks budget, but is not paused"
     if state.status in (RunStatus.SUCCEEDED, RunStatus.FAILED) and (state.left or state.open):
         yield f"the run is {state.status}, but something is left"
 

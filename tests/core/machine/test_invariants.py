@@ -15,6 +15,7 @@ from hexdag_lab.core.machine.invariants import violations
 from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.runs.run import NodeState, RunStatus
 from hexdag_lab.core.votes.ballot import Ballot, Choice
+from hexdag_lab.core.votes.budget import Budget
 from hexdag_lab.core.votes.policy import OwnerDecides
 from hexdag_lab.core.votes.proposal import Check, ProposalState
 from hexdag_lab.testing.audit import differences
@@ -62,6 +63,8 @@ BROKEN: list[tuple[Callable[[RunState], RunState], str]] = [
     (node("report", unmet=0), "report: unmet is 0"),
     (node("report", unsent=2), "report: unsent is 2"),
     (state(status=RunStatus.SUCCEEDED), "the run is SUCCEEDED, but something is left"),
+    (state(since=None), "the clock of the run goes while the run does not, or stands while it does"),
+    (state(short=Budget(nodes=1)), "the run lacks budget, but is not paused"),
     (state(dues=FrozenDict({"fit": 5.0})), "fit: its record and the list of retries do not agree on when it is due"),
     (node("fit", state=NodeState.READY, submitted=False), "fit is ready, but not in the frontier"),
     (state(held=HELD), "load: a result is held that should have been accepted, or dropped"),
