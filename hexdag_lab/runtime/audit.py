@@ -87,9 +87,9 @@ class Report(NamedTuple):
 async def audited(store: Store, run: str, lab_key: str | None = None, saved: Proof | None = None) -> Report:
     """Audit a run. `lab_key`: the public half that its head has to be signed with; `saved`: a head kept elsewhere.
 
-    Raises `Refused` if there is no such run, `StoreUnavailable` if the store cannot be read."""
+    Raises `Refused` if there is no such run and no saved head of one, `StoreUnavailable` if it cannot be read."""
     rows, kept, row = await _as_it_is(store, run)
-    if not rows and not kept and row is None:
+    if not rows and not kept and row is None and saved is None:
         raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="hexdag-lab runs")
     audit = _Audit(run, rows)
     links = audit.chained(kept)

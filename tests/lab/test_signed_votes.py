@@ -15,8 +15,9 @@ import pytest
 import hexdag_lab as hx
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.votes.ballot import Choice
+from hexdag_lab.core.votes.signed import canonical_text
 from hexdag_lab.lab.audit import audit
-from hexdag_lab.runtime.keys import Keys, good, public_half
+from hexdag_lab.runtime.keys import Keys, good, public_half, sign
 from hexdag_lab.runtime.seal import make_secret
 from hexdag_lab.views.pages import Dashboard, Identity
 from tests.lab.conftest import until
@@ -165,6 +166,31 @@ def test_a_process_that_cannot_read_a_key_looks_and_does_not_vote(leader: Any, t
             p.vote("dana", "approve")
         assert refused.value.rule == "unsigned"
         assert p.state == "OPEN"
+
+
+def test_a_counter_that_another_process_has_overtaken_is_raised_and_the_vote_counts(
+    leader: Any,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with hx.Lab(store=store(tmp_path), owner="dana", leader=False) as lab:
+        run = lab.attach("run-1")
+        run.propose(change(run, "one"), by="critic").vote("dana", "approve")
+        signed, counters = lab.keys.signed, list[int]()
+
+        def overtaken(state: Any, message: Any) -> Any:
+            made = signed(state, message)
+            if not counters:  # as if the vote before were not known here, and the clock far behind
+                text = canonical_text({**made.proof.claims, "counter": 1})
+                made = replace(made, proof=sign(lab.keys._secrets["dana"], text))
+            counters.append(made.proof.counter)
+            return made
+
+        p = run.propose(change(run, "two"), by="critic")
+        monkeypatch.setattr(lab.keys, "signed", overtaken)
+        p.vote("dana", "approve")
+        assert p.state == "APPLIED"
+        assert counters == [1, p.tally.ballots[0].proof.counter], "the first was refused"
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # Panel's, about the names of its own widgets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -19,12 +20,15 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.codec import dumps, loads
-from hexdag_lab.core.base.errors import Refused, SchemaError
+from hexdag_lab.core.base.errors import Refused, SchemaError, StoreUnavailable
 from hexdag_lab.core.votes.ballot import choice_of
 from hexdag_lab.lab.audit import audit, save_head
+from hexdag_lab.ports import Value
 from hexdag_lab.runtime import chain
 from hexdag_lab.runtime.audit import Report
+from hexdag_lab.runtime.audit import audited as audit_of
 from hexdag_lab.runtime.seal import Seal
+from hexdag_lab.runtime.stores.memory import MemoryStore
 from tests.runtime.kit import open_gate, pass_gate, until
 
 
@@ -403,6 +407,16 @@ def test_a_store_that_was_put_back_is_found_only_with_a_head_that_was_saved(home
     assert found(home, home / "head.json") == []
 
 
+def test_a_run_that_was_removed_whole_is_found_only_with_a_head_that_was_saved(home: Path) -> None:
+    save_head(audited(home), home / "head.json")
+    last = len(rows(home))
+    sql(home, ("DELETE FROM log",), ("DELETE FROM kv WHERE key = 'summary/r'",))
+    with pytest.raises(Refused, match="there is no run 'r'"):
+        audited(home)
+    (text,) = found(home, home / "head.json")
+    assert text.startswith(f"row {last}: the saved head says row {last}, and the chain of today does not go through it")
+
+
 def test_no_head_is_saved_of_a_journal_that_was_changed(home: Path) -> None:
     spoil(home)
     with pytest.raises(SchemaError, match="the head of r is not saved"):
@@ -461,6 +475,31 @@ def test_an_old_journal_is_told_to_be_unchained_and_is_chained_once_somebody_goe
     assert report.chained == last + 1
     assert report.notes == (f"not chained before row {last + 1}: written before there were chains, so changes there "
                             "cannot be found",)  # fmt: skip
+
+
+def test_a_damaged_end_of_the_chain_stops_nobody_and_is_found(home: Path) -> None:
+    sql(home, ("DELETE FROM log WHERE stream = 'run/r' AND seq >= ?", place(home, "NodeSucceeded")))
+    edit(home, max(rows(home, "chain/r")), lambda _: b"?", "chain/r")
+    with hx.Lab(pool="inline", store=f"sqlite:///{home}/lab.db", owner="dana") as lab:
+        assert lab.attach("r").wait(30) == {"held": 1, "more": 2}
+    assert any("the link of the chain that follows is damaged" in text for text in found(home))
+
+
+class Restless(MemoryStore):
+    """A store of a run that never stands still while somebody looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    async def get(self, key: str) -> Value | None:
+        self.looks += 1
+        return Value(b"{}", self.looks)
+
+
+def test_a_run_that_never_stands_still_is_said_to_be_too_fast() -> None:
+    with pytest.raises(StoreUnavailable, match=r"run r goes on too fast to be audited now; .*run.pause\(\)"):
+        asyncio.run(audit_of(Restless(), "r"))
 
 
 def test_a_row_that_is_missing_is_found_in_an_old_journal_too(home: Path) -> None:
