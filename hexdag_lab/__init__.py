@@ -43,18 +43,10 @@ if TYPE_CHECKING:
     from .core.dag.node import Node, NodeSpec, node
     from .core.runs.run import NodeState, RunStatus
     from .core.votes.ballot import Ballot
-    from .core.votes.policy import (
-        Deadline,
-        HumanApproval,
-        Majority,
-        OwnerDecides,
-        Policy,
-        Quorum,
-        Supermajority,
-        Unanimous,
-        Veto,
-    )
+    from .core.votes.people import HumanApproval, OwnerDecides, Veto
+    from .core.votes.policy import Deadline, Policy
     from .core.votes.proposal import ProposalState
+    from .core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
     from .lab import Lab, ProposalHandle, Run
     from .worker import RunContext, context
 
@@ -84,8 +76,10 @@ _NAMES = {
     ".core.dag.node": "Node NodeSpec node",
     ".core.runs.run": "NodeState RunStatus",
     ".core.votes.ballot": "Ballot",
-    ".core.votes.policy": "Deadline HumanApproval Majority OwnerDecides Policy Quorum Supermajority Unanimous Veto",
+    ".core.votes.people": "HumanApproval OwnerDecides Veto",
+    ".core.votes.policy": "Deadline Policy",
     ".core.votes.proposal": "ProposalState",
+    ".core.votes.weighing": "Majority Quorum Supermajority Unanimous",
     ".lab": "Lab ProposalHandle Run",
     ".worker": "RunContext context",
 }

@@ -21,7 +21,8 @@ from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
 from ..core.votes.agent import Role, Seat, weight_of
-from ..core.votes.policy import Policy, policy_of
+from ..core.votes.policy import Policy
+from ..core.votes.presets import policy_of
 from ..ports import Store
 from ..runtime import wire
 from ..runtime.controller import Controller

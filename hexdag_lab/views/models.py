@@ -13,8 +13,9 @@ from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
-from ..core.votes.policy import ORCHESTRATORS, Verdict, voting_weight
+from ..core.votes.policy import Verdict
 from ..core.votes.proposal import MEANING, Effect, Proposal
+from ..core.votes.weighing import ORCHESTRATORS, voting_weight
 
 #: states by shape: readable without colour
 MARKS: dict[NodeState, str] = {

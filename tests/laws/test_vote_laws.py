@@ -18,20 +18,9 @@ from hypothesis import strategies as st
 
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
-from hexdag_lab.core.votes.policy import (
-    Ballots,
-    Deadline,
-    Electorate,
-    HumanApproval,
-    Majority,
-    OwnerDecides,
-    Policy,
-    Quorum,
-    Supermajority,
-    Unanimous,
-    Verdict,
-    Veto,
-)
+from hexdag_lab.core.votes.people import HumanApproval, OwnerDecides, Veto
+from hexdag_lab.core.votes.policy import Ballots, Deadline, Electorate, Policy, Verdict
+from hexdag_lab.core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
 
 CAST = ("+", "-", "0")
 ABSTAINS = "0"

@@ -14,7 +14,7 @@ from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.policy import Electorate, Policy, Verdict
-from ..votes.policy import solo as _solo
+from ..votes.presets import solo as _solo
 from ..votes.proposal import Proposal, ProposalState
 
 

@@ -12,8 +12,10 @@ from hexdag_lab.core.machine.story import sentence, story, why
 from hexdag_lab.core.runs.run import Failure, RunStatus
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
-from hexdag_lab.core.votes.policy import Deadline, Majority, OwnerDecides
+from hexdag_lab.core.votes.people import OwnerDecides
+from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import Effect, Proposal
+from hexdag_lab.core.votes.weighing import Majority
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
 DAG = graph("load > fit")

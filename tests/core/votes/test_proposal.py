@@ -13,7 +13,7 @@ from hexdag_lab.core.dag.code import Code, Param
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.dag.node import NodeSpec
 from hexdag_lab.core.votes.ballot import Ballot, Choice, choice_of
-from hexdag_lab.core.votes.policy import Deadline, Majority
+from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import (
     MEANING,
     TERMINAL,
@@ -25,6 +25,7 @@ from hexdag_lab.core.votes.proposal import (
     effect_digest,
     still_approved,
 )
+from hexdag_lab.core.votes.weighing import Majority
 from tests.core.votes.build import house
 
 P = ProposalState
