@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from .core.dag.node import Node, NodeSpec, node
     from .core.runs.run import NodeState, RunStatus
     from .core.votes.ballot import Ballot
-    from .core.votes.people import HumanApproval, OwnerDecides, Veto
+    from .core.votes.delegate import Delegate
+    from .core.votes.logodds import LogOdds
+    from .core.votes.people import HumanApproval, OwnerDecides, Owners, Veto
     from .core.votes.policy import Deadline, Policy
     from .core.votes.proposal import ProposalState
     from .core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
@@ -54,11 +56,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent", "AlreadyDecided", "Ballot", "Catalog", "Changeset", "Conflict", "CycleError", "Dag", "DagError",
-    "Deadline", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent", "HumanApproval", "InvalidName",
-    "Lab", "LabInUse", "Majority", "Node", "NodeSpec", "NodeState", "NotAllowed", "NotFinished", "OwnerDecides",
-    "Policy", "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext",
-    "RunFailed", "RunStatus", "SchemaError", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch",
-    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node",
+    "Deadline", "Delegate", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent", "HumanApproval",
+    "InvalidName", "Lab", "LabInUse", "LogOdds", "Majority", "Node", "NodeSpec", "NodeState", "NotAllowed",
+    "NotFinished", "OwnerDecides", "Owners", "Policy", "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum",
+    "Refused", "Run", "RunContext", "RunFailed", "RunStatus", "SchemaError", "StaleBase", "StoreUnavailable",
+    "Supermajority", "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context",
+    "diff", "node",
 ]  # fmt: skip
 
 _NAMES = {
@@ -76,7 +79,9 @@ _NAMES = {
     ".core.dag.node": "Node NodeSpec node",
     ".core.runs.run": "NodeState RunStatus",
     ".core.votes.ballot": "Ballot",
-    ".core.votes.people": "HumanApproval OwnerDecides Veto",
+    ".core.votes.delegate": "Delegate",
+    ".core.votes.logodds": "LogOdds",
+    ".core.votes.people": "HumanApproval OwnerDecides Owners Veto",
     ".core.votes.policy": "Deadline Policy",
     ".core.votes.proposal": "ProposalState",
     ".core.votes.weighing": "Majority Quorum Supermajority Unanimous",

@@ -25,6 +25,7 @@ class ProposalHandle:
     by, reason, changeset, base, at      who wants what, why, against which version, since when
     checks, effect                       facts, each with rule, node and fix; what it does to the work
     tally, feedback, deadline            who voted how, what is still needed; asked changes; when it settles by itself
+    judged                               what a person has said of it since
     """
 
     def __init__(self, lab: Any, run: str, id_: str) -> None:
@@ -34,7 +35,7 @@ class ProposalHandle:
     def view(self) -> ProposalView:
         """The proposal at this moment."""
         state = self._lab.feed(self._run).state
-        return ProposalView(state.proposals[self.id], state)
+        return ProposalView(state.proposals[self.id], state, self._lab.owner.id)
 
     @property
     def state(self) -> ProposalState:
@@ -58,6 +59,10 @@ class ProposalHandle:
         """Cast a ballot: "approve", "reject", "abstain" or "request_changes". Raises `NotAllowed`, `AlreadyDecided`."""
         message = ms.CastBallot(time.time(), self.id, name_of(by), choice_of(choice), reason or "", via)
         self._lab.command(self._run, message)
+
+    def judge(self, good: bool, by: Agent | str | None = None, reason: str = "") -> None:
+        """Say how it turned out, or would have: `lab.judge`."""
+        self._lab.judge(self.id, good, by, reason)
 
     def withdraw(self, by: Agent | str | None = None) -> None:
         """Take the proposal back."""

@@ -1,11 +1,14 @@
-"""The runs of a store as a list, read from the summaries that leaders keep there."""
+"""What a store says of all its runs: a list of them, and what they have taught, as their leaders keep it there."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..core.base.codec import loads
 from ..core.base.errors import Refused
+from ..core.votes.trust import Lesson
 from ..ports import Store
 from ..runtime import wire
 
@@ -37,6 +40,16 @@ async def run_rows(store: Store, here: set[str] | None) -> list[RunRow]:
             what = (s["status"], s["version"], s["done"], s["nodes"], s["open"], s["by"], s["started"])
             rows.append(RunRow(id_, *what, led=led))
     return rows
+
+
+async def lessons_of(store: Store, here: Mapping[str, tuple[Lesson, ...]]) -> list[Lesson]:
+    """What the runs of a store have taught about voters, the first run first. `here`: of runs that are known better."""
+    found = list[Lesson]()
+    for row in await store.read(wire.RUNS, 0, 1_000_000):
+        run = row.data.decode()
+        written = None if run in here else await store.get(wire.lessons(run))
+        found += loads(written.data) if written is not None else here.get(run, ())
+    return found
 
 
 async def free_id(store: Store) -> str:

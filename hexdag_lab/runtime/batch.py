@@ -11,11 +11,17 @@ from typing import Any
 from ..core.base.codec import dumps
 from ..core.base.errors import Refused
 from ..core.machine import effects as ef
+from ..core.machine import events as ev
 from ..core.machine.decide import apply
+from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import SETTLED
 from . import wire
 from .inbox import Item
+
+#: after these, what a run has taught is written anew: it is needed when the next run starts
+TEACHES = (ev.VersionCommitted, ev.ProposalJudged, ev.RunFinished)
+MOST_LESSONS = 256  #: of one run; forgetting leaves less than a twelfth of what came before
 
 
 class Batch:
@@ -62,6 +68,9 @@ class Batch:
         puts: dict[str, bytes | None] = {
             wire.summary(run): _summary(self.states[run], leader) for run in self.events if self.states[run].started
         }
+        for run, events in self.events.items():
+            if any(isinstance(event, TEACHES) for event in events) and self.states[run].proposals:
+                puts[wire.lessons(run)] = dumps(lessons(self.states[run])[-MOST_LESSONS:])
         if self.started:
             append[wire.RUNS] = [run.encode() for run in self.started]
         for item, value in self.replies:

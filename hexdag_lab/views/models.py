@@ -135,9 +135,9 @@ def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
     return tuple(found)
 
 
-def card(state: RunState, proposal: Proposal, now: float) -> Card:
-    """A proposal with everything that a decision needs."""
-    tally = proposal.tally(state.policy, now)
+def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> Card:
+    """A proposal with everything that a decision needs; where ballots are sealed, as `viewer` may see them."""
+    tally = proposal.tally(state.policy, now, viewer)
     effect = proposal.effect
     left, settles = _deadline(state, proposal, now)
     return Card(
@@ -151,7 +151,7 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
             (check.ok, HOLDS.get(check.rule, check.message) if check.ok else str(check)[4:])
             for check in proposal.checks
         ),
-        tuple(_vote(ballot, proposal) for ballot in proposal.ballots),
+        tuple(_vote(ballot, proposal) for ballot in tally.ballots),
         tally.text or MEANING[proposal.state],
         proposal.state.value,
         left,
@@ -269,7 +269,7 @@ def versions(state: RunState) -> tuple[VersionRow, ...]:
     for version in state.versions:
         proposal = state.proposals.get(version.proposal) if version.proposal else None
         change = proposal.changeset.summary if proposal else f"{len(version.dag)} nodes"
-        votes = _votes(proposal) if proposal else ""
+        votes = _votes(proposal, state) if proposal else ""
         rows.append(VersionRow(version.number, clean(version.by, 40), change, clean(version.reason, 80), votes))
     return tuple(rows)
 
@@ -291,13 +291,19 @@ def set_aside(state: RunState) -> tuple[AsideRow, ...]:
     found = sorted((p for p in state.proposals.values() if p.version is None), key=lambda p: (p.at, p.id))
     return tuple(
         AsideRow(
-            p.id, clean(p.by, 40), p.changeset.summary, clean(p.reason, 80), _votes(p), p.state.value, clean(p.why, 120)
+            p.id,
+            clean(p.by, 40),
+            p.changeset.summary,
+            clean(p.reason, 80),
+            _votes(p, state),
+            p.state.value,
+            clean(p.why, 120),
         )
         for p in found
     )
 
 
-def _votes(proposal: Proposal) -> str:
+def _votes(proposal: Proposal, state: RunState) -> str:
     """Who said what; who kept out of it is left out."""
-    said = [b for b in proposal.ballots if b.choice not in (Choice.ABSTAIN, Choice.ABSENT)]
+    said = [b for b in proposal.seen_by("", state.policy) if b.choice not in (Choice.ABSTAIN, Choice.ABSENT)]
     return ", ".join(f"{clean(b.voter, 40)} {b.choice.value.replace('_', ' ')}" for b in said)

@@ -18,7 +18,8 @@ from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
 from ..votes.policy import Policy
-from ..votes.proposal import Effect, Proposal
+from ..votes.proposal import Effect, Judgement, Proposal
+from ..votes.trust import Trust
 
 
 class Base:
@@ -56,6 +57,7 @@ class RunStarted(Event):
     schedule: str = "ready"
     budget: Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
+    trust: Trust = Trust()
 
 
 @record
@@ -279,6 +281,14 @@ class BallotCast(Event):
 
 
 @record
+class ProposalJudged(Event):
+    """A person has said how a decided proposal turned out; this may come after the end of the run."""
+
+    proposal: str
+    judged: Judgement
+
+
+@record
 class HooksSeen(Event):
     agent: str
     upto: int
@@ -286,4 +296,6 @@ class HooksSeen(Event):
 
 
 #: internal bookkeeping: agents' hooks are not called for these
-UNHOOKED = (AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept)
+UNHOOKED = (
+    AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
+)  # fmt: skip

@@ -14,13 +14,15 @@ from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Choice
 from ..votes.policy import Policy
+from ..votes.trust import Trust
 
 # -- commands
 
 
 @record
 class StartRun:
-    """Begin: the first message of every run. `done` are results that a fork takes over."""
+    """Begin: the first message of every run. `done` are results that a fork takes over, `trust` is what earlier runs
+    have taught."""
 
     at: float
     run: str
@@ -33,6 +35,7 @@ class StartRun:
     schedule: str = "ready"
     budget: Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
+    trust: Trust = Trust()
 
 
 @record
@@ -66,6 +69,17 @@ class CastBallot:
     choice: Choice
     reason: str = ""
     via: str = ""
+
+
+@record
+class Judge:
+    """Say how a decided proposal turned out, or would have: from this, voters earn their trust."""
+
+    at: float
+    proposal: str
+    by: str
+    good: bool
+    reason: str = ""
 
 
 @record
@@ -221,9 +235,9 @@ class Dispatch:
 
 
 Message = (
-    StartRun | Join | Propose | CastBallot | Withdraw | Pause | Resume | Cancel | Attach
+    StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Cancel | Attach
     | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | VoterAbsent | HooksReturned
     | Tick | Dispatch
 )  # fmt: skip
 
-COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Withdraw, Pause, Resume, Cancel, Attach)
+COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)

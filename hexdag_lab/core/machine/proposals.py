@@ -18,12 +18,13 @@ from ..runs.plan import Plan, plan
 from ..runs.run import NodeState
 from ..votes.agent import Role, Seat
 from ..votes.ballot import Ballot, Choice
-from ..votes.policy import Electorate, Verdict
+from ..votes.policy import Verdict
 from ..votes.proposal import Check, Effect, Proposal, ProposalState, still_approved
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
 from .attempts import capable, resume
+from .electorate import electorate_of
 from .state import RunState
 from .step import Step
 
@@ -92,7 +93,7 @@ def _check_and_open(step: Step, proposal: Proposal) -> None:
         step.emit(ev.ProposalMade, proposal=proposal)
         return _end(step, ev.ProposalSuperseded, proposal.id, "the graph is like that already", "hexdag_lab")
     effect, checks = examine(step.state, rebased)
-    electorate = _electorate(step.state, proposal, effect, rebased)
+    electorate = electorate_of(step.state, proposal, effect, rebased)
     checked = replace(proposal, changeset=rebased, checks=checks, effect=effect, electorate=electorate)
     step.emit(ev.ProposalMade, proposal=checked)
     broken = [check for check in checks if not check.ok]
@@ -107,15 +108,6 @@ def _check_and_open(step: Step, proposal: Proposal) -> None:
 
 def _said(check: Check) -> str:
     return f"{check.message}; {check.fix}"
-
-
-def _electorate(state: RunState, proposal: Proposal, effect: Effect, changeset: Changeset) -> Electorate:
-    seats = tuple(
-        seat for name, seat in sorted(state.seats.items()) if seat.role is not Role.OBSERVER and name != proposal.by
-    )
-    new = set(changeset.added)
-    additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
-    return Electorate(seats, proposal.by, state.owner, proposal.at, effect.cost, additive)
 
 
 def _ask(step: Step, proposal: Proposal) -> None:

@@ -16,6 +16,7 @@ from ..votes.agent import Seat
 from ..votes.policy import Electorate, Policy, Verdict
 from ..votes.presets import solo as _solo
 from ..votes.proposal import Proposal, ProposalState
+from ..votes.trust import Trust
 
 
 class Version(NamedTuple):
@@ -43,6 +44,7 @@ class RunState(NamedTuple):
     frontier     heap of nodes that may be submitted; entries that no longer hold are skipped when they come out
     outstanding  attempts in the pool;  left  nodes that are not settled yet
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
+    trust        what earlier runs had taught about voters when this one started
     hooks        agent -> seq up to which its `on_event` has returned;  hookable  seq of the last event it is called for
     """
 
@@ -72,6 +74,7 @@ class RunState(NamedTuple):
     capabilities: tuple[frozenset[str], ...] | None = None
     hooks: FrozenDict[int] = FrozenDict()
     hookable: int = 0
+    trust: Trust = Trust()
 
     @property
     def started(self) -> bool:

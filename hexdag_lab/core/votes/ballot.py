@@ -16,6 +16,7 @@ class Choice(StrEnum):
     ABSTAIN = "abstain"
     REQUEST_CHANGES = "request_changes"
     ABSENT = "absent"  # set by the lab: the agent failed or was too slow; not a vote
+    SEALED = "sealed"  # shown instead of what was cast, to who has not voted yet; never cast
 
 
 CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES)
@@ -31,6 +32,11 @@ class Ballot:
     voter: str = ""
     at: float = 0.0
     via: str = ""
+
+    @property
+    def sealed(self) -> Ballot:
+        """That it was cast, by whom and when, and not what."""
+        return Ballot(self.choice if self.choice is Choice.ABSENT else Choice.SEALED, "", self.voter, self.at)
 
 
 def choice_of(value: object) -> Choice:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ..base.codec import record
 from .agent import Seat
 from .ballot import Ballot
+from .trust import Earned
 
 
 class Verdict(StrEnum):
@@ -42,6 +43,8 @@ class Electorate:
 
     seats      everybody who may cast a ballot, sorted by id
     opened_at  unix seconds;  cost  of what the proposal starts;  additive  it only adds nodes
+    touches    the nodes that it adds, removes, changes or wires otherwise, sorted
+    earned     what the seats have earned, where the policy looks at that
     """
 
     seats: tuple[Seat, ...]
@@ -50,6 +53,8 @@ class Electorate:
     opened_at: float
     cost: Fraction = Fraction(0)
     additive: bool = True
+    touches: tuple[str, ...] = ()
+    earned: Earned = Earned()
 
 
 Ballots = dict[str, Ballot]
@@ -67,6 +72,14 @@ class Policy:
         """When, later than `after`, the opinion may change by itself, in unix seconds."""
         return None
 
+    def seals(self) -> bool:
+        """Whether who has not voted sees who has, and not what."""
+        return False
+
+    def learns(self) -> bool:
+        """Whether it weighs what voters have earned."""
+        return False
+
     def __and__(self, other: Policy) -> Policy:
         return Both((*_parts(self, Both), *_parts(other, Both)))
 
@@ -81,6 +94,12 @@ def _parts(policy: Policy, kind: type[Both] | type[Either]) -> tuple[Policy, ...
 class _Combined(Policy):
     __slots__ = ()
     parts: tuple[Policy, ...]
+
+    def seals(self) -> bool:
+        return any(part.seals() for part in self.parts)
+
+    def learns(self) -> bool:
+        return any(part.learns() for part in self.parts)
 
     def _opinions(self, ballots: Ballots, electorate: Electorate, now: float) -> list[Opinion]:
         return [p.evaluate(ballots, electorate, now) for p in self.parts if not isinstance(p, Deadline)]
@@ -105,9 +124,9 @@ class Both(_Combined):
         if against := [o for o in opinions if o.verdict is Verdict.NO]:
             return against[0]
         if pending := [o for o in opinions if o.verdict is Verdict.PENDING]:
-            return self._settled(electorate, now) or _joined(Verdict.PENDING, pending)
+            return self._settled(electorate, now) or joined(Verdict.PENDING, pending)
         in_favour = [o for o in opinions if o.verdict is Verdict.YES]
-        return _joined(Verdict.YES, in_favour) if in_favour else Opinion(Verdict.YES, "nothing speaks against it")
+        return joined(Verdict.YES, in_favour) if in_favour else Opinion(Verdict.YES, "nothing speaks against it")
 
 
 @record
@@ -121,11 +140,12 @@ class Either(_Combined):
         for wanted in (Verdict.YES, Verdict.PENDING, Verdict.NO):
             if found := [o for o in opinions if o.verdict is wanted]:
                 settled = self._settled(electorate, now) if wanted is Verdict.PENDING else None
-                return settled or _joined(wanted, found, " or ")
+                return settled or joined(wanted, found, " or ")
         return Opinion(Verdict.NO, "nothing speaks for it")
 
 
-def _joined(verdict: Verdict, opinions: list[Opinion], word: str = "; ") -> Opinion:
+def joined(verdict: Verdict, opinions: list[Opinion], word: str = "; ") -> Opinion:
+    """Several opinions of one verdict as one."""
     needs = tuple(sorted({name for o in opinions for name in o.needs}))
     text = word.join(dict.fromkeys(o.text for o in opinions if o.text))
     return Opinion(verdict, text, needs, any(o.expired for o in opinions))

@@ -54,12 +54,16 @@ def count(ballots: Ballots, electorate: Electorate, voters: frozenset[str]) -> _
 
 def voting_weight(seat: Seat, electorate: Electorate, voters: frozenset[str]) -> Fraction:
     """The weight that a seat's ballot has; 0 means it is advice."""
-    if seat.implicit or seat.role not in voters or seat.id == electorate.proposer:
-        return Fraction(0)
-    return seat.weight
+    return seat.weight if has_vote(seat, electorate, voters) else Fraction(0)
 
 
-def _roles(voters: Iterable[str]) -> frozenset[str]:
+def has_vote(seat: Seat, electorate: Electorate, voters: frozenset[str]) -> bool:
+    """Whether a seat is one of the voters: not the proposer, nor an owner whom nobody added by hand."""
+    return not seat.implicit and seat.role in voters and seat.id != electorate.proposer
+
+
+def roles(voters: Iterable[str]) -> frozenset[str]:
+    """Roles by their names, or by the name of one. Raises ValueError for one that does not exist."""
     return frozenset(Role(v).value for v in ([voters] if isinstance(voters, str) else voters))
 
 
@@ -81,17 +85,18 @@ def _shown(share: Fraction) -> str:
 @record
 class Supermajority(Policy):
     """Yes-weight of at least `q` of all weight (`base="all"`) or of the yes and no cast (`base="cast"`); with
-    `strict`, of more than `q`."""
+    `strict`, of more than `q`. With `sealed`, voters see who has voted and not what, until they have voted."""
 
     q: Fraction = Fraction(2, 3)
     base: str = "all"
     voters: frozenset[str] = ORCHESTRATORS
     name: str = "supermajority"
     strict: bool = False
+    sealed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "q", _share(self.q, "the threshold"))
-        object.__setattr__(self, "voters", _roles(self.voters))
+        object.__setattr__(self, "voters", roles(self.voters))
         if self.base not in ("all", "cast"):
             raise ValueError(f'base is "all" or "cast", not {self.base!r}')
 
@@ -113,18 +118,21 @@ class Supermajority(Policy):
             return Opinion(Verdict.NO, f"{text}, cannot be reached any more")
         return Opinion(Verdict.PENDING, f"{text}, needs {' or '.join(c.out)}", c.out)
 
+    def seals(self) -> bool:
+        return self.sealed
+
     def _reached(self, yes: Fraction, needed: Fraction) -> bool:
         return yes > needed if self.strict else yes >= needed
 
 
-def Majority(voters: Iterable[str] = ORCHESTRATORS, base: str = "cast") -> Policy:
+def Majority(voters: Iterable[str] = ORCHESTRATORS, base: str = "cast", sealed: bool = False) -> Policy:
     """More yes-weight than half."""
-    return Supermajority(Fraction(1, 2), base, _roles(voters), "majority", strict=True)
+    return Supermajority(Fraction(1, 2), base, roles(voters), "majority", True, sealed)
 
 
-def Unanimous(voters: Iterable[str] = ORCHESTRATORS) -> Policy:
+def Unanimous(voters: Iterable[str] = ORCHESTRATORS, sealed: bool = False) -> Policy:
     """Every voter says yes."""
-    return Supermajority(Fraction(1), "all", _roles(voters), "unanimous")
+    return Supermajority(Fraction(1), "all", roles(voters), "unanimous", sealed=sealed)
 
 
 @record
@@ -137,7 +145,7 @@ class Quorum(Policy):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "share", weight_of(self.share))
-        object.__setattr__(self, "roles", _roles(self.roles))
+        object.__setattr__(self, "roles", roles(self.roles))
         if type(self.voters) is not int or self.voters < 0 or self.share > 1:
             raise ValueError("a quorum is a number of voters, 0 or more, or a share of the weight, at most 1")
 

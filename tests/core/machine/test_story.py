@@ -14,7 +14,7 @@ from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
 from hexdag_lab.core.votes.people import OwnerDecides
 from hexdag_lab.core.votes.policy import Deadline
-from hexdag_lab.core.votes.proposal import Effect, Proposal
+from hexdag_lab.core.votes.proposal import Effect, Judgement, Proposal
 from hexdag_lab.core.votes.weighing import Majority
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
@@ -67,6 +67,7 @@ SENTENCES = [
         ev.VersionCommitted(1, 0.0, 2, CHANGE, "p1", "ada", "", ("fit",), ("load",)),
         "v2 by ada: +1 node, ~1 node, restarts fit, re-runs load",
     ),
+    (ev.ProposalJudged(1, 0.0, "p1", Judgement(False, "ida", "it was slow")), "p1: ida calls it bad: it was slow"),
     (ev.HooksSeen(1, 0.0, "hal", 7), "hal looked at what happened"),
     (ev.HooksSeen(1, 0.0, "hal", 7, "TypeError"), "hal looked at what happened: TypeError"),
 ]

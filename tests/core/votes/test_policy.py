@@ -342,7 +342,7 @@ def test_autopilot() -> None:
 def test_a_policy_by_name() -> None:
     assert policy_of("pair") == pair()
     assert policy_of(Majority()) == Majority()
-    with pytest.raises(ValueError, match="solo, pair, committee, autopilot, not 'anarchy'"):
+    with pytest.raises(ValueError, match="solo, pair, owners, committee, autopilot, not 'anarchy'"):
         policy_of("anarchy")
 
 
