@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from ..core.base.codec import loads
 from ..core.base.errors import Refused
+from ..core.machine.lessons import lessons
 from ..core.votes.trust import Lesson
 from ..ports import Store
 from ..runtime import wire
+from ..runtime.history import history
 
 
 class RunRow(NamedTuple):
@@ -43,12 +45,18 @@ async def run_rows(store: Store, here: set[str] | None) -> list[RunRow]:
 
 
 async def lessons_of(store: Store, here: Mapping[str, tuple[Lesson, ...]]) -> list[Lesson]:
-    """What the runs of a store have taught about voters, the first run first. `here`: of runs that are known better."""
+    """What the runs of a store have taught about voters, the first run first. `here`: of runs that go on here.
+
+    A run that is over has written it down; that of another one is folded from its journal."""
     found = list[Lesson]()
     for row in await store.read(wire.RUNS, 0, 1_000_000):
         run = row.data.decode()
-        written = None if run in here else await store.get(wire.lessons(run))
-        found += loads(written.data) if written is not None else here.get(run, ())
+        if run in here:
+            found += here[run]
+        elif (written := await store.get(wire.lessons(run))) is not None:
+            found += loads(written.data)
+        else:
+            found += lessons((await history(store, run))[0])
     return found
 
 

@@ -19,9 +19,10 @@ from ..core.runs.run import SETTLED
 from . import wire
 from .inbox import Item
 
-#: after these, what a run has taught is written anew: it is needed when the next run starts
-TEACHES = (ev.VersionCommitted, ev.ProposalJudged, ev.RunFinished)
+#: after these, what a run that is over has taught is written down: it is needed when the next run starts
+ENDS = (ev.RunFinished, ev.ProposalJudged)
 MOST_LESSONS = 256  #: of one run; forgetting leaves less than a twelfth of what came before
+MOST_BYTES = 60_000  #: that every store takes under one key
 
 
 class Batch:
@@ -69,14 +70,22 @@ class Batch:
             wire.summary(run): _summary(self.states[run], leader) for run in self.events if self.states[run].started
         }
         for run, events in self.events.items():
-            if any(isinstance(event, TEACHES) for event in events) and self.states[run].proposals:
-                puts[wire.lessons(run)] = dumps(lessons(self.states[run])[-MOST_LESSONS:])
+            if any(isinstance(event, ENDS) for event in events) and self.states[run].over:
+                puts[wire.lessons(run)] = _lessons(self.states[run])
         if self.started:
             append[wire.RUNS] = [run.encode() for run in self.started]
         for item, value in self.replies:
             if item.command:
                 puts[wire.reply_key(item.command)] = wire.pack_reply(_plain(value))
         return puts, append
+
+
+def _lessons(state: RunState) -> bytes:
+    """What a run has taught, as far as there is room: the latest."""
+    kept = lessons(state)[-MOST_LESSONS:]
+    while len(text := dumps(kept)) > MOST_BYTES:
+        kept = kept[len(kept) // 2 :]
+    return text
 
 
 def _plain(value: Any) -> Any:

@@ -6,10 +6,11 @@ reverted, and a person may always know better. Who proposed learns nothing from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from ..base.errors import NotAllowed, Refused
-from ..dag.dag import Dag
+from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.proposal import Judgement, Proposal, ProposalState
 from ..votes.trust import Lesson, Trust
@@ -30,24 +31,25 @@ def trust_now(state: RunState) -> Trust:
 def lessons(state: RunState) -> tuple[Lesson, ...]:
     """What the decided proposals teach, in the order in which they were decided."""
     decided = sorted((p for p in state.proposals.values() if p.terminal), key=lambda p: (p.decided_at or 0.0, p.id))
+    applied = {p.version: p.changeset for p in decided if p.version is not None}
     found = []
     for proposal in decided:
-        turned = _turned_out(state, proposal)
-        if turned is not None and proposal.ballots:
+        turned = _turned_out(state, proposal, applied) if proposal.ballots else None
+        if turned is not None:
             judge = proposal.judged.by if proposal.judged is not None else ""
             found.append(Lesson.of(proposal.id, *turned, proposal.ballots, judge))
     return tuple(found)
 
 
-def _turned_out(state: RunState, proposal: Proposal) -> tuple[bool, str] | None:
+def _turned_out(state: RunState, proposal: Proposal, applied: Mapping[int, Changeset]) -> tuple[bool, str] | None:
     """Whether a proposal was good, and why; None while nothing says so."""
     if proposal.judged is not None:
         return proposal.judged.good, str(proposal.judged)
     if proposal.state is not ProposalState.APPLIED or proposal.version is None:
         return None
-    for version in state.versions[proposal.version : proposal.version + WATCHED]:
-        if _undone(proposal, version.dag):
-            return False, f"reverted in v{version.number}"
+    for number in range(proposal.version + 1, proposal.version + WATCHED + 1):
+        if number in applied and _undoes(applied[number], proposal.changeset):
+            return False, f"reverted in v{number}"
     changed = {name: change.after for name, change in proposal.changeset.nodes.items() if change.new is not None}
     own = [n for n, digest in changed.items() if n in state.dag and state.dag.entries[n].spec.digest == digest]
     if failed := [name for name in own if state.nodes[name].state is NodeState.FAILED]:
@@ -61,14 +63,11 @@ def _turned_out(state: RunState, proposal: Proposal) -> tuple[bool, str] | None:
     return (True, "it has lasted") if lasted and not own else None
 
 
-def _undone(proposal: Proposal, dag: Dag) -> bool:
-    """Whether a later graph has everything again as it was before a proposal."""
-    change = proposal.changeset
-    if not change.nodes:
-        there = {(up, down): down in dag and up in dag.dependencies(down) for up, down in change.edges}
-        return all(there[edge] == (wire.old is not None) for edge, wire in change.edges.items())
-    now = {name: dag.entries[name].spec.digest if name in dag else None for name in change.nodes}
-    return all(now[name] == node.old for name, node in change.nodes.items())
+def _undoes(later: Changeset, change: Changeset) -> bool:
+    """Whether a later change sets back all that one had changed: its nodes or, where it has none, its edges."""
+    if change.nodes:
+        return all(name in later.nodes and later.nodes[name].after == node.old for name, node in change.nodes.items())
+    return all(edge in later.edges and later.edges[edge].new == wire.old for edge, wire in change.edges.items())
 
 
 def judge(step: Step, m: ms.Judge) -> None:

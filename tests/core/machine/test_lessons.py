@@ -205,3 +205,14 @@ def test_lessons_are_the_same_after_a_crash() -> None:
     before = lessons(lab.state)
     lab.crash()
     assert lessons(lab.state) == before
+
+
+def test_edges_that_are_set_back_are_a_revert_as_well() -> None:
+    lab = open_lab()
+    wire = lab.state.dag.wires("fit")
+    for id_, edit in (("p1", "remove_edge"), ("p2", "add_edge")):
+        lab.propose(id_, getattr(lab.change(), edit)("load", "fit"), "eve")
+        lab.vote(id_, "bob")
+        lab.vote(id_, "cy")
+    assert lab.state.dag.wires("fit") == wire
+    assert taught(lab)[0] == ("p1", False, "reverted in v3")
