@@ -303,7 +303,7 @@ def _inbox(options: argparse.Namespace) -> int:
         found = lab.inbox()
         for proposal in found:
             state = lab.attached(proposal.id.rpartition("/")[0]).view.state
-            console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width))
+            console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width, lab.owner.id))
             console.print(f"hexdag-lab vote {proposal.id} approve|reject|abstain|request_changes", style="dim")
     if not found:
         console.print("nothing waits for a decision")

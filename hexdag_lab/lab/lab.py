@@ -58,7 +58,7 @@ class Lab:
     pool     "dask" (a cluster of the lab's own), "inline", a scheduler address, or a `distributed.Client`
     store    "sqlite:///path", "memory://", or a `Store`
     blobs    where big results go, an fsspec URL; default: beside the store
-    policy   who decides: a policy or "solo", "pair", "committee", "autopilot"
+    policy   who decides: a policy or "solo", "pair", "owners", "committee", "autopilot"
     workers, threads   of the lab's own pool;  owner   default: the login name
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead
 

@@ -13,7 +13,7 @@ from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
-from ..core.votes.policy import Verdict
+from ..core.votes.policy import Policy, Verdict
 from ..core.votes.proposal import MEANING, Effect, Proposal
 from ..core.votes.weighing import ORCHESTRATORS, voting_weight
 
@@ -151,7 +151,7 @@ def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> C
             (check.ok, HOLDS.get(check.rule, check.message) if check.ok else str(check)[4:])
             for check in proposal.checks
         ),
-        tuple(_vote(ballot, proposal) for ballot in tally.ballots),
+        tuple(_vote(ballot, proposal, state.policy) for ballot in tally.ballots),
         tally.text or MEANING[proposal.state],
         proposal.state.value,
         left,
@@ -215,17 +215,14 @@ def _estimate(state: RunState, proposal: Proposal) -> str:
     return text
 
 
-def _vote(ballot: Ballot, proposal: Proposal) -> str:
+def _vote(ballot: Ballot, proposal: Proposal, policy: Policy) -> str:
     """A ballot with the weight that it has, which is none for advice."""
     assert proposal.electorate is not None
-    weight = next(
-        (
-            voting_weight(s, proposal.electorate, ORCHESTRATORS)
-            for s in proposal.electorate.seats
-            if s.id == ballot.voter
-        ),
-        0,
-    )
+    if policy.learns():
+        weight = policy.weights(proposal.electorate).get(ballot.voter, Fraction(0))
+    else:
+        seats = {seat.id: seat for seat in proposal.electorate.seats}
+        weight = voting_weight(seats[ballot.voter], proposal.electorate, ORCHESTRATORS)
     said = f"{clean(ballot.voter, 40)} {ballot.choice.value.replace('_', ' ')} "
     return (
         said

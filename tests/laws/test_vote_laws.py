@@ -310,7 +310,7 @@ def test_a_ballot_that_outweighs_all_others_flips_the_result(house: Electorate, 
     """In every rule of weights: who has more than all others together decides, one way and the other."""
     policy = data.draw(st.sampled_from([Majority(), Majority(base="all"), LogOdds(), LogOdds(discount=False)]))
     if isinstance(policy, LogOdds):
-        weights: dict[str, Any] = dict(policy.weights(house))
+        weights: dict[str, Any] = dict(policy.logits(house))
     else:
         weights = {s.id: voting_weight(s, house, frozenset({"orchestrator"})) for s in house.seats}
     heavy = max(weights, key=lambda name: weights[name], default=None)
@@ -329,7 +329,7 @@ def test_a_ballot_that_outweighs_all_others_flips_the_result(house: Electorate, 
 def test_evidence_comes_back_from_the_journal_weighing_the_same(policy: LogOdds, house: Electorate) -> None:
     again = loads(dumps(house))
     assert again == house
-    assert loads(dumps(policy)).weights(again) == policy.weights(house)
+    assert loads(dumps(policy)).logits(again) == policy.logits(house)
 
 
 @given(house=electorates, data=st.data())
@@ -340,7 +340,7 @@ def test_newcomers_change_nothing_however_many(house: Electorate, data: Any) -> 
     order = [seat.id for seat in house.seats]
     cast = cast_in_order(order, data.draw(st.lists(choices, min_size=len(order), max_size=len(order))), 0.0)
     before = policy.evaluate(cast, house, 0.0)
-    if not policy.weights(house):
+    if not policy.logits(house):
         return
     more = {seat.id: Ballot(data.draw(choices), voter=seat.id) for seat in new}
     assert policy.evaluate({**cast, **more}, replace(house, seats=(*house.seats, *new)), 0.0) == before

@@ -49,6 +49,9 @@ class Delegate(Policy):
     def learns(self) -> bool:
         return self.policy.learns()
 
+    def weights(self, electorate: Electorate) -> Mapping[str, Fraction]:
+        return self.policy.weights(electorate)
+
     def deadline(self, electorate: Electorate, after: float = -inf) -> float | None:
         return self.policy.deadline(electorate, after)
 

@@ -64,7 +64,10 @@ class LogOdds(Policy):
         """What the weights for, less those against, must exceed, in thousandths."""
         return milli_log(self.cost_false_accept / self.cost_false_reject) - milli_log(self.prior / (1 - self.prior))
 
-    def weights(self, electorate: Electorate) -> dict[str, int]:
+    def weights(self, electorate: Electorate) -> dict[str, Fraction]:
+        return {name: Fraction(logit, 1000) for name, logit in self.logits(electorate).items()}
+
+    def logits(self, electorate: Electorate) -> dict[str, int]:
         """The weight of each voter that has one, in thousandths."""
         low, high = int(self.floor * 1000), int(self.cap * 1000)
         earned, full = electorate.earned, dict[str, int]()
@@ -82,7 +85,7 @@ class LogOdds(Policy):
     def evaluate(self, ballots: Ballots, electorate: Electorate, now: float) -> Opinion:
         if not any(has_vote(seat, electorate, self.voters) for seat in electorate.seats):
             return Opinion(Verdict.NO, "nobody may vote on this")
-        weights, needed = self.weights(electorate), self.threshold
+        weights, needed = self.logits(electorate), self.threshold
         if not weights:
             return Opinion(Verdict.NO, "nobody here has earned a weight yet")
         score = out_weight = abstained = voted = 0

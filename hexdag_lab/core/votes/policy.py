@@ -10,6 +10,7 @@ constructor let through.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
 from math import inf
@@ -72,6 +73,10 @@ class Policy:
         """When, later than `after`, the opinion may change by itself, in unix seconds."""
         return None
 
+    def weights(self, electorate: Electorate) -> Mapping[str, Fraction]:
+        """Seat -> what its ballot weighs, where it `learns`; elsewhere that is the seat's own weight."""
+        return {}
+
     def seals(self) -> bool:
         """Whether who has not voted sees who has, and not what."""
         return False
@@ -100,6 +105,9 @@ class _Combined(Policy):
 
     def learns(self) -> bool:
         return any(part.learns() for part in self.parts)
+
+    def weights(self, electorate: Electorate) -> Mapping[str, Fraction]:
+        return next((part.weights(electorate) for part in self.parts if part.learns()), {})
 
     def _opinions(self, ballots: Ballots, electorate: Electorate, now: float) -> list[Opinion]:
         return [p.evaluate(ballots, electorate, now) for p in self.parts if not isinstance(p, Deadline)]

@@ -182,7 +182,8 @@ class Proposal:
             return Tally(Opinion(Verdict.NO, self.why), (), ())
         at = now if self.decided_at is None else self.decided_at
         opinion = policy.evaluate(self.cast(), self.electorate, at)
-        weights = tuple((seat.id, seat.weight) for seat in self.electorate.seats)
+        earned = policy.weights(self.electorate) if policy.learns() else {s.id: s.weight for s in self.electorate.seats}
+        weights = tuple((seat.id, earned.get(seat.id, Fraction(0))) for seat in self.electorate.seats)
         if viewer is not None and self.sealed_to(viewer, policy):
             text = f"{len(self.ballots)} of {len(self.electorate.seats)} have answered; sealed until you vote"
             opinion = Opinion(opinion.verdict, text, opinion.needs)

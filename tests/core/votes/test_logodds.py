@@ -9,10 +9,12 @@ import pytest
 
 from hexdag_lab.core.base.codec import dumps, loads
 from hexdag_lab.core.base.frozen import FrozenDict
+from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.logodds import LogOdds
 from hexdag_lab.core.votes.people import HumanApproval
 from hexdag_lab.core.votes.policy import Electorate
+from hexdag_lab.core.votes.proposal import Proposal
 from hexdag_lab.core.votes.trust import Earned
 from tests.core.votes.build import NO, PENDING, YES, person, says
 
@@ -111,15 +113,15 @@ def test_voters_that_err_together_are_not_many_witnesses() -> None:
 
 
 def test_a_weak_voter_takes_little_from_a_strong_one_that_it_resembles() -> None:
-    weights = LogOdds().weights(earned(ada=2000, bot=100, alike={"ada bot": 1000}))
+    weights = LogOdds().logits(earned(ada=2000, bot=100, alike={"ada bot": 1000}))
     assert weights == {"ada": 1905, "bot": 50}
 
 
 def test_advice_and_the_proposer_weigh_nothing() -> None:
     seats = (Seat("ada"), Seat("exe", Role.EXECUTOR), Seat("pat"))
     house = Electorate(seats, "pat", "o", 0.0, earned=Earned(FrozenDict({"ada": 500, "exe": 3000, "pat": 3000})))
-    assert LogOdds().weights(house) == {"ada": 500}
-    assert LogOdds(voters={"executor"}).weights(house) == {"exe": 3000}  # type: ignore[arg-type]
+    assert LogOdds().logits(house) == {"ada": 500}
+    assert LogOdds(voters={"executor"}).logits(house) == {"exe": 3000}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -140,4 +142,11 @@ def test_it_comes_back_from_the_journal_with_its_electorate() -> None:
     seats = earned(ada=900, bob=-300, alike={"ada bob": 250})
     assert loads(dumps(policy)) == policy
     assert loads(dumps(seats)) == seats
-    assert loads(dumps(policy)).weights(loads(dumps(seats))) == policy.weights(seats)
+    assert loads(dumps(policy)).logits(loads(dumps(seats))) == policy.logits(seats)
+
+
+def test_the_tally_shows_what_was_earned_and_not_what_was_declared() -> None:
+    seats = earned(ada=900, bob=0)
+    made = Proposal("p", "pat", Changeset(b""), 1, electorate=seats)
+    assert dict(made.tally(LogOdds() | HumanApproval(), 101).weights) == {"ada": Fraction(9, 10), "bob": 0}
+    assert dict(made.tally(HumanApproval(), 101).weights) == {"ada": 1, "bob": 1}
