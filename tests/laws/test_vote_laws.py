@@ -129,6 +129,25 @@ def test_the_default_rule_agrees_with_a_plain_tally_on_all_ballots_of_0_to_9_age
     assert checked == sum(3**size for size in range(10))
 
 
+def test_the_default_rule_with_all_that_can_be_said_or_left_unsaid_by_0_to_9_agents() -> None:
+    """Every mix of approve, reject, request changes, abstain, absent and not yet, up to which voter is which."""
+    kinds = (Choice.APPROVE, Choice.REJECT, Choice.REQUEST_CHANGES, Choice.ABSTAIN, Choice.ABSENT, None)
+    checked = 0
+    for size in range(10):
+        house = electorate((1,) * size)
+        for said in combinations_with_replacement(kinds, size):
+            yes, abstained, out = (said.count(kind) for kind in (Choice.APPROVE, Choice.ABSTAIN, None))
+            can_still = yes + out + (abstained if out else 0)
+            expected = (
+                Verdict.NO if not size or 3 * can_still < 2 * size else
+                Verdict.YES if 3 * yes >= 2 * size else Verdict.PENDING
+            )  # fmt: skip
+            cast = {f"v{i}": Ballot(choice, voter=f"v{i}") for i, choice in enumerate(said) if choice is not None}
+            assert Supermajority().evaluate(cast, house, 0.0).verdict is expected, said
+            checked += 1
+    assert checked == 5005
+
+
 def test_the_default_preset_is_the_owners_word_on_all_ballots_of_1_to_9_agents() -> None:
     """Who opens a lab without a policy has `solo`: the owner's yes or no, and nobody else's."""
     policy = solo()
