@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.codec import loads
+from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.runtime import wire
 from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report, until
@@ -152,3 +154,19 @@ def test_until_it_has_voted_an_agent_sees_turnout_only(lab: hx.Lab) -> None:
     p.vote("third", "approve")
     assert p.state == "APPLIED"
     assert ("first", "reject", "too dear") in [(b.voter, b.choice, b.reason) for b in p.tally.ballots]
+
+
+def test_what_another_process_judged_while_nobody_led_counts_once_the_run_is_looked_at(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'lab.db'}"
+    with hx.Lab(pool="inline", store=store, owner="dana") as lab:
+        voting(lab)
+        p = decided(lab, more, "reject")
+    with hx.Lab(pool="inline", store=store, owner="dana") as lab:
+        message = ms.Judge(time.time(), p.id, "dana", True, "from afar")
+        _, data = wire.pack_command("run-1", message, lab.shipping.key)
+        lab._thread.run(lab._store.commit(append={wire.INBOX: [data]}))
+        until(lambda: lab.doors._heard == 1)
+        assert lab.trust("yes").evidence == ()
+        lab.attach("run-1")
+        until(lambda: lab.trust("yes").evidence)
+        assert lab.trust("yes").evidence[0].why == "approved, and dana calls it good: from afar"
