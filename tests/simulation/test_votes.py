@@ -17,8 +17,8 @@ SEEDS = range(1000, 1032)
 POLICIES: tuple[Policy, ...] = (
     LogOdds() | HumanApproval(),
     LogOdds(prior=0.8) | Majority(sealed=True),  # type: ignore[arg-type]
-    Owners({"n[0-4]": ("bea", "dan"), "n1*": "owner"}) & Majority(),  # type: ignore[arg-type]
-    Delegate(Majority(), {"bea": "cal", "cal": "dan", "dan": "bea"}),  # type: ignore[arg-type]
+    Owners({"n[0-4]": ("bea", "dan"), "n1*": "owner"}) & Majority(),
+    Delegate(Majority(), {"bea": "cal", "cal": "dan", "dan": "bea"}),
 )
 
 

@@ -85,7 +85,7 @@ def test_many_voters_are_drawn_and_not_listed() -> None:
 def test_the_figures_are_decisions_of_the_policy_itself() -> None:
     rng = Random(3)
     seats = electorate(CAST, Trust().after(lessons(CAST, 30, 0.5, rng)))
-    for policy in (*policies().values(), Delegate(Majority(), {"cy": "ann"})):  # type: ignore[arg-type]
+    for policy in (*policies().values(), Delegate(Majority(), {"cy": "ann"})):
         accepted = decisions(policy, seats)
         for _ in range(50):
             yes = tuple(rng.random() < 0.5 for _ in CAST)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import inf
+from typing import Any
 
 from ..base.codec import record
 from ..base.frozen import FrozenDict
@@ -30,14 +31,15 @@ class Delegate(Policy):
     """
 
     policy: Policy
-    to: FrozenDict[str] = FrozenDict()
+    to: Mapping[str, str] = FrozenDict()
     most: Fraction = Fraction(2, 5)
     voters: frozenset[str] = ORCHESTRATORS
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "to", FrozenDict({str(voter): getattr(name, "id", name) for voter, name in self.to.items()})
-        )
+        if not hasattr(self.policy, "evaluate") or not hasattr(self.to, "items"):
+            raise TypeError("Delegate takes a policy and {voter: delegate}")
+        named = {_name(voter): _name(delegate) for voter, delegate in self.to.items()}
+        object.__setattr__(self, "to", FrozenDict(named))
         object.__setattr__(self, "most", weight_of(self.most))
         object.__setattr__(self, "voters", roles(self.voters))
         if not 0 < self.most <= 1:
@@ -105,6 +107,13 @@ class Delegate(Policy):
             for name, weight in given.items()
             if weight
         }
+
+
+def _name(agent: Any) -> str:
+    name = getattr(agent, "id", agent)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a voter and her delegate are agents, or names of some, not {agent!r}")
+    return name
 
 
 def _voted(ballots: Ballots, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from typing import Any
 
 from ..base.codec import record
 from ..base.frozen import FrozenDict
@@ -96,7 +97,7 @@ class Owners(Policy):
     Who proposes has approved. It has no opinion where nothing touched has an owner.
     """
 
-    of: FrozenDict[tuple[str, ...]] = FrozenDict()
+    of: Mapping[str, Any] = FrozenDict()
     more: int = 0
 
     def __post_init__(self) -> None:

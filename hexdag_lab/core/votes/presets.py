@@ -25,7 +25,7 @@ def pair() -> Policy:
 
 def owners(of: Mapping[str, Any] | None = None) -> Policy:
     """The owners of what is touched, and one more voter. Without `of`, the lab's owner owns all nodes."""
-    return Owners({"*": OWNER} if of is None else of, more=1) & _SOON  # type: ignore[arg-type]
+    return Owners({"*": OWNER} if of is None else of, more=1) & _SOON
 
 
 def committee() -> Policy:

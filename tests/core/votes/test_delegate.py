@@ -18,7 +18,7 @@ FIVE = house(a=1, b=1, c=1, d=1, e=1)
 
 
 def to(policy: object, most: object = 1, **delegates: str) -> Delegate:
-    return Delegate(policy, delegates, most)  # type: ignore[arg-type]
+    return Delegate(policy, delegates, most)
 
 
 def test_the_delegates_ballot_stands_for_who_has_not_voted() -> None:
@@ -75,12 +75,12 @@ def test_the_proposer_speaks_for_nobody() -> None:
 
 
 def test_one_delegate_speaks_with_two_fifths_of_the_weight_at_most() -> None:
-    rule = Delegate(Supermajority(Fraction(1, 2)), {"a": "e", "b": "e", "c": "e"})  # type: ignore[arg-type]
+    rule = Delegate(Supermajority(Fraction(1, 2)), {"a": "e", "b": "e", "c": "e"})
     assert says(rule, FIVE, e="+").text == "0.40 of 0.50, needs d"
     assert says(rule, FIVE, e="+", d="+").verdict is YES
     heavy = house(a=1, b=1, e=8)
     assert says(rule, heavy, e="-").text.startswith("0.00"), "her own weight is hers, however heavy"
-    assert says(Delegate(Supermajority(), {"a": "e"}), heavy, e="+").verdict is YES  # type: ignore[arg-type]
+    assert says(Delegate(Supermajority(), {"a": "e"}), heavy, e="+").verdict is YES
 
 
 def test_who_is_spoken_for_counts_in_a_quorum_and_time_goes_on() -> None:
@@ -101,6 +101,12 @@ def test_under_log_odds_a_delegates_ballot_is_one_piece_of_evidence() -> None:
 def test_a_delegation_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="most is a share"):
         to(Majority(), most=0)
+    for bad in ({"a": ""}, {"a": None}, {3: "a"}):
+        with pytest.raises(ValueError, match="a voter and her delegate are agents"):
+            Delegate(Majority(), bad)  # type: ignore[arg-type]
+    for policy, who in (("majority", {}), (Majority(), ["a"])):
+        with pytest.raises(TypeError, match="Delegate takes a policy"):
+            Delegate(policy, who)  # type: ignore[arg-type]
 
 
 def test_it_comes_back_from_the_journal() -> None:

@@ -10,7 +10,7 @@ from hexdag_lab.core.votes.policy import Electorate
 from hexdag_lab.core.votes.presets import committee, owners
 from tests.core.votes.build import NO, NONE, PENDING, YES, house, person, says
 
-RULE = Owners({"gpu_*": ("ann", "bob"), "load": "cy"})  # type: ignore[arg-type]
+RULE = Owners({"gpu_*": ("ann", "bob"), "load": "cy"})
 
 
 def touching(*nodes: str, proposer: str = "pat") -> Electorate:
@@ -37,23 +37,23 @@ def test_who_proposes_has_approved() -> None:
 
 
 def test_an_owner_who_takes_no_part_cannot_be_asked() -> None:
-    rule = Owners({"load": "zoe"})  # type: ignore[arg-type]
+    rule = Owners({"load": "zoe"})
     assert says(rule, touching("load")) == (NO, "it touches load of zoe, who takes no part", (), False)
 
 
 def test_every_pattern_that_fits_counts() -> None:
-    rule = Owners({"*": "ann", "load": "cy"})  # type: ignore[arg-type]
+    rule = Owners({"*": "ann", "load": "cy"})
     assert says(rule, touching("load"), ann="+").needs == ("cy",)
 
 
 def test_the_word_owner_is_the_owner_of_the_lab() -> None:
     seats = house(owner="olga", extra=[person("olga")], facts={"touches": ("load",)})
-    assert says(Owners({"*": "owner"}), seats).needs == ("olga",)  # type: ignore[arg-type]
+    assert says(Owners({"*": "owner"}), seats).needs == ("olga",)
     assert says(Veto("owner"), seats, olga="-").text == "vetoed by olga"
 
 
 def test_and_so_many_more() -> None:
-    rule = Owners({"load": "cy"}, more=2)  # type: ignore[arg-type]
+    rule = Owners({"load": "cy"}, more=2)
     seats = touching("load")
     assert says(rule, seats, cy="+", ann="+").text == "1 of 2 further, needs bob or dot"
     assert says(rule, seats, cy="+", ann="+", dot="+").verdict is YES
@@ -80,14 +80,14 @@ def test_a_committee_hears_the_veto_of_the_labs_owner() -> None:
 @pytest.mark.parametrize("bad", [{"load": ""}, {"load": ()}, {"load": None}, {"load": 3}, {"load": ("ann", 3)}])
 def test_a_node_needs_somebody_to_own_it(bad: object) -> None:
     with pytest.raises(ValueError, match="'load' needs the name of an owner"):
-        Owners(bad)  # type: ignore[arg-type]
+        Owners(bad)
 
 
 def test_it_takes_a_mapping_and_a_number() -> None:
     with pytest.raises(TypeError, match="Owners takes"):
-        Owners(["ann"])  # type: ignore[arg-type]
+        Owners(["ann"])
     with pytest.raises(ValueError, match="more is a number"):
-        Owners({}, more=-1)  # type: ignore[arg-type]
+        Owners({}, more=-1)
 
 
 def test_it_comes_back_from_the_journal() -> None:
