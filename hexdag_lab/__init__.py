@@ -45,18 +45,12 @@ if TYPE_CHECKING:
     from .core.votes.agent import Caps
     from .core.votes.ballot import Ballot
     from .core.votes.budget import Budget
-    from .core.votes.policy import (
-        Deadline,
-        HumanApproval,
-        Majority,
-        OwnerDecides,
-        Policy,
-        Quorum,
-        Supermajority,
-        Unanimous,
-        Veto,
-    )
+    from .core.votes.delegate import Delegate
+    from .core.votes.logodds import LogOdds
+    from .core.votes.people import HumanApproval, OwnerDecides, Owners, Veto
+    from .core.votes.policy import Deadline, Policy
     from .core.votes.proposal import ProposalState
+    from .core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
     from .lab import Lab, ProposalHandle, Run, SharedDraft
     from .worker import RunContext, context
 
@@ -64,12 +58,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent", "AlreadyDecided", "Ballot", "Budget", "Caps", "Catalog", "Changeset", "Conflict", "CycleError", "Dag",
-    "DagError", "Deadline", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent", "HumanApproval",
-    "InvalidName", "Lab", "LabInUse", "Majority", "Node", "NodeSpec", "NodeState", "NotAllowed", "NotFinished",
-    "OwnerDecides", "Policy", "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run",
-    "RunContext", "RunFailed", "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable",
-    "Supermajority",
-    "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node",
+    "DagError", "Deadline", "Delegate", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent",
+    "HumanApproval", "InvalidName", "Lab", "LabInUse", "LogOdds", "Majority", "Node", "NodeSpec", "NodeState",
+    "NotAllowed", "NotFinished", "OwnerDecides", "Owners", "Policy", "PoolUnavailable", "ProposalHandle",
+    "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed", "RunStatus", "SchemaError", "SharedDraft",
+    "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode",
+    "Veto", "WouldBlock", "context", "diff", "node",
 ]  # fmt: skip
 
 _NAMES = {
@@ -89,8 +83,12 @@ _NAMES = {
     ".core.votes.agent": "Caps",
     ".core.votes.ballot": "Ballot",
     ".core.votes.budget": "Budget",
-    ".core.votes.policy": "Deadline HumanApproval Majority OwnerDecides Policy Quorum Supermajority Unanimous Veto",
+    ".core.votes.delegate": "Delegate",
+    ".core.votes.logodds": "LogOdds",
+    ".core.votes.people": "HumanApproval OwnerDecides Owners Veto",
+    ".core.votes.policy": "Deadline Policy",
     ".core.votes.proposal": "ProposalState",
+    ".core.votes.weighing": "Majority Quorum Supermajority Unanimous",
     ".lab": "Lab ProposalHandle Run SharedDraft",
     ".worker": "RunContext context",
 }

@@ -24,6 +24,8 @@ from .core.base.errors import HexdagError, RunFailed
 from .lab import Lab
 from .lab.lab import DEFAULT_STORE, GOING_ON
 
+VOTER = 'one more, or several: "right=0.6 count=4 name=bot trust=0.5 family=gpt together=0.8"; repeatable'
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
@@ -96,6 +98,19 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--head", default=None, metavar="FILE", help="hold it against a head that was saved before")
     audit.add_argument("--save", default=None, metavar="FILE", help="save the head, to be kept elsewhere")
     audit.add_argument("--json", action="store_true", help="print all of it as JSON")
+    judge = command("judge", _judge, "say how a decided proposal turned out, or would have", "proposal")
+    judge.add_argument("turned", choices=["good", "bad"])
+    judge.add_argument("--reason", default="", help="why")
+    judge.add_argument("--by", default=None, help="who says so; default: your login name")
+    command("trust", _trust, "what an agent has earned, with the evidence", "agent")
+    simulate = command("simulate-votes", _simulate, "how often which policy is right, for voters that you describe")
+    simulate.add_argument("file", nargs="?", help="YAML or JSON: a list of voters, as in --voter")
+    simulate.add_argument("--voter", action="append", default=[], metavar="WORDS", help=VOTER)
+    simulate.add_argument("--past", type=int, default=100, help="proposals with a known outcome; default: %(default)s")
+    simulate.add_argument("--good", type=float, default=0.5, help="share of good proposals; default: %(default)s")
+    simulate.add_argument("--cost-false-accept", type=float, default=1, metavar="COST", help="default: %(default)s")
+    simulate.add_argument("--cost-false-reject", type=float, default=1, metavar="COST", help="default: %(default)s")
+    simulate.add_argument("--seed", type=int, default=0, help="of what is left to chance; default: %(default)s")
     diff = command("diff", _diff, "what differs between two versions of a run", "run")
     diff.add_argument("old", type=int)
     diff.add_argument("new", type=int)
@@ -214,10 +229,10 @@ def _load(target: str) -> Any:
     return dag
 
 
-def _input(text: str) -> tuple[str, Any]:
+def _input(text: str, what: str = "--input") -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ValueError(f"--input is NAME=VALUE, not {text!r}")
+        raise ValueError(f"{what} is NAME=VALUE, not {text!r}")
     with contextlib.suppress(ValueError):
         return name, json.loads(value)
     return name, value
@@ -296,7 +311,7 @@ def _inbox(options: argparse.Namespace) -> int:
         found = lab.inbox()
         for proposal in found:
             state = lab.attached(proposal.id.rpartition("/")[0]).view.state
-            console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width))
+            console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width, lab.owner.id))
             console.print(f"hexdag-lab vote {proposal.id} approve|reject|abstain|request_changes", style="dim")
     if not found:
         console.print("nothing waits for a decision")
@@ -337,6 +352,50 @@ def _audit(options: argparse.Namespace) -> int:
     if options.save:
         save_head(report, options.save)
     return 1 if report.findings else 0
+
+
+def _judge(options: argparse.Namespace) -> int:
+    with _watch(options.store) as lab:
+        lab.judge(options.proposal, options.turned == "good", options.by or lab.owner, options.reason)
+        print(f"{options.proposal}: {lab.proposal(options.proposal).judged}")
+    return 0
+
+
+def _trust(options: argparse.Namespace) -> int:
+    with _watch(options.store) as lab:
+        print(lab.trust(options.agent))
+    return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    from .testing.simulate import cast_of, policies, simulate_votes
+
+    rows = _cast_file(options.file) if options.file else []
+    cast = cast_of(
+        [*rows, *(dict(_input(word, "each word of --voter") for word in words.split()) for words in options.voter)]
+    )
+    compare = policies(options.cost_false_accept, options.cost_false_reject, options.good)
+    table = Table("policy", "accuracy", "false accepts", "false rejects")
+    for found in simulate_votes(cast, compare, past=options.past, good=options.good, seed=options.seed):
+        table.add_row(found.policy, *(f"{share:.3f}" for share in found[1:]))
+    _console().print(table)
+    return 0
+
+
+def _cast_file(file: str) -> list[Any]:
+    """The voters that a file describes."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(Path(file).read_text("utf-8"))  # JSON is YAML
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is neither YAML nor JSON: {error}") from error
+    rows = data.get("voters") if isinstance(data, dict) else data
+    if not isinstance(rows, list):
+        raise HexdagError(f"{file} has no list of voters: - {{name: ann, right: 0.8}}")
+    return rows
 
 
 def _diff(options: argparse.Namespace) -> int:

@@ -15,8 +15,10 @@ from ..core.dag.dag import Dag
 from ..core.dag.node import NodeSpec
 from ..core.runs.run import NodeState
 from ..core.votes.ballot import Ballot, Choice
-from ..core.votes.policy import Deadline, HumanApproval, Policy, Supermajority
+from ..core.votes.people import HumanApproval
+from ..core.votes.policy import Deadline, Policy
 from ..core.votes.proposal import ProposalState
+from ..core.votes.weighing import Supermajority
 from ..runtime.desk import Context
 from . import digits
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..core.base.errors import HexdagError
 from ..core.machine import events as ev
-from ..core.machine.story import sentence
+from ..core.machine.story import seen_by, sentence
 from ..core.runs.run import RunStatus
 from ..views import models, terminal
 from . import digits
@@ -136,7 +136,7 @@ def _lines(run: Any, console: Console, watch: _Watch) -> None:
         over = run.view.state.over
         for event in run.events(after=seen):
             seen = event.seq
-            if not isinstance(event, SILENT) and (text := _line(event)):
+            if not isinstance(event, SILENT) and (text := _line(seen_by(event, "", run.view.state))):
                 console.print(f"{seen:>5}  {text}", markup=False, highlight=False, soft_wrap=True)
         if over or watch.gone():
             return

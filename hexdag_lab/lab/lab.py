@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from ..agents import Agent, HumanAgent
+from ..agents import Agent, HumanAgent, name_of
 from ..core.base.errors import HexdagError, LabInUse, NotAllowed, Refused, SchemaError
 from ..core.base.frozen import FrozenDict
 from ..core.dag.catalog import Catalog
@@ -17,12 +17,15 @@ from ..core.dag.node import exact
 from ..core.machine import messages as ms
 from ..core.machine.decide import decide
 from ..core.machine.effects import Reply
+from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
 from ..core.votes.agent import Role, Seat, weight_of
 from ..core.votes.budget import Budget
-from ..core.votes.policy import Policy, policy_of
+from ..core.votes.policy import Policy
+from ..core.votes.presets import policy_of
+from ..core.votes.trust import Lesson, Standing, Trust, standing
 from ..ports import Store
 from ..runtime import wire
 from ..runtime.controller import Controller
@@ -40,7 +43,7 @@ from .draft import SharedDraft
 from .inputs import check_inputs
 from .places import close_at_exit, closed, home_of, key_of, login
 from .proposal import ProposalHandle
-from .rows import RunRow, checked_id, free_id, run_rows, summary_of
+from .rows import RunRow, checked_id, free_id, lessons_of, run_rows, summary_of
 from .run import Run
 from .waiting import answer
 
@@ -60,7 +63,7 @@ class Lab:
     pool     "dask" (a cluster of the lab's own), "inline", a scheduler address, or a `distributed.Client`
     store    "sqlite:///path", "memory://", or a `Store`
     blobs    where big results go, an fsspec URL; default: beside the store
-    policy   who decides: a policy or "solo", "pair", "committee", "autopilot"
+    policy   who decides: a policy or "solo", "pair", "owners", "committee", "autopilot"
     workers, threads   of the lab's own pool;  owner   default: the login name
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead
 
@@ -249,10 +252,10 @@ class Lab:
         id_ = self._thread.run(free_id(self._store)) if run_id is None else checked_id(run_id)
         if self._thread.run(self._store.get(wire.summary(id_))) is not None:
             raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
-        by = self.owner.id
+        by, trust = self.owner.id, Trust().after(self._lessons()) if policy.learns() else Trust()
         self.command(
             id_,
-            ms.StartRun(time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done),
+            ms.StartRun(time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done, trust),
         )
         self.feed(id_).until(lambda state: state.started).result(30)
         self._here.append(id_)
@@ -330,6 +333,28 @@ class Lab:
     def vote(self, proposal: str, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook") -> None:
         """Cast a ballot on a proposal by its id. Raises `NotAllowed`, `AlreadyDecided`, `Refused`."""
         self.proposal(proposal).vote(by, choice, reason, via)
+
+    def judge(self, proposal: str, good: bool, by: Agent | str | None = None, reason: str = "") -> None:
+        """Say how a decided proposal turned out, or, of a rejected one, would have: from this, voters earn their trust.
+
+        It takes a person who did not make it. Raises `NotAllowed`, `Refused`."""
+        if not isinstance(good, bool):
+            raise TypeError(f"good is True or False, not {good!r}")
+        run = self.proposal(proposal)._run
+        self.command(run, ms.Judge(time.time(), proposal, name_of(by or self.owner), good, reason))
+
+    def trust(self, agent: Agent | str) -> Standing:
+        """What an agent has earned over all runs of this store, with the evidence for every point: print it.
+
+        `LogOdds` weighs ballots by it; to other policies the weight is the `trust` that the agent was added with."""
+        self._check_open()
+        seats = {seat.id: seat for seat in self._seats()}
+        return standing(self._lessons(), seats.get(name_of(agent)) or Seat(name_of(agent)), seats.values())
+
+    def _lessons(self) -> list[Lesson]:
+        """What all runs have taught: of those that go on here, as they are at this moment."""
+        here = {run: lessons(self.feed(run).state) for run in self.going_on()} if self.leads else {}
+        return self._thread.run(lessons_of(self._store, here))
 
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""

@@ -30,6 +30,7 @@ class ProposalHandle:
     tally, feedback, deadline            who voted how, what is still needed; asked changes; when it settles by itself
     requests, in_reply_to                changes asked for, with their nodes; the proposal that it takes the place of
     conflict, other                      why it no longer fits; the proposal that was quicker, or takes its place
+    judged                               what a person has said of it since
     """
 
     def __init__(self, lab: Any, run: str, id_: str) -> None:
@@ -39,7 +40,7 @@ class ProposalHandle:
     def view(self) -> ProposalView:
         """The proposal at this moment."""
         state = self._lab.feed(self._run).state
-        return ProposalView(state.proposals[self.id], state)
+        return ProposalView(state.proposals[self.id], state, self._lab.owner.id)
 
     @property
     def state(self) -> ProposalState:
@@ -70,6 +71,10 @@ class ProposalHandle:
         about = tuple(node_name(node) for node in nodes)
         message = ms.CastBallot(time.time(), self.id, name_of(by), choice_of(choice), reason or "", via, about, seen)
         self._lab.command(self._run, message)
+
+    def judge(self, good: bool, by: Agent | str | None = None, reason: str = "") -> None:
+        """Say how it turned out, or would have: `lab.judge`."""
+        self._lab.judge(self.id, good, by, reason)
 
     def withdraw(self, by: Agent | str | None = None) -> None:
         """Take the proposal back."""

@@ -1,13 +1,18 @@
-"""The runs of a store as a list, read from the summaries that leaders keep there."""
+"""What a store says of all its runs: a list of them, and what they have taught, as their leaders keep it there."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..core.base.codec import loads
 from ..core.base.errors import Refused
+from ..core.machine.lessons import lessons
+from ..core.votes.trust import Lesson
 from ..ports import Store
 from ..runtime import wire
+from ..runtime.history import history
 
 
 class RunRow(NamedTuple):
@@ -37,6 +42,22 @@ async def run_rows(store: Store, here: set[str] | None) -> list[RunRow]:
             what = (s["status"], s["version"], s["done"], s["nodes"], s["open"], s["by"], s["started"])
             rows.append(RunRow(id_, *what, led=led))
     return rows
+
+
+async def lessons_of(store: Store, here: Mapping[str, tuple[Lesson, ...]]) -> list[Lesson]:
+    """What the runs of a store have taught about voters, the first run first. `here`: of runs that go on here.
+
+    A run that is over has written it down; that of another one is folded from its journal."""
+    found = list[Lesson]()
+    for row in await store.read(wire.RUNS, 0, 1_000_000):
+        run = row.data.decode()
+        if run in here:
+            found += here[run]
+        elif (written := await store.get(wire.lessons(run))) is not None:
+            found += loads(written.data)
+        else:
+            found += lessons((await history(store, run))[0])
+    return found
 
 
 async def free_id(store: Store) -> str:

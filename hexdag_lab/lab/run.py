@@ -54,7 +54,7 @@ class Run:
     @property
     def view(self) -> RunView:
         """The run at this moment, to be read."""
-        return RunView(self.feed.state, self._lab.doors.reader(self.id))
+        return RunView(self.feed.state, self._lab.doors.reader(self.id), self._lab.owner.id)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -237,7 +237,7 @@ class Run:
 
     def at(self, seq: int) -> RunView:
         """The run as it was after event `seq`; nothing is executed again."""
-        return RunView(self._at(seq), self._lab.doors.reader(self.id))
+        return RunView(self._at(seq), self._lab.doors.reader(self.id), self._lab.owner.id)
 
     def _at(self, seq: int) -> RunState:
         events = self.events()

@@ -23,7 +23,7 @@ def run_bundle(run: Any) -> dict[str, Any]:
     if in_kernel():
         from ..views.widget import RunWidget
 
-        return {**RunWidget(run.feed, run.cast)._repr_mimebundle_(), **static}
+        return {**RunWidget(run.feed, run.cast, run._lab.owner.id)._repr_mimebundle_(), **static}
     return static
 
 

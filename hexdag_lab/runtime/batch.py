@@ -12,12 +12,19 @@ from typing import Any
 from ..core.base.codec import dumps
 from ..core.base.errors import Refused
 from ..core.machine import effects as ef
+from ..core.machine import events as ev
 from ..core.machine.decide import apply
+from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import SETTLED
 from . import chain, wire
 from .inbox import Item
 from .seal import Seal
+
+#: after these, what a run that is over has taught is written down: it is needed when the next run starts
+ENDS = (ev.RunFinished, ev.ProposalJudged)
+MOST_LESSONS = 256  #: of one run; forgetting leaves less than a twelfth of what came before
+MOST_BYTES = 60_000  #: that every store takes under one key
 
 
 class Batch:
@@ -70,12 +77,23 @@ class Batch:
             append |= {wire.journal(run): rows, wire.chain(run): [chain.pack(link)]}
             row = {**summary(self.states[run]), "leader": leader, "head": chain.packed_head(head)}
             puts[wire.summary(run)] = json.dumps(row).encode()
+        for run, events in self.events.items():
+            if any(isinstance(event, ENDS) for event in events) and self.states[run].over:
+                puts[wire.lessons(run)] = _lessons(self.states[run])
         if self.started:
             append[wire.RUNS] = [run.encode() for run in self.started]
         for item, value in self.replies:
             if item.command:
                 puts[wire.reply_key(item.command)] = wire.pack_reply(_plain(value))
         return puts, append
+
+
+def _lessons(state: RunState) -> bytes:
+    """What a run has taught, as far as there is room: the latest."""
+    kept = lessons(state)[-MOST_LESSONS:]
+    while len(text := dumps(kept)) > MOST_BYTES:
+        kept = kept[len(kept) // 2 :]
+    return text
 
 
 def _plain(value: Any) -> Any:

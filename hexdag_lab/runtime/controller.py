@@ -197,19 +197,19 @@ class Controller:
     async def adopt(self, run: str, by: str) -> None:
         """Go on with a run whose controller is gone, from its journal."""
         if run in self._states:
-            return
+            return None
         state, events = await history(self._store, run)
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
         link = await last_link(self._store, run, state.seq)
         absent = () if state.over else await asyncio.to_thread(self.desk.recall, state)
         if run in self._states:
-            return  # somebody else has asked for it meanwhile
+            return None  # somebody else has asked for it meanwhile
         self._states[run], self._links[run] = state, link
         heard = self._heard
         self.feed(run).publish(state, events)
         if state.over:
-            return
+            return await self._hear_late(run, heard)
         self._live.add(run)
         reply: Future[Any] = Future()
         # What the pool offered to the controller before is gone with it.
@@ -217,6 +217,10 @@ class Controller:
         self._inbox.put(Item(run, ms.Attach(time.time(), by, absent), reply))
         self.desk.saw(run, {a: seen for a, seen in state.hooks.items() if a not in absent}, events)
         await asyncio.wrap_future(reply)
+        return await self._hear_late(run, heard)
+
+    async def _hear_late(self, run: str, heard: int) -> None:
+        """Take up what other processes have asked of a run while nobody led it."""
         for command in await unanswered(self._store, self._shipping.key, run, heard):
             self._inbox.put(Item(run, command.message, command=command.id))
 

@@ -21,6 +21,7 @@ from ..core.dag.changeset import Changeset
 from ..core.machine import messages as ms
 from ..core.machine.events import UNHOOKED
 from ..core.machine.state import RunState
+from ..core.machine.story import seen_by
 from ..core.votes.ballot import Ballot, choice_of
 from ..core.votes.proposal import Request
 from .shipping import Shipping
@@ -119,7 +120,7 @@ class Desk:
         if vote is None:
             return self._absent(run, proposal, agent, "its vote function is not in this process")
         try:
-            view = self._door.view(run)
+            view = self._door.view(run).seen_by(agent)
             answer = await self._call(vote, VOTE_SECONDS, Context(agent, view, view.proposals[proposal]))
             ballot = answer if isinstance(answer, Ballot) else Ballot(choice_of(answer))
             choice = choice_of(ballot.choice)
@@ -166,7 +167,8 @@ class Desk:
         if hook is None:
             return ""
         try:
-            answer = await self._call(hook, HOOK_SECONDS, event, Context(agent, self._door.view(run)))
+            view = self._door.view(run).seen_by(agent)
+            answer = await self._call(hook, HOOK_SECONDS, seen_by(event, agent, view.state), Context(agent, view))
             if answer is None:
                 return ""
             if not isinstance(answer, Changeset):

@@ -18,7 +18,7 @@ from ..core.runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..core.runs.value import Kept
 from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
-from ..core.votes.proposal import Check, Effect, Proposal, ProposalState, Request, Tally, effect_digest
+from ..core.votes.proposal import Check, Effect, Judgement, Proposal, ProposalState, Request, Tally, effect_digest
 
 Read = Callable[[str, int, Kept], Any]
 """`read(node, fence, kept)`: the value of a result."""
@@ -41,10 +41,10 @@ class NodeView(NamedTuple):
 
 
 class ProposalView:
-    """A proposal at one moment."""
+    """A proposal at one moment, as a `viewer` may see it; None sees all."""
 
-    def __init__(self, proposal: Proposal, state: RunState) -> None:
-        self._proposal, self._state = proposal, state
+    def __init__(self, proposal: Proposal, state: RunState, viewer: str | None = None) -> None:
+        self._proposal, self._state, self._viewer = proposal, state, viewer
 
     @property
     def id(self) -> str:
@@ -162,7 +162,7 @@ class ProposalView:
 
     @property
     def tally(self) -> Tally:
-        return self._proposal.tally(self._state.policy, self._state.at)
+        return self._proposal.tally(self._state.policy, self._state.at, self._viewer)
 
     @property
     def deadline(self) -> float | None:
@@ -181,7 +181,13 @@ class ProposalView:
     @property
     def feedback(self) -> tuple[tuple[str, str], ...]:
         """(voter, reason) of those who asked for changes."""
-        return tuple((b.voter, b.reason) for b in self._proposal.ballots if b.choice == "request_changes")
+        seen = self._proposal.seen_by(self._viewer, self._state.policy)
+        return tuple((b.voter, b.reason) for b in seen if b.choice == "request_changes")
+
+    @property
+    def judged(self) -> Judgement | None:
+        """What a person has said of it since it was decided."""
+        return self._proposal.judged
 
     @property
     def terminal(self) -> bool:
@@ -192,10 +198,14 @@ class ProposalView:
 
 
 class RunView:
-    """A run at one moment. `read` gives the values of results."""
+    """A run at one moment, as a `viewer` may see it; None sees all. `read` gives the values of results."""
 
-    def __init__(self, state: RunState, read: Read) -> None:
-        self.state, self._read = state, read
+    def __init__(self, state: RunState, read: Read, viewer: str | None = None) -> None:
+        self.state, self._read, self._viewer = state, read, viewer
+
+    def seen_by(self, viewer: str) -> RunView:
+        """The same moment as an agent may see it: where ballots are sealed, those of others only once it has voted."""
+        return RunView(self.state, self._read, viewer)
 
     @property
     def id(self) -> str:
@@ -239,7 +249,7 @@ class RunView:
     def proposals(self) -> Mapping[str, ProposalView]:
         """All proposals by id, in the order they were made."""
         found = sorted(self.state.proposals.values(), key=lambda p: (p.at, p.id))
-        return {p.id: ProposalView(p, self.state) for p in found}
+        return {p.id: ProposalView(p, self.state, self._viewer) for p in found}
 
     def diff(self, old: int, new: int) -> Diff:
         """What differs between two versions."""

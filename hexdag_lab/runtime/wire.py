@@ -37,6 +37,11 @@ def summary(run: str) -> str:
     return f"summary/{run}"
 
 
+def lessons(run: str) -> str:
+    """The key of what a run has taught about voters."""
+    return f"lessons/{run}"
+
+
 def reply_key(command: str) -> str:
     """The key of the answer to a command."""
     return f"reply/{command}"

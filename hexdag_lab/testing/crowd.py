@@ -15,17 +15,9 @@ from ..core.dag.node import NodeSpec
 from ..core.votes.agent import Role, Seat
 from ..core.votes.ballot import Choice
 from ..core.votes.budget import Budget
-from ..core.votes.policy import (
-    Deadline,
-    HumanApproval,
-    Majority,
-    OwnerDecides,
-    Policy,
-    Quorum,
-    Supermajority,
-    Unanimous,
-    Veto,
-)
+from ..core.votes.people import HumanApproval, OwnerDecides, Veto
+from ..core.votes.policy import Deadline, Policy
+from ..core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
 
 OWNER = "ann"
 WEIGHTS = (Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(4, 5), Fraction(1), Fraction(2))

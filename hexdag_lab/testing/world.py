@@ -61,6 +61,7 @@ class World:
 
     dag, policy    what is run, and under which policy (with a deadline, since people may never answer)
     crashes        how likely the controller dies in a step
+    judged         how often somebody says how a proposal turned out
     apply          the core under test;  effects_first  a controller that acts before it journals (it must be caught)
     """
 
@@ -73,12 +74,13 @@ class World:
         crashes: float | None = None,
         apply: Apply = decide.apply,
         effects_first: bool = False,
+        judged: int = 0,
     ) -> None:
         self.seed, self.rng, self.now = seed, Random(seed), START
         self.more = Random(f"{seed}/more")
         self.busy = seed % 5 == 3  # every fifth has a budget, moments to apply from, and proposals that answer others
         rng = self.rng
-        self.apply, self.effects_first = apply, effects_first
+        self.apply, self.effects_first, self.judged = apply, effects_first, judged
         self.crashes = rng.choice((0.0, 0.02, 0.05, 0.1)) if crashes is None else crashes
         self.dag = crowd.graph(rng, rng.randrange(3, 14)) if dag is None else dag
         self.policy = crowd.policy(rng) if policy is None else policy
@@ -206,7 +208,7 @@ class World:
             raise Broken(f"{type(message).__name__} got {len(answers)} answers")
         if after is not state and (wrong := violations(after)):
             raise Broken("; ".join(wrong))
-        if state.over and any(not isinstance(event, ev.NodeKept) for event in made):
+        if state.over and any(not isinstance(event, ev.NodeKept | ev.ProposalJudged) for event in made):
             raise Broken(f"the run was over, yet there is {made[0].kind}")
         replies += [(command, answer) for answer in answers]
         events += made
@@ -292,9 +294,17 @@ class World:
             self.later(rng.uniform(5, 60), lambda: self._steer(ms.Cancel, crowd.OWNER))
         if rng.random() < 0.2:
             self.later(rng.uniform(1, 30), lambda: self._steer(ms.Cancel, rng.choice(("fay", "zoe", "eve"))))
+        for _ in range(self.judged):
+            self.later(rng.uniform(5, 60), self._judge)
 
     def _steer(self, kind: type, by: str) -> None:
         self.ask(lambda: kind(self.now, by))
+
+    def _judge(self) -> None:
+        """Somebody says how some proposal turned out, whether she may or not, whether it is decided or not."""
+        proposal = self.rng.choice(sorted(self.state.proposals) or ["p0"])
+        by, good = self.rng.choice((crowd.OWNER, crowd.OWNER, "dan", "bea", "zoe")), self.rng.random() < 0.5
+        self.ask(lambda: ms.Judge(self.now, proposal, by, good))
 
     def _resume(self) -> None:
         self.resuming = False

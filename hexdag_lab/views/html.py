@@ -40,9 +40,9 @@ def header(state: RunState) -> str:
     return _wrap(f'<div class="bar">{"".join(f"<span>{part}</span>" for part in parts)}</div>')
 
 
-def card(state: RunState, proposal: Proposal, now: float | None = None) -> str:
+def card(state: RunState, proposal: Proposal, now: float | None = None, viewer: str = "") -> str:
     """A proposal with all that a decision needs."""
-    c = models.card(state, proposal, now or time.time())
+    c = models.card(state, proposal, now or time.time(), viewer)
     left = f" · {c.countdown}" if c.countdown else ""
     lines = "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in c.changes)
     checks = " ".join(

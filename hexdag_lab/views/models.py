@@ -15,8 +15,9 @@ from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
-from ..core.votes.policy import ORCHESTRATORS, Verdict, voting_weight
+from ..core.votes.policy import Policy, Verdict
 from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal
+from ..core.votes.weighing import ORCHESTRATORS, voting_weight
 
 #: states by shape: readable without colour
 MARKS: dict[NodeState, str] = {
@@ -143,9 +144,9 @@ def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
     return tuple(found)
 
 
-def card(state: RunState, proposal: Proposal, now: float) -> Card:
-    """A proposal with everything that a decision needs."""
-    tally = proposal.tally(state.policy, now)
+def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> Card:
+    """A proposal with everything that a decision needs; where ballots are sealed, as `viewer` may see them."""
+    tally = proposal.tally(state.policy, now, viewer)
     effect = proposal.effect
     left, settles = _deadline(state, proposal, now)
     return Card(
@@ -159,7 +160,7 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
             (check.ok, HOLDS.get(check.rule, check.message) if check.ok else str(check)[4:])
             for check in proposal.checks
         ),
-        tuple(_vote(ballot, proposal) for ballot in proposal.ballots),
+        tuple(_vote(ballot, proposal, state.policy) for ballot in tally.ballots),
         tally.text or MEANING[proposal.state],
         proposal.state.value,
         left,
@@ -287,17 +288,14 @@ def _pair(found: tuple[float, float]) -> str:
     return f"{found[0]:+.1f} (P90 {found[1]:+.1f})"
 
 
-def _vote(ballot: Ballot, proposal: Proposal) -> str:
+def _vote(ballot: Ballot, proposal: Proposal, policy: Policy) -> str:
     """A ballot with the weight that it has, which is none for advice."""
     assert proposal.electorate is not None
-    weight = next(
-        (
-            voting_weight(s, proposal.electorate, ORCHESTRATORS)
-            for s in proposal.electorate.seats
-            if s.id == ballot.voter
-        ),
-        0,
-    )
+    if policy.learns():
+        weight = policy.weights(proposal.electorate).get(ballot.voter, Fraction(0))
+    else:
+        seats = {seat.id: seat for seat in proposal.electorate.seats}
+        weight = voting_weight(seats[ballot.voter], proposal.electorate, ORCHESTRATORS)
     said = f"{clean(ballot.voter, 40)} {ballot.choice.value.replace('_', ' ')} "
     return (
         said
@@ -341,7 +339,7 @@ def versions(state: RunState) -> tuple[VersionRow, ...]:
     for version in state.versions:
         proposal = state.proposals.get(version.proposal) if version.proposal else None
         change = proposal.summary if proposal else f"{len(version.dag)} nodes"
-        votes = _votes(proposal) if proposal else ""
+        votes = _votes(proposal, state) if proposal else ""
         rows.append(VersionRow(version.number, clean(version.by, 40), change, clean(version.reason, 80), votes))
     return tuple(rows)
 
@@ -362,12 +360,20 @@ def set_aside(state: RunState) -> tuple[AsideRow, ...]:
     """The proposals that have not become versions, in the order they were made."""
     found = sorted((p for p in state.proposals.values() if p.version is None), key=lambda p: (p.at, p.id))
     return tuple(
-        AsideRow(p.id, clean(p.by, 40), p.summary, clean(p.reason, 80), _votes(p), p.state.value, clean(p.why, 120))
+        AsideRow(
+            p.id,
+            clean(p.by, 40),
+            p.summary,
+            clean(p.reason, 80),
+            _votes(p, state),
+            p.state.value,
+            clean(p.why, 120),
+        )
         for p in found
     )
 
 
-def _votes(proposal: Proposal) -> str:
+def _votes(proposal: Proposal, state: RunState) -> str:
     """Who said what; who kept out of it is left out."""
-    said = [b for b in proposal.ballots if b.choice not in (Choice.ABSTAIN, Choice.ABSENT)]
+    said = [b for b in proposal.seen_by("", state.policy) if b.choice not in (Choice.ABSTAIN, Choice.ABSENT)]
     return ", ".join(f"{clean(b.voter, 40)} {b.choice.value.replace('_', ' ')}" for b in said)

@@ -15,6 +15,7 @@ import panel as pn
 
 from ..core.base.errors import HexdagError, Refused
 from ..core.machine.state import RunState
+from ..core.machine.story import seen_by
 from . import html
 from .follow import Follower
 from .pane import GraphPane
@@ -132,7 +133,7 @@ class Dashboard:
         self._header.object = html.header(state)
         self._graph.draw(state)
         self._details.object = html.node(state, self._node)
-        self._events.object = html.events(list(self._run.events()))
+        self._events.object = html.events([seen_by(event, self._viewer, state) for event in self._run.events()])
         self._show_proposals(state)
         numbers = [version.number for version in state.versions]
         if numbers != self._old.options:
@@ -154,7 +155,7 @@ class Dashboard:
     def _show_proposals(self, state: RunState) -> None:
         shown = {p.id: self._cards.get(p.id) or Card(p.id, self._cast) for p in state.open_proposals()}
         for card in shown.values():
-            card.show(state)
+            card.show(state, self._viewer)
         if list(shown) != list(self._cards) or not self._open.objects:
             self._cards = shown
             views: list[Any] = [card.view for card in shown.values()]
@@ -164,6 +165,10 @@ class Dashboard:
             self._decided = decided
             latest = sorted((state.proposals[id_] for id_ in decided), key=lambda p: -(p.decided_at or 0))
             self._closed.object = "<hr>".join(html.card(state, p, time.time()) for p in latest[:30])
+
+    @property
+    def _viewer(self) -> str:
+        return self._identity.agent if self._identity is not None else ""
 
     def _cast(self, proposal: str, choice: str, reason: str) -> str:
         """Vote for whoever this session is; what is to be said about it."""
@@ -208,8 +213,8 @@ class Card:
         text = self._cast(self._proposal, choice, self._reason.value_input or self._reason.value or "")
         self._said.object = html.note(text) if text else ""
 
-    def show(self, state: RunState) -> None:
+    def show(self, state: RunState, viewer: str = "") -> None:
         """The proposal as it is now."""
-        text = html.card(state, state.proposals[self._proposal])
+        text = html.card(state, state.proposals[self._proposal], viewer=viewer)
         if text != self._text.object:
             self._text.object = text

@@ -151,9 +151,9 @@ def _node(row: models.NodeRow, notes: Notes) -> Text:
     return text
 
 
-def card(state: RunState, proposal: Proposal, now: float, width: int = 100) -> Panel:
+def card(state: RunState, proposal: Proposal, now: float, width: int = 100, viewer: str = "") -> Panel:
     """A proposal's card."""
-    c = models.card(state, proposal, now)
+    c = models.card(state, proposal, now, viewer)
     lines = [Text(f'"{c.reason}"  (words of {models.clean(proposal.by, 40)})', "italic")] if c.reason else []
     for line in c.changes:
         lines.append(Text("  " + line, SIGNS.get(line[:1], "dim"), overflow="ellipsis", no_wrap=True))

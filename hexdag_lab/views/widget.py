@@ -50,8 +50,8 @@ class GraphWidget(anywidget.AnyWidget):
 class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
     """A run: a line that sums it up, the graph, and the proposals that are open."""
 
-    def __init__(self, feed: Feed, vote: Vote) -> None:
-        self._vote = vote
+    def __init__(self, feed: Feed, vote: Vote, viewer: str = "") -> None:
+        self._vote, self._viewer = vote, viewer
         self._header = ipywidgets.HTML(html.header(feed.state))
         self.graph = GraphWidget(feed)
         self._cards = ipywidgets.VBox([])
@@ -64,7 +64,7 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
         self.graph.draw(state)
         shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}
         for id_, card in (self.cards | shown).items():
-            card.show(state)
+            card.show(state, self._viewer)
             if id_ not in shown:
                 card.freeze()
         if shown.keys() != self.cards.keys():
@@ -103,9 +103,9 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
         except Refused as refused:
             self._said.value = html.note(str(refused))
 
-    def show(self, state: RunState) -> None:
+    def show(self, state: RunState, viewer: str = "") -> None:
         """The proposal as it is now."""
-        text = html.card(state, state.proposals[self._proposal])
+        text = html.card(state, state.proposals[self._proposal], viewer=viewer)
         if text != self._text.value:
             self._text.value = text
 

@@ -245,11 +245,13 @@ def test_a_vote_is_one_of_four_words(lab: hx.Lab, running: hx.Run, choice: Any) 
     assert p.state == "OPEN"
 
 
-@pytest.mark.parametrize("policy", ["pair", "committee", "autopilot"])
+@pytest.mark.parametrize("policy", ["pair", "owners", "committee", "autopilot"])
 def test_the_other_presets(lab: hx.Lab, slow_dag: hx.Dag, policy: str) -> None:
     lab.add_agent(hx.HumanAgent("marie"))
     run = started(lab, slow_dag, policy)
     p = proposed(run)
+    if policy == "owners":  # the lab's owner, who owns all nodes, and one more
+        p.vote("dana", "approve")
     if policy != "autopilot":
         p.vote("marie", "approve")
     assert p.state == "APPLIED"
@@ -277,3 +279,27 @@ def test_trust_is_a_finite_number_of_zero_or_more(trust: Any) -> None:
 def test_policies_that_make_no_sense(make: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
         make()
+
+
+def test_who_owns_a_node_must_agree_to_what_touches_it(lab: hx.Lab, slow_dag: hx.Dag) -> None:
+    owned = hx.Majority() & hx.Owners({"rep*": lab.add_agent(hx.HumanAgent("rita", trust=0))})
+    run = started(lab, slow_dag, owned, marie=1.0)
+    p = proposed(run)
+    p.vote("marie", "approve")
+    assert (p.state, p.tally.needs) == ("OPEN", ("rita",))
+    p.vote("rita", "approve")
+    assert p.state == "APPLIED"
+    other = run.propose(hx.Changeset.on(run.dag).add_node(report.as_node("draft").after("fit")), by="writer")
+    other.vote("marie", "approve")
+    assert other.state == "APPLIED", "nobody owns this one"
+
+
+def test_a_delegate_speaks_for_who_does_not_vote(lab: hx.Lab, slow_dag: hx.Dag) -> None:
+    spoken = hx.Delegate(hx.Supermajority(2 / 3), {"ann": "marie", "bob": "ann"}, most=1)
+    run = started(lab, slow_dag, spoken, marie=1.0, ann=1.0, bob=1.0)
+    p = proposed(run)
+    p.vote("bob", "reject")
+    assert p.state == "OPEN"
+    p.vote("marie", "approve")
+    assert p.state == "APPLIED", "marie and, through her, ann; bob has spoken for himself"
+    assert p.tally.text == "0.66 of 0.66"

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from hexdag_lab.core.runs.run import NODE_TRANSITIONS, OVER, RUN_TRANSITIONS, NodeState
-from hexdag_lab.core.votes.policy import Deadline, Majority
+from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import TRANSITIONS
+from hexdag_lab.core.votes.weighing import Majority
 from hexdag_lab.testing import crowd
 from hexdag_lab.testing.mutants import no_fence, no_result_guard
 from hexdag_lab.testing.world import Outcome, World, WorldBroken

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import hexdag_lab as hx
+from hexdag_lab.core.machine.story import seen_by, sentence
 from hexdag_lab.views import models
 from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report, until
@@ -149,3 +150,38 @@ def test_a_card_of_hostile_words_is_one_line_each(run: hx.Run) -> None:
     words: list[Any] = [c.reason, c.title, *c.votes, *c.changes]
     assert all("\n" not in text and "\x1b" not in text and "\u202e" not in text for text in words)
     assert len(c.reason) <= 300
+
+
+def sealed_run(run: hx.Run) -> tuple[hx.Run, hx.ProposalHandle]:
+    """A run with a sealed vote that critic has answered."""
+    other = run._lab.start(hx.Dag.of(load, held.after("load")), policy=hx.Supermajority(1 / 3, sealed=True))
+    p = other.propose(other.dag.add_node(report.after("load")), by="worker")
+    p.vote("critic", "reject", reason="too dear")
+    return other, p
+
+
+def test_a_card_shows_sealed_ballots_to_those_only_who_have_voted(run: hx.Run) -> None:
+    other, p = sealed_run(run)
+    state = other.view.state
+    proposal = state.proposals[p.id]
+    for viewer in ("", "marie"):
+        shown = models.card(state, proposal, p.at, viewer)
+        assert shown.votes == ("critic sealed (0.80)",)
+        assert shown.tally == "1 of 4 have answered; sealed until you vote"
+    shown = models.card(state, proposal, p.at, "critic")
+    assert shown.votes == ('critic reject (0.80) "too dear"',)
+    assert "too dear" not in str(models.set_aside(state))
+    assert "reject" not in str(models.set_aside(state))
+
+
+def test_no_line_about_a_sealed_ballot_tells_what_it_was(run: hx.Run) -> None:
+    other, p = sealed_run(run)
+    state = other.view.state
+    lines = [sentence(seen_by(event, "marie", state)) for event in other.events()]
+    assert f"critic on {p.id}: sealed" in lines
+    assert not any("too dear" in line for line in lines)
+    p.vote("marie", "reject")
+    state = other.view.state
+    assert f'critic on {p.id}: reject "too dear"' in [
+        sentence(seen_by(event, "dana", state)) for event in other.events()
+    ], "once it is decided everybody may know"

@@ -177,6 +177,11 @@ class Changeset:
         return tuple(sorted(n for n, c in self.nodes.items() if c.old is not None and c.new is not None))
 
     @property
+    def touches(self) -> tuple[str, ...]:
+        """The nodes that it adds, removes, changes or wires otherwise, sorted."""
+        return tuple(sorted({*self.nodes, *(down for _, down in self.edges)}))
+
+    @property
     def edges_added(self) -> tuple[Edge, ...]:
         return tuple(sorted(e for e, c in self.edges.items() if c.old is None))
 

@@ -13,7 +13,7 @@ from ..base.errors import AlreadyDecided, NotAllowed, Refused
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
-from . import asking, attempts, landing, proposals, signatures
+from . import asking, attempts, landing, lessons, proposals, signatures
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -70,7 +70,7 @@ def _start(step: Step, m: ms.StartRun) -> None:
         return step.reply(Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id"))
     step.emit(
         ev.RunStarted, run=m.run, dag=m.dag, inputs=m.inputs, policy=m.policy, seats=m.seats, owner=m.owner, by=m.by,
-        schedule=m.schedule, budget=m.budget, done=m.done,
+        schedule=m.schedule, budget=m.budget, done=m.done, trust=m.trust,
     )  # fmt: skip
     step.act(ef.Publish(1, step.state.dag))
     return step.reply(m.run)
@@ -163,6 +163,7 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Propose: proposals.propose,
     ms.CastBallot: proposals.cast_ballot,
     ms.Withdraw: proposals.withdraw,
+    ms.Judge: lessons.judge,
     ms.VoterAbsent: proposals.voter_absent,
     ms.HooksReturned: _hooks_returned,
     ms.PoolChanged: attempts.pool_changed,

@@ -20,7 +20,8 @@ from ..votes.agent import Seat
 from ..votes.ballot import Ballot
 from ..votes.budget import Budget
 from ..votes.policy import Policy
-from ..votes.proposal import Effect, Proposal
+from ..votes.proposal import Effect, Judgement, Proposal
+from ..votes.trust import Trust
 
 
 class Base:
@@ -58,6 +59,7 @@ class RunStarted(Event):
     schedule: str = "ready"
     budget: Budget | Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
+    trust: Trust = Trust()
 
 
 @record
@@ -301,6 +303,14 @@ class BallotCast(Event):
 
 
 @record
+class ProposalJudged(Event):
+    """A person has said how a decided proposal turned out; this may come after the end of the run."""
+
+    proposal: str
+    judged: Judgement
+
+
+@record
 class HooksSeen(Event):
     agent: str
     upto: int
@@ -308,4 +318,6 @@ class HooksSeen(Event):
 
 
 #: internal bookkeeping: agents' hooks are not called for these
-UNHOOKED = (AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept)
+UNHOOKED = (
+    AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
+)  # fmt: skip

@@ -36,7 +36,7 @@ def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
     dag = e.dag.numbered(1)
     state = RunState(
         run=e.run, owner=e.owner, policy=e.policy, schedule=e.schedule, budget=budget_of(e.budget), inputs=e.inputs,
-        dag=dag, since=e.at,
+        dag=dag, since=e.at, trust=e.trust,
         versions=(Version(1, dag, e.by, "started", None, e.at),), slots=state.slots, lookahead=state.lookahead,
         capabilities=state.capabilities,
     )  # fmt: skip
@@ -358,7 +358,9 @@ def _moved(to: ProposalState) -> Callable[[RunState, Any], RunState]:
 def _revised(state: RunState, e: ev.ProposalRevised) -> RunState:
     """Another effect is another question: ballots are cast anew, and the time to answer it starts again."""
     old = state.proposals[e.proposal]
-    electorate = old.electorate and _replace(old.electorate, opened_at=e.at, cost=e.effect.cost)
+    electorate = old.electorate and _replace(
+        old.electorate, opened_at=e.at, cost=e.effect.cost, touches=e.changeset.touches
+    )
     return _with_proposal(
         state, e.proposal, changeset=e.changeset, effect=e.effect, why=e.why, ballots=(), state=ProposalState.OPEN,
         electorate=electorate, checked=state.version, approved=0, waits=(),
@@ -376,6 +378,10 @@ def _ballot_cast(state: RunState, e: ev.BallotCast) -> RunState:
 def _signed(state: RunState, who: str, proof: Proof | None) -> RunState:
     """A signature is used once: nothing of its signer counts any more whose counter is not higher."""
     return state if proof is None else state._replace(counters=FrozenDict({**state.counters, who: proof.counter}))
+
+
+def _judged(state: RunState, e: ev.ProposalJudged) -> RunState:
+    return _with_proposal(state, e.proposal, judged=e.judged)
 
 
 def _with_proposal(run: RunState, id_: str, /, **changes: Any) -> RunState:
@@ -417,5 +423,6 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.ProposalSuperseded: _moved(ProposalState.SUPERSEDED),
     ev.ProposalRevised: _revised,
     ev.BallotCast: _ballot_cast,
+    ev.ProposalJudged: _judged,
 }
 _UNHOOKED = frozenset(ev.UNHOOKED)

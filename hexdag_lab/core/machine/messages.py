@@ -16,13 +16,15 @@ from ..votes.ballot import Choice
 from ..votes.budget import Budget
 from ..votes.policy import Policy
 from ..votes.signed import Proof
+from ..votes.trust import Trust
 
 # -- commands
 
 
 @record
 class StartRun:
-    """Begin: the first message of every run. `done` are results that a fork takes over."""
+    """Begin: the first message of every run. `done` are results that a fork takes over, `trust` is what earlier runs
+    have taught."""
 
     at: float
     run: str
@@ -35,6 +37,7 @@ class StartRun:
     schedule: str = "ready"
     budget: Budget | Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
+    trust: Trust = Trust()
 
 
 @record
@@ -85,6 +88,17 @@ class CastBallot:
     nodes: tuple[str, ...] = ()
     seen: str = ""
     proof: Proof | None = None
+
+
+@record
+class Judge:
+    """Say how a decided proposal turned out, or would have: from this, voters earn their trust."""
+
+    at: float
+    proposal: str
+    by: str
+    good: bool
+    reason: str = ""
 
 
 @record
@@ -240,9 +254,9 @@ class Dispatch:
 
 
 Message = (
-    StartRun | Join | Propose | CastBallot | Withdraw | Pause | Resume | Cancel | Attach
+    StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Cancel | Attach
     | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | VoterAbsent | HooksReturned
     | Tick | Dispatch
 )  # fmt: skip
 
-COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Withdraw, Pause, Resume, Cancel, Attach)
+COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)

@@ -7,19 +7,19 @@ decision is written once.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
 from ..dag.conflict import Conflict
 from ..votes.agent import Role, Seat
 from ..votes.ballot import Ballot, Choice
 from ..votes.budget import Budget
-from ..votes.policy import Electorate, Verdict
+from ..votes.policy import Verdict
 from ..votes.proposal import Proposal, ProposalState, effect_digest
 from . import events as ev
 from . import messages as ms
 from . import signatures
 from .checks import CHECKS, cap_checks, examine, landing_check
+from .electorate import electorate_of
 from .landing import MOVED, apply, ask, conflict, end, said, voters, waiting, waits_of
 from .state import RunState
 from .step import Step
@@ -150,7 +150,7 @@ def _check_and_open(step: Step, proposal: Proposal, seat: Seat) -> None:
 
 def open_vote(step: Step, proposal: Proposal) -> None:
     """Open a proposal to votes, unless a check speaks against it."""
-    electorate = _electorate(step.state, proposal)
+    electorate = electorate_of(step.state, proposal)
     step.emit(ev.ProposalMade, proposal=replace(proposal, electorate=electorate))
     broken = [check for check in proposal.checks if not check.ok]
     if broken:
@@ -161,19 +161,6 @@ def open_vote(step: Step, proposal: Proposal) -> None:
     if opened.state is ProposalState.OPEN:  # what is decided asks nobody
         ask(step, opened)
     return None
-
-
-def _electorate(state: RunState, proposal: Proposal) -> Electorate:
-    seats = tuple(
-        seat for name, seat in sorted(state.seats.items()) if seat.role is not Role.OBSERVER and name != proposal.by
-    )
-    if proposal.raises is not None:
-        return Electorate(seats, proposal.by, state.owner, proposal.at, proposal.raises.cost or Fraction(0), False)
-    changeset = proposal.changeset
-    new = set(changeset.added)
-    additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
-    cost = proposal.effect.cost if proposal.effect is not None else Fraction(0)
-    return Electorate(seats, proposal.by, state.owner, proposal.at, cost, additive)
 
 
 # -- voting

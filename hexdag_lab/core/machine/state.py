@@ -15,8 +15,9 @@ from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.budget import Budget
 from ..votes.policy import Electorate, Policy, Verdict
-from ..votes.policy import solo as _solo
+from ..votes.presets import solo as _solo
 from ..votes.proposal import Proposal, ProposalState
+from ..votes.trust import Trust
 
 
 class Version(NamedTuple):
@@ -47,6 +48,7 @@ class RunState(NamedTuple):
     counters     agent -> the counter of its last signature that was used
     budget       what it may use;  paid, begun, ran  what it has used: money, nodes, seconds up to `since`
     since        unix seconds since which it is running, None while it is not;  short  what it paused for the want of
+    trust        what earlier runs had taught about voters when this one started
     hooks        agent -> seq up to which its `on_event` has returned;  hookable  seq of the last event it is called for
     """
 
@@ -82,6 +84,7 @@ class RunState(NamedTuple):
     hooks: FrozenDict[int] = FrozenDict()
     hookable: int = 0
     counters: FrozenDict[int] = FrozenDict()
+    trust: Trust = Trust()
 
     @property
     def started(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..runs.run import PASSED, NodeState, RunStatus
@@ -27,6 +28,14 @@ def sentence(event: Any, node: str | None = None) -> str:
     if event.node is not None:
         return _about_node(event)
     return _about_proposal(event) if event.proposal is not None else _about_run(event, node)
+
+
+def seen_by(event: Any, viewer: str, state: RunState) -> Any:
+    """An event as somebody may see it now: of a ballot that is sealed to her, only that it was cast."""
+    proposal = state.proposals.get(event.proposal) if isinstance(event, ev.BallotCast) else None
+    if proposal is None or not proposal.sealed_to(viewer, state.policy):
+        return event
+    return replace(event, ballot=event.ballot.sealed)
 
 
 def _concerns(event: Any, node: str) -> bool:
@@ -113,6 +122,8 @@ def _about_proposal(event: Any) -> str:
             ballot = event.ballot
             reason = f' "{ballot.reason}"' if ballot.reason else ""
             return f"{ballot.voter} on {event.proposal}: {ballot.choice.value.replace('_', ' ')}{reason}"
+        case ev.ProposalJudged():
+            return f"{event.proposal}: {event.judged}"
         case ev.ProposalRevised():
             return f"{event.proposal} is voted on anew: {event.why}"
         case ev.VersionCommitted():

@@ -17,6 +17,7 @@ class Choice(StrEnum):
     ABSTAIN = "abstain"
     REQUEST_CHANGES = "request_changes"
     ABSENT = "absent"  # set by the lab: the agent failed or was too slow; not a vote
+    SEALED = "sealed"  # shown instead of what was cast, to who has not voted yet; never cast
 
 
 CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES)
@@ -35,6 +36,11 @@ class Ballot:
     via: str = ""
     nodes: tuple[str, ...] = ()
     proof: Proof | None = None
+
+    @property
+    def sealed(self) -> Ballot:
+        """That it was cast, by whom and when, and not what."""
+        return Ballot(self.choice if self.choice is Choice.ABSENT else Choice.SEALED, "", self.voter, self.at)
 
 
 def choice_of(value: object) -> Choice:

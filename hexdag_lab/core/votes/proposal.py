@@ -185,6 +185,20 @@ class Request(NamedTuple):
 
 
 @record
+class Judgement:
+    """What a person says of a proposal that is decided: that it was good, or would have been, or not."""
+
+    good: bool
+    by: str
+    reason: str = ""
+    at: float = 0.0
+
+    def __str__(self) -> str:
+        said = f"{self.by} calls it {'good' if self.good else 'bad'}"
+        return said + (f": {self.reason}" if self.reason else "")
+
+
+@record
 class Proposal:
     """A changeset put to the vote; times are unix seconds.
 
@@ -225,6 +239,7 @@ class Proposal:
     waits: tuple[str, ...] = ()
     conflict: Conflict | None = None
     other: str = ""
+    judged: Judgement | None = None
 
     @property
     def kind(self) -> str:
@@ -255,14 +270,29 @@ class Proposal:
         """The ballots by voter."""
         return {ballot.voter: ballot for ballot in self.ballots}
 
-    def tally(self, policy: Policy, now: float) -> Tally:
-        """Where the vote stands at a time."""
+    def tally(self, policy: Policy, now: float, viewer: str | None = None) -> Tally:
+        """Where the vote stands at a time, as a `viewer` may see it; None sees all."""
         if self.electorate is None:
             return Tally(Opinion(Verdict.NO, self.why), (), ())
         at = now if self.decided_at is None else self.decided_at
         opinion = policy.evaluate(self.cast(), self.electorate, at)
-        weights = tuple((seat.id, seat.weight) for seat in self.electorate.seats)
-        return Tally(opinion, self.ballots, weights)
+        earned = policy.weights(self.electorate) if policy.learns() else {s.id: s.weight for s in self.electorate.seats}
+        weights = tuple((seat.id, earned.get(seat.id, Fraction(0))) for seat in self.electorate.seats)
+        if viewer is not None and self.sealed_to(viewer, policy):
+            text = f"{len(self.ballots)} of {len(self.electorate.seats)} have answered; sealed until you vote"
+            opinion = Opinion(opinion.verdict, text, opinion.needs)
+        return Tally(opinion, self.seen_by(viewer, policy), weights)
+
+    def sealed_to(self, viewer: str, policy: Policy) -> bool:
+        """Whether somebody sees that others have voted, and not what: until she has voted, or it is decided."""
+        ballot = self.cast().get(viewer)
+        return policy.seals() and not self.terminal and (ballot is None or ballot.choice is Choice.ABSENT)
+
+    def seen_by(self, viewer: str | None, policy: Policy) -> tuple[Ballot, ...]:
+        """The ballots as somebody may see them; None sees all."""
+        if viewer is None or not self.sealed_to(viewer, policy):
+            return self.ballots
+        return tuple(ballot.sealed for ballot in self.ballots)
 
 
 def effect_digest(changeset: Changeset, effect: Effect) -> bytes:

@@ -31,7 +31,8 @@ from hexdag_lab.core.runs.run import Failure
 from hexdag_lab.core.runs.value import Kept
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import choice_of
-from hexdag_lab.core.votes.policy import Majority, Policy
+from hexdag_lab.core.votes.policy import Policy
+from hexdag_lab.core.votes.weighing import Majority
 
 QUIET = (ev.PoolOffered, ev.HooksSeen)
 

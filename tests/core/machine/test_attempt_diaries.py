@@ -14,7 +14,7 @@ from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.machine.story import why
 from hexdag_lab.core.runs.run import NODE_TRANSITIONS, NodeState
 from hexdag_lab.core.votes.agent import Role, Seat
-from hexdag_lab.core.votes.policy import OwnerDecides
+from hexdag_lab.core.votes.people import OwnerDecides
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
 # -- failing

@@ -16,7 +16,7 @@ from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.runs.run import NodeState, RunStatus
 from hexdag_lab.core.votes.ballot import Ballot, Choice
 from hexdag_lab.core.votes.budget import Budget
-from hexdag_lab.core.votes.policy import OwnerDecides
+from hexdag_lab.core.votes.people import OwnerDecides
 from hexdag_lab.core.votes.proposal import Check, ProposalState
 from hexdag_lab.testing.audit import differences
 from tests.core.machine.diary import Diary, graph, result, spec

@@ -8,8 +8,10 @@ from hexdag_lab.core.base.errors import AlreadyDecided, NotAllowed, Refused, Sta
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.votes.agent import Seat
-from hexdag_lab.core.votes.policy import Deadline, HumanApproval, Majority, OwnerDecides, Quorum, Unanimous, Veto
+from hexdag_lab.core.votes.people import HumanApproval, OwnerDecides, Veto
+from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import ProposalState
+from hexdag_lab.core.votes.weighing import Majority, Quorum, Unanimous
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
 

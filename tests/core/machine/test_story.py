@@ -15,8 +15,10 @@ from hexdag_lab.core.runs.run import Failure, RunStatus
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
 from hexdag_lab.core.votes.budget import Budget
-from hexdag_lab.core.votes.policy import Deadline, Majority, OwnerDecides
-from hexdag_lab.core.votes.proposal import Effect, Proposal
+from hexdag_lab.core.votes.people import OwnerDecides
+from hexdag_lab.core.votes.policy import Deadline
+from hexdag_lab.core.votes.proposal import Effect, Judgement, Proposal
+from hexdag_lab.core.votes.weighing import Majority
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
 DAG = graph("load > fit")
@@ -77,6 +79,7 @@ SENTENCES = [
         ev.ProposalApproved(1, 0.0, "p1", "1.00 of 0.66", "ann", ("clean",)),
         "p1 approved: 1.00 of 0.66; it waits for clean",
     ),
+    (ev.ProposalJudged(1, 0.0, "p1", Judgement(False, "ida", "it was slow")), "p1: ida calls it bad: it was slow"),
     (ev.HooksSeen(1, 0.0, "hal", 7), "hal looked at what happened"),
     (ev.HooksSeen(1, 0.0, "hal", 7, "TypeError"), "hal looked at what happened: TypeError"),
 ]

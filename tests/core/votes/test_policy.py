@@ -9,22 +9,10 @@ import pytest
 
 from hexdag_lab.core.base.codec import dumps, loads
 from hexdag_lab.core.votes.agent import Role, Seat, weight_of
-from hexdag_lab.core.votes.policy import (
-    Deadline,
-    HumanApproval,
-    Majority,
-    OwnerDecides,
-    Policy,
-    Quorum,
-    Supermajority,
-    Unanimous,
-    Veto,
-    autopilot,
-    committee,
-    pair,
-    policy_of,
-    solo,
-)
+from hexdag_lab.core.votes.people import HumanApproval, OwnerDecides, Veto
+from hexdag_lab.core.votes.policy import Deadline, Policy
+from hexdag_lab.core.votes.presets import autopilot, committee, pair, policy_of, solo
+from hexdag_lab.core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
 from tests.core.votes.build import NO, NONE, PENDING, YES, cast, house, person, says
 
 THREE = house(ada=1, bob=1, cy=1)
@@ -354,7 +342,7 @@ def test_autopilot() -> None:
 def test_a_policy_by_name() -> None:
     assert policy_of("pair") == pair()
     assert policy_of(Majority()) == Majority()
-    with pytest.raises(ValueError, match="solo, pair, committee, autopilot, not 'anarchy'"):
+    with pytest.raises(ValueError, match="solo, pair, owners, committee, autopilot, not 'anarchy'"):
         policy_of("anarchy")
 
 

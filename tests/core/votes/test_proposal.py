@@ -13,7 +13,7 @@ from hexdag_lab.core.dag.code import Code, Param
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.dag.node import NodeSpec
 from hexdag_lab.core.votes.ballot import Ballot, Choice, choice_of
-from hexdag_lab.core.votes.policy import Deadline, Majority
+from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import (
     MEANING,
     TERMINAL,
@@ -25,7 +25,8 @@ from hexdag_lab.core.votes.proposal import (
     effect_digest,
     still_approved,
 )
-from tests.core.votes.build import house
+from hexdag_lab.core.votes.weighing import Majority
+from tests.core.votes.build import house, says
 
 P = ProposalState
 
@@ -123,3 +124,43 @@ def test_proposals_are_compared_by_content() -> None:
     made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1), effect=Effect(keep=1))
     assert loads(dumps(made)).digest == made.digest
     assert replace(made, why="so").digest != made.digest
+
+
+# -- sealed ballots
+
+
+def test_sealed_ballots_show_who_has_voted_and_not_what() -> None:
+    made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1, bob=1, cy=1), state=P.OPEN)
+    voted = replace(made, ballots=(Ballot(Choice.REJECT, "too big", "ada", 1.0, "key"),))
+    seen = voted.tally(Majority(sealed=True), 101, viewer="bob")
+    assert seen.text == "1 of 3 have answered; sealed until you vote"
+    assert seen.ballots == (Ballot(Choice.SEALED, "", "ada", 1.0),)
+    assert (seen.verdict, seen.needs) == ("pending", ("bob", "cy"))
+
+
+def test_who_has_voted_sees_all_and_so_does_everybody_once_it_is_decided() -> None:
+    sealed = Majority(sealed=True) & Deadline(10)
+    made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1, bob=1), state=P.OPEN)
+    voted = replace(made, ballots=(Ballot(Choice.REJECT, "too big", "ada", 1.0),))
+    assert voted.tally(sealed, 101, viewer="ada") == voted.tally(sealed, 101)
+    assert not voted.sealed_to("bob", Majority()), "where the policy seals nothing"
+    ended = replace(voted, state=P.REJECTED, decided_at=102.0)
+    assert ended.tally(sealed, 103, viewer="bob") == ended.tally(sealed, 103)
+
+
+def test_who_failed_to_vote_sees_no_more_than_who_has_not() -> None:
+    made = Proposal("p", "pat", CHANGE, 1, electorate=house(ada=1, bob=1), state=P.OPEN)
+    voted = replace(made, ballots=(Ballot(Choice.APPROVE, "", "ada"), Ballot(Choice.ABSENT, "no answer", "bob")))
+    seen = voted.seen_by("bob", Majority(sealed=True))
+    assert [ballot.choice for ballot in seen] == [Choice.SEALED, Choice.ABSENT]
+
+
+@pytest.mark.parametrize("votes", [{"ada": "+"}, {"ada": "+", "bob": "+"}, {"ada": "-", "bob": "-"}, {"ada": "0"}])
+def test_a_seal_changes_no_decision(votes: dict[str, str]) -> None:
+    seats = house(ada=1, bob=1, cy=1)
+    assert says(Majority(sealed=True), seats, **votes) == says(Majority(), seats, **votes)
+
+
+def test_sealed_is_no_way_to_vote() -> None:
+    with pytest.raises(ValueError, match="a vote is one of approve, reject, abstain, request_changes, not 'sealed'"):
+        choice_of("sealed")

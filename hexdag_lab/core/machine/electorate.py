@@ -1,0 +1,28 @@
+"""Who may vote on a proposal, and the facts that policies look at: frozen when voting opens."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from ..votes.agent import Role
+from ..votes.policy import Electorate
+from ..votes.proposal import Proposal
+from ..votes.trust import Earned
+from .lessons import trust_now
+from .state import RunState
+
+
+def electorate_of(state: RunState, proposal: Proposal) -> Electorate:
+    """All seats but observers and the proposer, with what they have earned where the policy weighs that."""
+    seats = tuple(
+        seat for name, seat in sorted(state.seats.items()) if seat.role is not Role.OBSERVER and name != proposal.by
+    )
+    earned = trust_now(state).earned(seats) if state.policy.learns() else Earned()
+    changeset, effect, raises = proposal.changeset, proposal.effect, proposal.raises
+    if raises is not None:
+        cost = raises.cost or Fraction(0)
+        return Electorate(seats, proposal.by, state.owner, proposal.at, cost, False, earned=earned)
+    new = set(changeset.added)
+    additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
+    cost = effect.cost if effect is not None else Fraction(0)
+    return Electorate(seats, proposal.by, state.owner, proposal.at, cost, additive, changeset.touches, earned)
