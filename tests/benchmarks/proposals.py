@@ -37,8 +37,8 @@ from hexdag_lab.core.runs.run import NodeRecord, NodeState
 from hexdag_lab.core.runs.value import Kept
 from hexdag_lab.core.votes.agent import Seat
 from hexdag_lab.core.votes.ballot import Choice
-from hexdag_lab.core.votes.policy import Majority
 from hexdag_lab.core.votes.proposal import ENVELOPE, Estimate
+from hexdag_lab.core.votes.weighing import Majority
 from hexdag_lab.runtime.stores import store_of
 
 WIDTH, SLOTS, KINDS = 50, 4, 7

@@ -18,7 +18,7 @@ from hexdag_lab.core.machine.decide import apply
 from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.votes.agent import Seat
 from hexdag_lab.core.votes.ballot import Choice
-from hexdag_lab.core.votes.policy import Unanimous
+from hexdag_lab.core.votes.weighing import Unanimous
 from hexdag_lab.runtime.batch import Batch
 from hexdag_lab.runtime.chain import Link
 from hexdag_lab.runtime.keys import Keys, admitted

@@ -22,8 +22,8 @@ from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.votes.agent import Seat
 from hexdag_lab.core.votes.ballot import Choice
-from hexdag_lab.core.votes.policy import Unanimous
 from hexdag_lab.core.votes.signed import Proof
+from hexdag_lab.core.votes.weighing import Unanimous
 from hexdag_lab.runtime import wire
 from hexdag_lab.runtime.keys import Keys, admitted, good, public_half, sign
 from hexdag_lab.runtime.seal import Seal

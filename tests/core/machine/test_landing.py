@@ -15,8 +15,9 @@ from hexdag_lab.core.machine import events as ev
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.story import why
 from hexdag_lab.core.votes.ballot import Choice
-from hexdag_lab.core.votes.policy import Majority, OwnerDecides
+from hexdag_lab.core.votes.people import OwnerDecides
 from hexdag_lab.core.votes.proposal import ProposalState, effect_digest
+from hexdag_lab.core.votes.weighing import Majority
 from tests.core.machine.diary import Diary, result, spec, text
 
 P = ProposalState

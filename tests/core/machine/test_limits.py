@@ -20,8 +20,10 @@ from hexdag_lab.core.machine.story import why
 from hexdag_lab.core.runs.run import RunStatus
 from hexdag_lab.core.votes.agent import UNCAPPED, Caps, Seat
 from hexdag_lab.core.votes.budget import Budget, budget_of
-from hexdag_lab.core.votes.policy import Deadline, HumanApproval, Majority, OwnerDecides
+from hexdag_lab.core.votes.people import HumanApproval, OwnerDecides
+from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import Check, ProposalState
+from hexdag_lab.core.votes.weighing import Majority
 from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
 P = ProposalState

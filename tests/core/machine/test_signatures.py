@@ -15,8 +15,8 @@ from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.signatures import claims, origin
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Choice
-from hexdag_lab.core.votes.policy import Unanimous
 from hexdag_lab.core.votes.signed import Proof, canonical_text
+from hexdag_lab.core.votes.weighing import Unanimous
 from tests.core.machine.diary import Diary, spec
 
 KEYS = {name: name[0] * 64 for name in ("ada", "bob", "cy", "eve")}
