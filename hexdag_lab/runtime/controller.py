@@ -355,7 +355,10 @@ class Controller:
 
     def _signed(self, state: RunState, message: ms.Propose | ms.CastBallot, item: Item) -> Any:
         """The message as its agent has signed it: here, if it comes from here, or where it comes from."""
-        ours = message if item.command else self._keys.signed(state, message)
+        try:
+            ours = message if item.command else self._keys.signed(state, message)
+        except SchemaError as error:
+            return Refused(str(error), rule="unsignable", fix="give a reason that is Unicode text")
         return admitted(message, time.time()) if ours is message else ours
 
     async def _commit(self, batch: Batch) -> None:

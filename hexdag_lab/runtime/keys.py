@@ -50,11 +50,11 @@ def good(proof: Proof) -> bool:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(proof.key))
-        key.verify(bytes.fromhex(proof.signature), proof.text.encode())
+        key, signature = bytes.fromhex(proof.key), bytes.fromhex(proof.signature)
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, proof.text.encode())
     except (InvalidSignature, ValueError, TypeError, AttributeError):
         return False
-    return proof.key == proof.key.lower() and proof.signature == proof.signature.lower()
+    return (key.hex(), signature.hex()) == (proof.key, proof.signature)  # one way to write them, and no other
 
 
 def admitted(message: Signable, now: float) -> Signable | Refused:
@@ -79,7 +79,6 @@ class Keys:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._secrets: dict[str, bytes] = {}
-        self._publics: dict[str, str] = {}
 
     def path(self, agent: str) -> Path | None:
         """The file of an agent's key. The hash tells apart what a file system may not: "Marie" and "marie"."""
@@ -103,26 +102,21 @@ class Keys:
     def hold(self, agent: str, path: Path | str) -> str:
         """Sign for an agent with the key in a file; its public half. Raises `SchemaError` if there is none."""
         self._secrets[agent] = secret_of(Path(path), f"the key of {agent}")
-        self._publics.pop(agent, None)
         return public_half(self._secrets[agent])
 
     def _public(self, agent: str) -> str | None:
         """The public half of a key that this process has or can read, else None."""
-        secret = self._secret(agent)
-        if secret is not None and agent not in self._publics:
-            self._publics[agent] = public_half(secret)
-        return self._publics.get(agent)
-
-    def _secret(self, agent: str) -> bytes | None:
         path = self.path(agent)
         if agent not in self._secrets and path is not None and os.access(path, os.R_OK):
             self._secrets[agent] = secret_of(path, f"the key of {agent}")
-        return self._secrets.get(agent)
+        secret = self._secrets.get(agent)
+        return None if secret is None else public_half(secret)
 
     def signed(self, state: RunState, message: Any) -> Any:
         """A ballot or proposal with its signature, if its agent has a seat with a key that this process can use.
 
-        Everything else comes back as it is, also what has a signature already; the core says what lacks one."""
+        Everything else comes back as it is, also what has a signature already; the core says what lacks one. Raises
+        `SchemaError` for a reason that is no Unicode text."""
         if not isinstance(message, ms.Propose | ms.CastBallot) or message.proof is not None:
             return message
         seat = state.seats.get(message.by)

@@ -130,6 +130,14 @@ def test_an_agent_may_come_back_with_another_key_and_not_with_none(lab: hx.Lab, 
     assert running.agents["critic"].key == public_half(ELSEWHERE) != old
 
 
+def test_a_reason_that_cannot_be_signed_is_refused_and_nothing_is_lost(running: hx.Run) -> None:
+    with pytest.raises(hx.Refused, match="this cannot be signed") as refused:
+        running.propose(change(running), reason="half a character: \ud83d")
+    assert refused.value.rule == "unsignable"
+    assert refused.value.fix
+    assert running.propose(change(running), reason="a whole one: \U0001f600").state == "APPLIED"
+
+
 # -- other processes
 
 

@@ -110,6 +110,8 @@ def test_no_changed_character_of_a_signed_text_comes_through(place: int, other: 
     [
         replace(SIGNED.proof, signature=SIGNED.proof.signature.upper()),
         replace(SIGNED.proof, signature=SIGNED.proof.signature[:-2]),
+        replace(SIGNED.proof, signature=SIGNED.proof.signature + " "),
+        replace(SIGNED.proof, key=f" {SIGNED.proof.key}"),
         replace(SIGNED.proof, signature="not hexadecimal"),
         replace(SIGNED.proof, key="ab" * 31),
         replace(SIGNED.proof, key=""),
