@@ -23,6 +23,7 @@ from ..core.runs.value import Kept
 from ..core.votes.agent import Role, Seat, weight_of
 from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy, policy_of
+from ..core.votes.proposal import ProposalState
 from ..ports import Store
 from ..runtime import wire
 from ..runtime.controller import Controller
@@ -307,14 +308,17 @@ class Lab:
             raise Refused(text, rule="unknown-proposal", fix="see lab.inbox()")
         return self.attached(run).proposal(proposal)
 
-    def vote(self, proposal: str, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook") -> None:
-        """Cast a ballot on a proposal by its id. Raises `NotAllowed`, `AlreadyDecided`, `Refused`."""
-        self.proposal(proposal).vote(by, choice, reason, via)
+    def vote(
+        self, proposal: str, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook", **about: Any
+    ) -> None:
+        """Cast a ballot on a proposal by its id: see `ProposalHandle.vote`. Raises what that does."""
+        self.proposal(proposal).vote(by, choice, reason, via, **about)
 
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""
         runs = [self.attached(row.id) for row in self.runs() if row.status in GOING_ON and row.led]
-        found = [run.proposal(p.id) for run in runs for p in run.view.state.open_proposals()]
+        opened = [(run, p) for run in runs for p in run.view.state.open_proposals()]
+        found = [run.proposal(p.id) for run, p in opened if p.state is ProposalState.OPEN]
         return sorted(found, key=lambda p: (-p.priority, p.at))
 
     def workers(self) -> list[Any]:

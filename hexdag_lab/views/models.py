@@ -16,7 +16,7 @@ from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import ORCHESTRATORS, Verdict, voting_weight
-from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal
+from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal, ProposalState
 
 #: states by shape: readable without colour
 MARKS: dict[NodeState, str] = {
@@ -153,7 +153,7 @@ def card(state: RunState, proposal: Proposal, now: float) -> Card:
         f"{clean(proposal.by, 40)} proposes {proposal.summary}, against v{proposal.base}",
         clean(proposal.reason, 300),
         changes(proposal.changeset, state.dag),
-        effect_text(effect) if effect else "",
+        effect_text(effect) if effect else f"the run may use {proposal.raises} more" if proposal.raises else "",
         _estimate(state, proposal) if effect else "",
         tuple(
             (check.ok, HOLDS.get(check.rule, check.message) if check.ok else str(check)[4:])
@@ -309,7 +309,7 @@ def _vote(ballot: Ballot, proposal: Proposal) -> str:
 def _deadline(state: RunState, proposal: Proposal, now: float) -> tuple[float | None, str]:
     """Seconds until an open proposal settles by itself, and how."""
     electorate = proposal.electorate
-    if electorate is None or proposal.terminal:
+    if electorate is None or proposal.state is not ProposalState.OPEN:
         return None, ""
     at = state.policy.deadline(electorate)
     if at is None:

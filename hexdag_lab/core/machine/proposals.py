@@ -15,7 +15,7 @@ from ..votes.agent import Role, Seat
 from ..votes.ballot import Ballot, Choice
 from ..votes.budget import Budget
 from ..votes.policy import Electorate, Verdict
-from ..votes.proposal import Proposal, ProposalState, effect_digest
+from ..votes.proposal import Proposal, ProposalState
 from . import events as ev
 from . import messages as ms
 from .checks import CHECKS, cap_checks, examine, landing_check
@@ -216,7 +216,7 @@ def _not_in(proposal: Proposal, who: str) -> NotAllowed | None:
 
 
 def _looked_at_another(proposal: Proposal, seen: str) -> Refused | None:
-    if not seen or proposal.effect is None or seen == effect_digest(proposal.changeset, proposal.effect).hex():
+    if not seen or seen == proposal.seen:
         return None
     text = f"{proposal.id} does something else by now than what was looked at: {proposal.why}"
     return Refused(text, rule="moved-on", fix="look at it again, then vote")
@@ -224,7 +224,12 @@ def _looked_at_another(proposal: Proposal, seen: str) -> Refused | None:
 
 def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     proposal = step.state.proposals.get(m.proposal)
-    if proposal is None or proposal.terminal or m.agent in proposal.cast() or _not_in(proposal, m.agent):
+    if (
+        proposal is None
+        or proposal.state is not ProposalState.OPEN
+        or m.agent in proposal.cast()
+        or _not_in(proposal, m.agent)
+    ):
         return
     step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab"))
     settle(step, m.proposal)
