@@ -40,10 +40,10 @@ def waits_of(state: RunState, proposal: Proposal) -> tuple[str, ...]:
         return ()
     if proposal.apply_from == "wave":
         wave = current_wave(state)
-        return tuple(
-            sorted(n for n, rec in state.nodes.items() if rec.state not in SETTLED and state.dag.level(n) == wave)
-        )
-    return (proposal.apply_from.partition(":")[2],)
+        names = sorted(name for name in state.nodes if state.dag.level(name) == wave)
+    else:
+        names = [proposal.apply_from.partition(":")[2]]
+    return tuple(n for n in names if n in state.nodes and state.nodes[n].state not in SETTLED)
 
 
 def waiting(state: RunState, proposal: Proposal) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ decision is written once.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
@@ -37,7 +37,7 @@ def propose(step: Step, m: ms.Propose) -> None:
     if state.over:
         return step.reply(_run_over(state))
     version = state.version_of(m.changeset.base)
-    refused = _unfit(state, m, seat) if version is not None else _STALE
+    refused = _unfit(state, m) if version is not None else _STALE
     if version is None or refused is not None:
         return step.reply(refused)
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
@@ -61,30 +61,30 @@ _STALE = StaleBase(
 _STANDS = (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED)
 
 
-def _unfit(state: RunState, m: ms.Propose, seat: Seat) -> Refused | None:
+def _unfit(state: RunState, m: ms.Propose) -> Refused | None:
     """Why this cannot be a proposal at all; None if it can."""
     where = landing_check(state, m.apply_from)
     if where is not None:
         return Refused(where.message, rule=where.rule, fix=where.fix)
-    if m.in_reply_to and m.in_reply_to not in state.proposals:
-        return _unknown(m.in_reply_to)
-    if m.in_reply_to and state.proposals[m.in_reply_to].by != m.by:
-        text = f"{m.in_reply_to} is a proposal of {state.proposals[m.in_reply_to].by}, so {m.by} cannot replace it"
-        return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
-    if m.raises is None:
+    if m.in_reply_to:
+        old = state.proposals.get(m.in_reply_to)
+        if old is None:
+            return _unknown(m.in_reply_to)
+        if old.by != m.by:
+            text = f"{old.id} is a proposal of {old.by}, so {m.by} cannot replace it"
+            return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
+    return None if m.raises is None else _no_raise(state.budget or Budget(), m.raises, m.changeset.empty)
+
+
+def _no_raise(limits: Budget, raises: Budget, alone: bool) -> Refused | None:
+    """Why a budget cannot be raised like that; None if it can."""
+    free = [f.name for f in fields(limits) if getattr(raises, f.name) and getattr(limits, f.name) is None]
+    if alone and not free and not raises.empty:
         return None
-    limits = state.budget or Budget()
-    missing = [
-        name for name in ("seconds", "cost", "nodes") if getattr(m.raises, name) and getattr(limits, name) is None
-    ]
-    if m.raises.empty or missing or not m.changeset.empty:
-        text = (
-            f"this run has no limit of {' or '.join(missing)}"
-            if missing
-            else "this asks to raise the budget by nothing"
-        )
-        return Refused(text, rule="budget", fix="run.raise_budget(cost=…), for what start(…, budget=…) has limited")
-    return None
+    text = f"this run has no limit of {' or '.join(free)}" if free else "this asks to raise the budget by nothing"
+    if not alone:
+        text = "a change of the graph and a larger budget are two proposals"
+    return Refused(text, rule="budget", fix="run.raise_budget(cost=…), for what start(…, budget=…) has limited")
 
 
 def _depth(state: RunState, m: ms.Propose) -> int:
