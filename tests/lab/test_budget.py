@@ -48,6 +48,10 @@ def test_a_run_asks_for_more_and_goes_on_when_it_gets_it(lab: hx.Lab) -> None:
     assert (asked.kind, asked.summary, asked.by) == ("budget", "the budget raised by 2.00", "hexdag_lab")
     assert (run.budget, run.spent, run.limits, run.used.nodes) == (4, 4, hx.Budget(cost=4), 2)
     assert "lacks 2.00" in (run.why("third") or "")
+    state = run.view.state
+    for text in (shown(state, state.proposals[asked.id]), html.card(state, state.proposals[asked.id])):
+        assert "hexdag_lab proposes the budget raised by 2.00" in text
+        assert "the run may use 2.00 more" in text
     asked.vote("dana", "approve")
     assert run.wait(10) == {"first": 1, "second": 2, "third": 3}
     assert (run.budget, asked.version, run.dag.version) == (6, None, 1)
@@ -221,3 +225,23 @@ def test_a_card_says_p50_p90_losses_and_how_far_an_approval_goes(lab: hx.Lab, ru
     assert "such code has hardly run here yet" in outlook
     assert outlook in html.card(state, state.proposals[p.id])
     assert p.effect.lost == pytest.approx(state.nodes["fit"].seconds)
+
+
+def test_buttons_vote_on_what_their_card_showed(lab: hx.Lab, running: hx.Run) -> None:
+    from hexdag_lab.views.widget import CardWidget
+
+    lab.add_agent(hx.Agent("critic"))
+    base = hx.Changeset.on(running.dag)
+    both = base.add_node(report.after("fit")).add_node(hx.NodeSpec("x", lambda: 1))
+    p = running.propose(both, by="critic")
+    card = CardWidget(p.id, running.cast)
+    card.show(running.view.state)
+    running.propose(base.add_node(hx.NodeSpec("x", lambda: 1)))
+    p.vote("dana", "approve")
+    assert (p.state, p.tally.ballots) == ("OPEN", ()), "it is another change now"
+    card.buttons["approve"].click()
+    assert "does something else by now" in card._said.value
+    assert p.tally.ballots == ()
+    card.show(running.view.state)
+    card.buttons["approve"].click()
+    assert (p.state, card._said.value) == ("APPLIED", "")
