@@ -13,6 +13,7 @@ from ..core.machine.landing import waiting
 from ..core.machine.state import RunState
 from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
+from ..core.runs.plan import plan
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import ORCHESTRATORS, Verdict, voting_weight
@@ -191,14 +192,14 @@ _FROM = {"wave": "when the wave that is worked on then is done"}
 
 
 def _moved_on(state: RunState, proposal: Proposal) -> str:
-    """What the versions since it was examined mean for it."""
+    """What becomes of it, if it is approved now, by what has happened since it was examined."""
     if proposal.raises is not None or proposal.effect is None:
         return ""
     if proposal.version is not None:
         head = proposal.version - 1
         moved = 0 < proposal.checked < head
         return f"revalidated at v{head}: the same change, nothing more lost" if moved else ""
-    if proposal.terminal or not proposal.checked or state.version == proposal.checked:
+    if proposal.terminal or not proposal.checked:
         return ""
     rebased = proposal.changeset.rebase(state.dag)
     if isinstance(rebased, Conflict):
@@ -207,7 +208,14 @@ def _moved_on(state: RunState, proposal: Proposal) -> str:
         return f"nothing left to do: v{state.version} has it already"
     if rebased.digest != proposal.changeset.digest:
         return f"part of it is in v{state.version} already: once approved, the rest is voted on anew"
-    return f"revalidated at v{state.version}: the same change"
+    assert rebased.target is not None
+    made = plan(state.dag, rebased.target, rebased, state.nodes.get)
+    if made.refusals:
+        return f"{made.refusals[0].message}: as it is, it would be rejected"
+    if not set(made.losses) <= set(proposal.effect.losses):
+        return "it now throws away other work than it says here: once approved, it is voted on anew"
+    moved = state.version != proposal.checked
+    return f"revalidated at v{state.version}: the same change, nothing more lost" if moved else ""
 
 
 def waits_for_person(state: RunState, proposal: Proposal) -> bool:

@@ -201,7 +201,7 @@ def test_a_card_says_how_the_graph_moved_on_what_it_waits_for_and_what_is_asked(
     assert card().kind == "add_node"
     assert card().standing == ("to be applied after held",)
     running.propose(base.add_node(hx.NodeSpec("x", lambda: 1)))
-    assert "revalidated at v2: the same change" in card().standing
+    assert "revalidated at v2: the same change, nothing more lost" in card().standing
     p.vote("dana", "request_changes", "why?", nodes=["report"])
     assert "dana asks for changes on report: why?" in card().standing
     q = running.propose(base.add_node(report.as_node("other").after("fit")), apply_from="after:held")
@@ -211,6 +211,29 @@ def test_a_card_says_how_the_graph_moved_on_what_it_waits_for_and_what_is_asked(
     gates.open_gate("held")
     running.wait(10)
     assert q.state == "APPLIED"
+
+
+def test_a_card_says_when_an_approval_would_not_hold(lab: hx.Lab, slow_dag: hx.Dag) -> None:
+    """A change of a node that has begun meanwhile: refused, or allowed to throw work away."""
+    lab.add_agent(hx.Agent("critic"))
+    run = lab.start(slow_dag.add_node(report.after("held", "fit")), policy=hx.OwnerDecides())
+    gates.reached("held")
+    on, new = hx.Changeset.on(run.dag), hx.NodeSpec("report", lambda fit: "new")
+    strict = run.propose(on.replace_node("report", new), by="critic")
+    loose = run.propose(on.replace_node("report", new, finished="rerun"), by="critic")
+
+    def standing(p: hx.ProposalHandle) -> tuple[str, ...]:
+        state = run.view.state
+        return models.card(state, state.proposals[p.id], p.at).standing
+
+    assert standing(strict) == standing(loose) == ()
+    gates.open_gate("held")
+    until(lambda: run.nodes["report"].state == "SUCCEEDED")
+    assert standing(strict) == ("report has finished: as it is, it would be rejected",)
+    assert standing(loose) == ("it now throws away other work than it says here: once approved, it is voted on anew",)
+    loose.vote("dana", "approve")
+    assert loose.state == "OPEN"
+    assert standing(loose) == ()
 
 
 def test_a_card_says_p50_p90_losses_and_how_far_an_approval_goes(lab: hx.Lab, running: hx.Run) -> None:
