@@ -25,6 +25,7 @@ from ..core.votes.agent import Role, Seat, weight_of
 from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
 from ..core.votes.presets import policy_of
+from ..core.votes.proposal import ProposalState
 from ..core.votes.trust import Lesson, Standing, Trust, standing
 from ..ports import Store
 from ..runtime import wire
@@ -330,9 +331,11 @@ class Lab:
             raise Refused(text, rule="unknown-proposal", fix="see lab.inbox()")
         return self.attached(run).proposal(proposal)
 
-    def vote(self, proposal: str, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook") -> None:
-        """Cast a ballot on a proposal by its id. Raises `NotAllowed`, `AlreadyDecided`, `Refused`."""
-        self.proposal(proposal).vote(by, choice, reason, via)
+    def vote(
+        self, proposal: str, by: Agent | str, choice: Any, reason: str = "", via: str = "notebook", **about: Any
+    ) -> None:
+        """Cast a ballot on a proposal by its id: see `ProposalHandle.vote`. Raises what that does."""
+        self.proposal(proposal).vote(by, choice, reason, via, **about)
 
     def judge(self, proposal: str, good: bool, by: Agent | str | None = None, reason: str = "") -> None:
         """Say how a decided proposal turned out, or, of a rejected one, would have: from this, voters earn their trust.
@@ -359,7 +362,8 @@ class Lab:
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""
         runs = [self.attached(row.id) for row in self.runs() if row.status in GOING_ON and row.led]
-        found = [run.proposal(p.id) for run in runs for p in run.view.state.open_proposals()]
+        opened = [(run, p) for run in runs for p in run.view.state.open_proposals()]
+        found = [run.proposal(p.id) for run, p in opened if p.state is ProposalState.OPEN]
         return sorted(found, key=lambda p: (-p.priority, p.at))
 
     def workers(self) -> list[Any]:

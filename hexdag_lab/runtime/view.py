@@ -18,7 +18,7 @@ from ..core.runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..core.runs.value import Kept
 from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
-from ..core.votes.proposal import Check, Effect, Judgement, Proposal, ProposalState, Request, Tally, effect_digest
+from ..core.votes.proposal import Check, Effect, Judgement, Proposal, ProposalState, Request, Tally
 
 Read = Callable[[str, int, Kept], Any]
 """`read(node, fence, kept)`: the value of a result."""
@@ -152,8 +152,7 @@ class ProposalView:
     @property
     def effect_digest(self) -> str | None:
         """What an approval is bound to: the net change with the code that ships, and the work it throws away (hex)."""
-        effect = self._proposal.effect
-        return None if effect is None else effect_digest(self._proposal.changeset, effect).hex()
+        return self._proposal.seen or None
 
     @property
     def version(self) -> int | None:

@@ -13,10 +13,11 @@ from ..core.machine.landing import waiting
 from ..core.machine.state import RunState
 from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
+from ..core.runs.plan import plan
 from ..core.runs.run import SETTLED, NodeState
 from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import Policy, Verdict
-from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal
+from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal, ProposalState
 from ..core.votes.weighing import ORCHESTRATORS, voting_weight
 
 #: states by shape: readable without colour
@@ -154,7 +155,7 @@ def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> C
         f"{clean(proposal.by, 40)} proposes {proposal.summary}, against v{proposal.base}",
         clean(proposal.reason, 300),
         changes(proposal.changeset, state.dag),
-        effect_text(effect) if effect else "",
+        effect_text(effect) if effect else f"the run may use {proposal.raises} more" if proposal.raises else "",
         _estimate(state, proposal) if effect else "",
         tuple(
             (check.ok, HOLDS.get(check.rule, check.message) if check.ok else str(check)[4:])
@@ -192,14 +193,14 @@ _FROM = {"wave": "when the wave that is worked on then is done"}
 
 
 def _moved_on(state: RunState, proposal: Proposal) -> str:
-    """What the versions since it was examined mean for it."""
+    """What becomes of it, if it is approved now, by what has happened since it was examined."""
     if proposal.raises is not None or proposal.effect is None:
         return ""
     if proposal.version is not None:
         head = proposal.version - 1
         moved = 0 < proposal.checked < head
         return f"revalidated at v{head}: the same change, nothing more lost" if moved else ""
-    if proposal.terminal or not proposal.checked or state.version == proposal.checked:
+    if proposal.terminal or not proposal.checked:
         return ""
     rebased = proposal.changeset.rebase(state.dag)
     if isinstance(rebased, Conflict):
@@ -208,7 +209,14 @@ def _moved_on(state: RunState, proposal: Proposal) -> str:
         return f"nothing left to do: v{state.version} has it already"
     if rebased.digest != proposal.changeset.digest:
         return f"part of it is in v{state.version} already: once approved, the rest is voted on anew"
-    return f"revalidated at v{state.version}: the same change"
+    assert rebased.target is not None
+    made = plan(state.dag, rebased.target, rebased, state.nodes.get)
+    if made.refusals:
+        return f"{made.refusals[0].message}: as it is, it would be rejected"
+    if not set(made.losses) <= set(proposal.effect.losses):
+        return "it now throws away other work than it says here: once approved, it is voted on anew"
+    moved = state.version != proposal.checked
+    return f"revalidated at v{state.version}: the same change, nothing more lost" if moved else ""
 
 
 def waits_for_person(state: RunState, proposal: Proposal) -> bool:
@@ -307,7 +315,7 @@ def _vote(ballot: Ballot, proposal: Proposal, policy: Policy) -> str:
 def _deadline(state: RunState, proposal: Proposal, now: float) -> tuple[float | None, str]:
     """Seconds until an open proposal settles by itself, and how."""
     electorate = proposal.electorate
-    if electorate is None or proposal.terminal:
+    if electorate is None or proposal.state is not ProposalState.OPEN:
         return None, ""
     at = state.policy.deadline(electorate)
     if at is None:

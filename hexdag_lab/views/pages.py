@@ -36,7 +36,7 @@ class Lab(Protocol):
     def runs(self) -> list[Any]: ...
     def attached(self, run_id: str, /) -> Any: ...
     def workers(self) -> list[Any]: ...
-    def vote(self, proposal: str, by: str, choice: Any, reason: str = "", via: str = "") -> None: ...
+    def vote(self, proposal: str, by: str, choice: Any, reason: str = "", via: str = "", *, seen: str = "") -> None: ...
 
 
 class Dashboard:
@@ -170,12 +170,12 @@ class Dashboard:
     def _viewer(self) -> str:
         return self._identity.agent if self._identity is not None else ""
 
-    def _cast(self, proposal: str, choice: str, reason: str) -> str:
+    def _cast(self, proposal: str, choice: str, reason: str, seen: str) -> str:
         """Vote for whoever this session is; what is to be said about it."""
         if self._identity is None:
             return "Nobody is known here, so this page cannot vote: open the address that `serve` printed."
         try:
-            self._lab.vote(proposal, self._identity.agent, choice, reason, self._identity.via)
+            self._lab.vote(proposal, self._identity.agent, choice, reason, self._identity.via, seen=seen)
         except (Refused, HexdagError) as error:
             return str(error)
         return ""
@@ -190,8 +190,8 @@ class Dashboard:
 class Card:
     """A proposal with real buttons."""
 
-    def __init__(self, proposal: str, cast: Callable[[str, str, str], str]) -> None:
-        self._proposal, self._cast = proposal, cast
+    def __init__(self, proposal: str, cast: Callable[[str, str, str, str], str]) -> None:
+        self._proposal, self._cast, self._seen = proposal, cast, ""
         self._text = pn.pane.HTML("", sizing_mode="stretch_width")
         self._said = pn.pane.HTML("", sizing_mode="stretch_width")
         self._reason = pn.widgets.TextInput(placeholder="reason", sizing_mode="stretch_width")
@@ -210,11 +210,13 @@ class Card:
         )  # fmt: skip
 
     def _clicked(self, choice: str, _: Any) -> None:
-        text = self._cast(self._proposal, choice, self._reason.value_input or self._reason.value or "")
+        reason = self._reason.value_input or self._reason.value or ""
+        text = self._cast(self._proposal, choice, reason, self._seen)
         self._said.object = html.note(text) if text else ""
 
     def show(self, state: RunState, viewer: str = "") -> None:
         """The proposal as it is now."""
-        text = html.card(state, state.proposals[self._proposal], viewer=viewer)
+        proposal = state.proposals[self._proposal]
+        text, self._seen = html.card(state, proposal, viewer=viewer), proposal.seen
         if text != self._text.object:
             self._text.object = text

@@ -19,7 +19,7 @@ from .follow import Feed, Follower
 from .graph import Stream
 
 GRAPH_MODULE = Path(__file__).parent / "static" / "graph.js"
-Vote = Callable[[str, str, str], None]
+Vote = Callable[[str, str, str, str], None]
 """`vote(proposal, choice, reason)`: cast a ballot in the name of whoever sits here; raises `Refused`."""
 
 
@@ -81,7 +81,7 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
     """A proposal with its buttons."""
 
     def __init__(self, proposal: str, vote: Vote) -> None:
-        self._proposal, self._vote = proposal, vote
+        self._proposal, self._vote, self._seen = proposal, vote, ""
         self._text, self._said = ipywidgets.HTML(), ipywidgets.HTML()
         self.reason = ipywidgets.Text(placeholder="reason (optional to approve)", description="")
         self.buttons = {
@@ -98,14 +98,15 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def _cast(self, choice: str) -> None:
         try:
-            self._vote(self._proposal, choice, self.reason.value)
+            self._vote(self._proposal, choice, self.reason.value, self._seen)
             self._said.value = ""
         except Refused as refused:
             self._said.value = html.note(str(refused))
 
     def show(self, state: RunState, viewer: str = "") -> None:
         """The proposal as it is now."""
-        text = html.card(state, state.proposals[self._proposal], viewer=viewer)
+        proposal = state.proposals[self._proposal]
+        text, self._seen = html.card(state, proposal, viewer=viewer), proposal.seen
         if text != self._text.value:
             self._text.value = text
 

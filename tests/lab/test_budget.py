@@ -48,6 +48,10 @@ def test_a_run_asks_for_more_and_goes_on_when_it_gets_it(lab: hx.Lab) -> None:
     assert (asked.kind, asked.summary, asked.by) == ("budget", "the budget raised by 2.00", "hexdag_lab")
     assert (run.budget, run.spent, run.limits, run.used.nodes) == (4, 4, hx.Budget(cost=4), 2)
     assert "lacks 2.00" in (run.why("third") or "")
+    state = run.view.state
+    for text in (shown(state, state.proposals[asked.id]), html.card(state, state.proposals[asked.id])):
+        assert "hexdag_lab proposes the budget raised by 2.00" in text
+        assert "the run may use 2.00 more" in text
     asked.vote("dana", "approve")
     assert run.wait(10) == {"first": 1, "second": 2, "third": 3}
     assert (run.budget, asked.version, run.dag.version) == (6, None, 1)
@@ -197,7 +201,7 @@ def test_a_card_says_how_the_graph_moved_on_what_it_waits_for_and_what_is_asked(
     assert card().kind == "add_node"
     assert card().standing == ("to be applied after held",)
     running.propose(base.add_node(hx.NodeSpec("x", lambda: 1)))
-    assert "revalidated at v2: the same change" in card().standing
+    assert "revalidated at v2: the same change, nothing more lost" in card().standing
     p.vote("dana", "request_changes", "why?", nodes=["report"])
     assert "dana asks for changes on report: why?" in card().standing
     q = running.propose(base.add_node(report.as_node("other").after("fit")), apply_from="after:held")
@@ -207,6 +211,29 @@ def test_a_card_says_how_the_graph_moved_on_what_it_waits_for_and_what_is_asked(
     gates.open_gate("held")
     running.wait(10)
     assert q.state == "APPLIED"
+
+
+def test_a_card_says_when_an_approval_would_not_hold(lab: hx.Lab, slow_dag: hx.Dag) -> None:
+    """A change of a node that has begun meanwhile: refused, or allowed to throw work away."""
+    lab.add_agent(hx.Agent("critic"))
+    run = lab.start(slow_dag.add_node(report.after("held", "fit")), policy=hx.OwnerDecides())
+    gates.reached("held")
+    on, new = hx.Changeset.on(run.dag), hx.NodeSpec("report", lambda fit: "new")
+    strict = run.propose(on.replace_node("report", new), by="critic")
+    loose = run.propose(on.replace_node("report", new, finished="rerun"), by="critic")
+
+    def standing(p: hx.ProposalHandle) -> tuple[str, ...]:
+        state = run.view.state
+        return models.card(state, state.proposals[p.id], p.at).standing
+
+    assert standing(strict) == standing(loose) == ()
+    gates.open_gate("held")
+    until(lambda: run.nodes["report"].state == "SUCCEEDED")
+    assert standing(strict) == ("report has finished: as it is, it would be rejected",)
+    assert standing(loose) == ("it now throws away other work than it says here: once approved, it is voted on anew",)
+    loose.vote("dana", "approve")
+    assert loose.state == "OPEN"
+    assert standing(loose) == ()
 
 
 def test_a_card_says_p50_p90_losses_and_how_far_an_approval_goes(lab: hx.Lab, running: hx.Run) -> None:
@@ -221,3 +248,23 @@ def test_a_card_says_p50_p90_losses_and_how_far_an_approval_goes(lab: hx.Lab, ru
     assert "such code has hardly run here yet" in outlook
     assert outlook in html.card(state, state.proposals[p.id])
     assert p.effect.lost == pytest.approx(state.nodes["fit"].seconds)
+
+
+def test_buttons_vote_on_what_their_card_showed(lab: hx.Lab, running: hx.Run) -> None:
+    from hexdag_lab.views.widget import CardWidget
+
+    lab.add_agent(hx.Agent("critic"))
+    base = hx.Changeset.on(running.dag)
+    both = base.add_node(report.after("fit")).add_node(hx.NodeSpec("x", lambda: 1))
+    p = running.propose(both, by="critic")
+    card = CardWidget(p.id, running.cast)
+    card.show(running.view.state)
+    running.propose(base.add_node(hx.NodeSpec("x", lambda: 1)))
+    p.vote("dana", "approve")
+    assert (p.state, p.tally.ballots) == ("OPEN", ()), "it is another change now"
+    card.buttons["approve"].click()
+    assert "does something else by now" in card._said.value
+    assert p.tally.ballots == ()
+    card.show(running.view.state)
+    card.buttons["approve"].click()
+    assert (p.state, card._said.value) == ("APPLIED", "")

@@ -41,14 +41,15 @@ def watch(step: Step) -> None:
 
 
 def _fits(state: RunState, limits: Budget, at: float) -> bool:
-    timely = limits.seconds is None or (state.used(at).seconds or 0.0) < limits.seconds or not state.left
-    return timely and wanted(state).beyond(limits).empty
+    """Whether all that is left is within the limits."""
+    timely = limits.seconds is None or (state.used(at).seconds or 0.0) < limits.seconds
+    return not state.left or (timely and wanted(state).beyond(limits).empty)
 
 
 def _lacks(state: RunState, limits: Budget, at: float, short: bool) -> Budget:
     """What the run lacks to come to its end; empty while it is not at a limit."""
     seconds = None
-    if limits.seconds is not None and state.used(at).seconds >= limits.seconds:  # type: ignore[operator]
+    if limits.seconds is not None and (state.used(at).seconds or 0.0) >= limits.seconds:
         draws = Draws(Pace(state.dag, state.nodes.items()), state.run, draws_for(state.left))
         left = spread(makespans(state.dag, state.nodes.get, (), max(1, state.slots), at, draws))
         seconds = max(1.0, float(round(left.p90)))

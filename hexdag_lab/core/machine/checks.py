@@ -15,7 +15,7 @@ from ..runs.run import SETTLED
 from ..votes.agent import Seat
 from ..votes.budget import Budget
 from ..votes.proposal import Check, Effect, Proposal, ProposalState
-from .attempts import capable
+from .attempts import EXECUTOR, capable
 from .effect import effect_of, gains
 from .limits import changed, wanted
 from .state import RunState
@@ -105,7 +105,8 @@ def _same_plan(state: RunState, proposal: Proposal) -> Proposal | None:
         if old.by != proposal.by or old.raises is not None:
             continue
         voted_down = old.state is ProposalState.REJECTED and old.decided_by != CHECKS
-        if not voted_down and old.state not in (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED):
+        undecided = not old.terminal and old.by != EXECUTOR  # it speaks for many nodes, which may think alike
+        if not (voted_down or undecided or old.state is ProposalState.APPLIED):
             continue
         same = set(old.changeset.nodes) == nodes and set(old.changeset.edges) == edges
         if same and old.changeset.digest == proposal.changeset.digest:

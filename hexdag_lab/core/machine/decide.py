@@ -13,6 +13,7 @@ from ..base.errors import AlreadyDecided, NotAllowed, Refused
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
+from ..votes.proposal import ProposalState
 from . import asking, attempts, landing, lessons, proposals, signatures
 from . import effects as ef
 from . import events as ev
@@ -56,7 +57,8 @@ def recover(state: RunState) -> list[ef.Effect]:
         effects.append(ef.Publish(version.number, change))
     for proposal in state.open_proposals():
         cast = proposal.cast()
-        seats = proposal.electorate.seats if proposal.electorate else ()
+        undecided = proposal.state is ProposalState.OPEN and proposal.electorate is not None
+        seats = proposal.electorate.seats if undecided and proposal.electorate else ()
         effects += [
             ef.AskVote(proposal.id, seat.id)
             for seat in seats

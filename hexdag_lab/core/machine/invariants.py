@@ -107,6 +107,8 @@ def _proposals(state: RunState) -> Iterator[str]:
             opinion = state.policy.evaluate(proposal.cast(), proposal.electorate, proposal.decided_at or 0.0)
             if opinion.verdict not in (Verdict.YES, Verdict.NONE):
                 yield f"{proposal.id} was applied, but its ballots say {opinion.verdict}"
+        if proposal.terminal and (proposal.decided_at is None or not proposal.decided_by):
+            yield f"{proposal.id} is decided, but nobody did it"
         voters = [ballot.voter for ballot in proposal.ballots]
         if len(set(voters)) != len(voters):
             yield f"{proposal.id}: somebody is counted twice"

@@ -40,21 +40,31 @@ def waits_of(state: RunState, proposal: Proposal) -> tuple[str, ...]:
         return ()
     if proposal.apply_from == "wave":
         wave = current_wave(state)
-        return tuple(
-            sorted(n for n, rec in state.nodes.items() if rec.state not in SETTLED and state.dag.level(n) == wave)
-        )
-    return (proposal.apply_from.partition(":")[2],)
+        names = sorted(name for name in state.nodes if state.dag.level(name) == wave)
+    else:
+        names = [proposal.apply_from.partition(":")[2]]
+    return tuple(n for n in names if n in state.nodes and state.nodes[n].state not in SETTLED)
 
 
 def waiting(state: RunState, proposal: Proposal) -> tuple[str, ...]:
     """Those that it still waits for. A node that was removed is not waited for; nor is one that waits itself, or whose
     upstream does, for this proposal."""
     held = [n for n in proposal.waits if n in state.nodes and state.nodes[n].state not in SETTLED]
-    if not held:
-        return ()
-    asking = [n for n, rec in state.nodes.items() if rec.state is NodeState.SUSPENDED and rec.waits_for == proposal.id]
-    stuck = {*asking, *state.dag.below(*asking)}
-    return tuple(n for n in held if n not in stuck)
+    return tuple(n for n in held if not _waits_itself(state, proposal.id, n))
+
+
+def _waits_itself(state: RunState, id_: str, node: str) -> bool:
+    """Whether a node, or what it still needs, is suspended until this proposal is decided."""
+    seen, stack = {node}, [node]
+    while stack:
+        name = stack.pop()
+        rec = state.nodes[name]
+        if rec.state is NodeState.SUSPENDED and rec.waits_for == id_:
+            return True
+        open_ = {up for up in state.dag.dependencies(name) if state.nodes[up].state not in SETTLED} - seen
+        seen |= open_
+        stack += open_
+    return False
 
 
 def voters(proposal: Proposal) -> str:

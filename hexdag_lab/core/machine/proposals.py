@@ -6,7 +6,7 @@ decision is written once.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
 from ..dag.conflict import Conflict
@@ -14,7 +14,7 @@ from ..votes.agent import Role, Seat
 from ..votes.ballot import Ballot, Choice
 from ..votes.budget import Budget
 from ..votes.policy import Verdict
-from ..votes.proposal import Proposal, ProposalState, effect_digest
+from ..votes.proposal import Proposal, ProposalState
 from . import events as ev
 from . import messages as ms
 from . import signatures
@@ -40,7 +40,7 @@ def propose(step: Step, m: ms.Propose) -> None:
     if state.over:
         return step.reply(_run_over(state))
     version = state.version_of(m.changeset.base)
-    refused = _unfit(state, m, seat) if version is not None else _STALE
+    refused = _unfit(state, m) if version is not None else _STALE
     if version is None or refused is not None:
         return step.reply(refused)
     priority = max(-100, min(m.priority, HIGHEST_PRIORITY[seat.role]))
@@ -65,30 +65,30 @@ _STALE = StaleBase(
 _STANDS = (ProposalState.OPEN, ProposalState.APPROVED, ProposalState.APPLIED)
 
 
-def _unfit(state: RunState, m: ms.Propose, seat: Seat) -> Refused | None:
+def _unfit(state: RunState, m: ms.Propose) -> Refused | None:
     """Why this cannot be a proposal at all; None if it can."""
     where = landing_check(state, m.apply_from)
     if where is not None:
         return Refused(where.message, rule=where.rule, fix=where.fix)
-    if m.in_reply_to and m.in_reply_to not in state.proposals:
-        return _unknown(m.in_reply_to)
-    if m.in_reply_to and state.proposals[m.in_reply_to].by != m.by:
-        text = f"{m.in_reply_to} is a proposal of {state.proposals[m.in_reply_to].by}, so {m.by} cannot replace it"
-        return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
-    if m.raises is None:
+    if m.in_reply_to:
+        old = state.proposals.get(m.in_reply_to)
+        if old is None:
+            return _unknown(m.in_reply_to)
+        if old.by != m.by:
+            text = f"{old.id} is a proposal of {old.by}, so {m.by} cannot replace it"
+            return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
+    return None if m.raises is None else _no_raise(state.budget or Budget(), m.raises, m.changeset.empty)
+
+
+def _no_raise(limits: Budget, raises: Budget, alone: bool) -> Refused | None:
+    """Why a budget cannot be raised like that; None if it can."""
+    free = [f.name for f in fields(limits) if getattr(raises, f.name) and getattr(limits, f.name) is None]
+    if alone and not free and not raises.empty:
         return None
-    limits = state.budget or Budget()
-    missing = [
-        name for name in ("seconds", "cost", "nodes") if getattr(m.raises, name) and getattr(limits, name) is None
-    ]
-    if m.raises.empty or missing or not m.changeset.empty:
-        text = (
-            f"this run has no limit of {' or '.join(missing)}"
-            if missing
-            else "this asks to raise the budget by nothing"
-        )
-        return Refused(text, rule="budget", fix="run.raise_budget(cost=…), for what start(…, budget=…) has limited")
-    return None
+    text = f"this run has no limit of {' or '.join(free)}" if free else "this asks to raise the budget by nothing"
+    if not alone:
+        text = "a change of the graph and a larger budget are two proposals"
+    return Refused(text, rule="budget", fix="run.raise_budget(cost=…), for what start(…, budget=…) has limited")
 
 
 def _depth(state: RunState, m: ms.Propose) -> int:
@@ -209,7 +209,7 @@ def _not_in(proposal: Proposal, who: str) -> NotAllowed | None:
 
 
 def _looked_at_another(proposal: Proposal, seen: str) -> Refused | None:
-    if not seen or proposal.effect is None or seen == effect_digest(proposal.changeset, proposal.effect).hex():
+    if not seen or seen == proposal.seen:
         return None
     text = f"{proposal.id} does something else by now than what was looked at: {proposal.why}"
     return Refused(text, rule="moved-on", fix="look at it again, then vote")
@@ -217,7 +217,12 @@ def _looked_at_another(proposal: Proposal, seen: str) -> Refused | None:
 
 def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     proposal = step.state.proposals.get(m.proposal)
-    if proposal is None or proposal.terminal or m.agent in proposal.cast() or _not_in(proposal, m.agent):
+    if (
+        proposal is None
+        or proposal.state is not ProposalState.OPEN
+        or m.agent in proposal.cast()
+        or _not_in(proposal, m.agent)
+    ):
         return
     step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab"))
     settle(step, m.proposal)

@@ -61,7 +61,9 @@ class Budget:
 
     def __str__(self) -> str:
         """ "3.00, 90 s and 2 nodes"."""
-        parts = [f"{float(self.cost):.2f}"] if self.cost is not None else []
+        parts = (
+            [] if self.cost is None else [f"{float(self.cost):.{2 if not self.cost or self.cost * 100 >= 1 else 6}f}"]
+        )
         parts += [f"{self.seconds:.0f} s"] if self.seconds is not None else []
         parts += [f"{self.nodes} node{'s' * (self.nodes != 1)}"] if self.nodes is not None else []
         return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts) or "nothing"

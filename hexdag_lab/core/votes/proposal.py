@@ -252,6 +252,11 @@ class Proposal:
         return self.changeset.summary if self.raises is None else f"the budget raised by {self.raises}"
 
     @property
+    def seen(self) -> str:
+        """The effect digest (hex) that a ballot on it is for; empty where it changes no graph."""
+        return "" if self.effect is None else effect_digest(self.changeset, self.effect).hex()
+
+    @property
     def requests(self) -> tuple[Request, ...]:
         """The changes that its voters ask for."""
         asked = (b for b in self.ballots if b.choice == Choice.REQUEST_CHANGES)

@@ -73,6 +73,7 @@ BROKEN: list[tuple[Callable[[RunState], RunState], str]] = [
     (lambda s: s._replace(dag=s.dag.add_node(spec("x"))), "the head is not the last version"),
     (proposal("p1", version=9), "applied proposals and versions do not match one to one"),
     (state(open=()), "the list of open proposals is wrong"),
+    (proposal("p1", decided_by=""), "p1 is decided, but nobody did it"),
     (proposal("p1", checks=(Check("budget", False),)), "p1 was applied against its checks"),
     (proposal("p2", ballots=TWICE), "p2: somebody is counted twice"),
     (

@@ -250,6 +250,16 @@ def test_a_budget_of_time_leaves_pauses_and_crashes_out() -> None:
     assert lab.states() == {"a": "SUCCEEDED", "b": "READY"}
 
 
+def test_a_run_that_paused_with_nothing_left_to_submit_comes_to_its_end() -> None:
+    lab = Diary("a", budget=Budget(seconds=10.0))
+    lab.start()
+    lab.begins("a")
+    lab.tick(10)
+    assert (lab.state.status, lab.state.open) == (RunStatus.PAUSED, ("r/budget-1",))
+    lab.succeeds("a")
+    assert (lab.state.status, lab.state.proposals["r/budget-1"].state) == (RunStatus.SUCCEEDED, P.SUPERSEDED)
+
+
 def test_a_change_that_would_exceed_the_budget_fails_a_check_that_says_what_to_do() -> None:
     lab = costly(budget=Budget(cost=Fraction(9), nodes=5))
     lab.propose("p1", lab.change().add_node(spec("big", cost=3)).add_node(spec("small", cost=1)))

@@ -13,16 +13,20 @@ from hexdag_lab.core.dag.code import Code, Param
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.dag.node import NodeSpec
 from hexdag_lab.core.votes.ballot import Ballot, Choice, choice_of
+from hexdag_lab.core.votes.budget import Budget
 from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import (
+    ENVELOPE,
     MEANING,
     TERMINAL,
     TRANSITIONS,
     Check,
     Effect,
+    Estimate,
     Proposal,
     ProposalState,
     effect_digest,
+    kind_of,
     still_approved,
 )
 from hexdag_lab.core.votes.weighing import Majority
@@ -164,3 +168,53 @@ def test_a_seal_changes_no_decision(votes: dict[str, str]) -> None:
 def test_sealed_is_no_way_to_vote() -> None:
     with pytest.raises(ValueError, match="a vote is one of approve, reject, abstain, request_changes, not 'sealed'"):
         choice_of("sealed")
+
+
+def shapes() -> list[tuple[Changeset, str]]:
+    on = Changeset.on(Dag.of(spec("a"), spec("b").after("a"), spec("c")))
+    return [
+        (on.add_node(spec("x").after("a")), "add_node"),
+        (on.add_node(spec("x")).add_node(spec("y").after("x")), "add_subgraph"),
+        (on.replace_node("c", spec("c", "2")), "replace_node"),
+        (on.remove_node("b"), "remove"),
+        (on.remove_node("b").remove_node("a"), "remove"),
+        (on.add_edge("a", "c"), "rewire"),
+        (on.remove_edge("a", "b").add_edge("c", "b"), "rewire"),
+        (on.add_node(spec("x")).add_edge("x", "c"), "composite"),
+        (on.replace_node("c", spec("c", "2")).replace_node("a", spec("a", "2")), "composite"),
+        (on.remove_node("b").add_edge("a", "c"), "composite"),
+    ]
+
+
+@pytest.mark.parametrize(("change", "kind"), shapes(), ids=lambda value: str(value)[:20])
+def test_the_kind_of_a_proposal_is_read_from_its_change(change: Changeset, kind: str) -> None:
+    assert kind_of(change) == Proposal("p", "pat", change, 1).kind == kind
+
+
+def test_a_raise_is_a_kind_of_its_own() -> None:
+    raised = Proposal("p", "pat", Changeset(DAG.digest), 1, raises=Budget(cost=Fraction(3)))
+    assert (raised.kind, raised.summary, raised.seen) == ("budget", "the budget raised by 3.00", "")
+
+
+def test_an_approval_covers_work_and_cost_within_the_envelope() -> None:
+    voted = Estimate(work=(8.0, 10.0), spend=(1.0, 2.0))
+    edge = Estimate(work=(10.0 * ENVELOPE, 99.0), spend=(2.0 * ENVELOPE, 99.0))
+    assert voted.objection(voted) == voted.objection(edge) == ""
+    assert voted.objection(Estimate(work=(12.6, 13.0))).startswith("it is now likely to take 12.6 s of work")
+    assert voted.objection(Estimate(spend=(2.6, 2.6))).startswith("it is now likely to cost 2.60")
+    guess = replace(voted, known=False)
+    assert not guess.objection(Estimate(work=(900.0, 900.0)))
+    assert guess.objection(Estimate(spend=(2.6, 2.6)))
+
+
+def test_journals_without_estimates_bind_the_change_and_its_losses_only() -> None:
+    dear = Effect(estimate=Estimate(work=(1e9, 1e9)))
+    assert still_approved((CHANGE, Effect()), (CHANGE, dear))
+    assert not still_approved((CHANGE, Effect(estimate=Estimate())), (CHANGE, dear))
+
+
+def test_a_request_for_changes_says_who_what_and_where() -> None:
+    asked = Ballot(Choice.REQUEST_CHANGES, "smaller", "ada", 1.0, "test", ("b",))
+    other = Ballot(Choice.REJECT, "no", "bob", 1.0)
+    made = Proposal("p", "pat", CHANGE, 1, ballots=(asked, other))
+    assert made.requests == (("ada", "smaller", ("b",)),)
