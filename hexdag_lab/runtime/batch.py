@@ -14,7 +14,7 @@ from ..core.machine import effects as ef
 from ..core.machine.decide import apply
 from ..core.machine.state import RunState
 from ..core.runs.run import SETTLED
-from . import wire
+from . import cache, wire
 from .inbox import Item
 
 
@@ -30,6 +30,7 @@ class Batch:
         self.rows: dict[str, list[bytes]] = {}
         self.effects: list[tuple[str, ef.Effect]] = []
         self.replies: list[tuple[Item, Any]] = []
+        self.found: dict[str, bytes | None] = {}
         self.offset = 0
 
     def state(self, run: str) -> RunState:
@@ -53,6 +54,9 @@ class Batch:
             if isinstance(effect, ef.Reply):
                 if item is not None:
                     self.replies.append((item, effect.value))
+            elif isinstance(effect, ef.Index):
+                key, row = cache.entry(run, effect)
+                self.found[key] = row
             else:
                 self.effects.append((run, effect))
 
@@ -62,6 +66,7 @@ class Batch:
         puts: dict[str, bytes | None] = {
             wire.summary(run): _summary(self.states[run], leader) for run in self.events if self.states[run].started
         }
+        puts |= self.found
         if self.started:
             append[wire.RUNS] = [run.encode() for run in self.started]
         for item, value in self.replies:

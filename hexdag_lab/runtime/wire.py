@@ -32,6 +32,11 @@ def summary(run: str) -> str:
     return f"summary/{run}"
 
 
+def cached(key: str) -> str:
+    """The key of where a result lies, by its action key."""
+    return f"cache/{key}"
+
+
 def reply_key(command: str) -> str:
     """The key of the answer to a command."""
     return f"reply/{command}"

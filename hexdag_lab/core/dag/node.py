@@ -46,7 +46,7 @@ class NodeSpec:
     version   replaces the code's content as its identity
     agent     who proposes when the node calls `ctx.propose`
     in_model, out_model   pydantic models for what goes in and comes out
-    cache     may the result be reused;  effects  does it act on the outside world
+    cache     use results of the same code and inputs again;  effects  does it act on the outside world
     durable   True: finished only when the result is kept; False: never kept; None: kept in the background
     exclusive name of a lease that the node holds while it runs
     cost      estimated money or units for one attempt; not part of the identity
@@ -63,7 +63,7 @@ class NodeSpec:
     agent: str | None = None
     in_model: Any = None
     out_model: Any = None
-    cache: bool = True
+    cache: bool = False
     effects: bool = False
     durable: bool | None = None
     exclusive: str | None = None
@@ -132,7 +132,7 @@ class NodeSpec:
         seconds = (float(self.backoff), None if self.timeout is None else float(self.timeout))
         return (
             "node/1", self.name, self.code.digest, self.params, self.requires, self.retries, seconds, self.version,
-            self.agent, models, self.cache, self.effects, self.durable, self.exclusive,
+            self.agent, models, not self.cache, self.effects, self.durable, self.exclusive,
         )  # fmt: skip
 
     def after(self, *names: Any) -> NodeSpec:

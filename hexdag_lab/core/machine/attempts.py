@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..base.frozen import FrozenDict
 from ..base.heap import pop
 from ..dag.dag import Entry
+from ..dag.keys import reusable
 from ..runs.attempt import Input, Task
 from ..runs.run import PASSED, SETTLED, Failure, NodeRecord, NodeState, RunStatus, backoff
 from ..votes.proposal import ProposalState
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
+from .recipes import given
+from .reuse import index, to_look_up
 from .state import RunState
 from .step import Step
 
@@ -41,18 +45,33 @@ def _submit(step: Step) -> None:
     last_wave = _current_wave(step.state) if step.state.schedule == "waves" else None
     while (room := step.state.slots + step.state.lookahead - step.state.outstanding) > 0:
         batch: dict[str, int] = {}
+        sought: dict[str, str] = {}
+        missed: dict[str, str] = {}
         frontier, taken = step.state.frontier, 0
         while frontier is not None and len(batch) < room:
             if last_wave is not None and frontier.key[0] > last_wave:
                 break
             name, frontier = pop(frontier)
             taken += 1
-            if name not in batch and _may_go(step.state, name, last_wave):
-                batch[name] = step.state.nodes[name].fence + 1
+            if name in batch or name in sought or not _may_go(step.state, name, last_wave):
+                continue
+            rec = step.state.nodes[name]
+            key, why = to_look_up(step.state, name)
+            if key and key != rec.reuse.asked:
+                sought[name] = key
+            elif not key and capable(step.state, step.state.dag.entries[name].spec.requires):
+                batch[name] = rec.fence + 1
+                missed |= {name: why} if why != rec.reuse.why else {}
         if not taken:
             break
+        if missed:
+            step.emit(ev.ResultsMissed, why=FrozenDict(missed))
         step.emit(ev.AttemptsSubmitted, nodes=tuple(batch.items()), taken=taken)
         tasks += [_task(step.state, name) for name in batch]
+        if sought:  # the answers come as a message, and with it the next portion
+            step.emit(ev.ResultsSought, nodes=tuple(sought.items()))
+            step.act(ef.LookUp(tuple(sought.items())))
+            break
     if tasks:
         step.act(ef.Submit(tuple(tasks)))
 
@@ -62,18 +81,16 @@ def _current_wave(state: RunState) -> int:
 
 
 def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
-    """Whether a node that came out of the frontier can be submitted now. If not, it comes back when it can."""
+    """Whether it is a node's turn when it comes out of the frontier. If not, it comes back when it is."""
     rec = state.nodes.get(name)
     if rec is None or rec.submitted or rec.unsent or rec.due is not None:
         return False
     if rec.state not in (NodeState.WAITING, NodeState.READY):
         return False
     spec = state.dag.entries[name].spec
-    if rec.unmet and (not state.lookahead or spec.effects or _hangs_on_effects(state, name)):
+    if rec.unmet and (not state.lookahead or spec.effects or reusable(spec) or _hangs_on_effects(state, name)):
         return False
-    if last_wave is not None and (rec.unmet or state.dag.level(name) > last_wave):
-        return False
-    return capable(state, spec.requires)
+    return last_wave is None or not (rec.unmet or state.dag.level(name) > last_wave)
 
 
 def _hangs_on_effects(state: RunState, name: str) -> bool:
@@ -95,7 +112,7 @@ def _task(state: RunState, name: str) -> Task:
     return Task(
         run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version,
         sees=rec.sees or state.version, code=spec.blob or "",
-        params=spec.params, inputs=(*_given(state, name, entry), *_from_upstream(state, entry)),
+        params=spec.params, inputs=(*_given(state, name), *_from_upstream(state, entry)),
         requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
         decision=rec.decision, decisions=rec.decisions,
@@ -112,17 +129,8 @@ def _from_upstream(state: RunState, entry: Entry) -> list[Input]:
     return found
 
 
-def _given(state: RunState, name: str, entry: Entry) -> list[Input]:
-    """The run's inputs that fill this node's parameters: by "node.param", or by name where nothing else does."""
-    wired = {w.param for w in entry.wires}
-    found = []
-    for param in entry.spec.code.names():
-        kept = state.inputs.get(f"{name}.{param}")
-        if kept is None and param not in entry.spec.params and param not in wired:
-            kept = state.inputs.get(param)
-        if kept is not None:
-            found.append(Input(param, "", 0, kept))
-    return found
+def _given(state: RunState, name: str) -> list[Input]:
+    return [Input(param, "", 0, kept) for param, kept in given(state, name)]
 
 
 def _complete(state: RunState) -> bool:
@@ -170,6 +178,7 @@ def _accept(step: Step, node: str, **result: Any) -> None:
         step.emit(ev.NodeSucceeded, node=name, version=step.state.version, **values)
         if values["result"].where != "pool":
             step.act(ef.Forget(((name, values["fence"]),)))
+            index(step, [name])
         for down in sorted(step.state.dag.dependents(name)):
             held = step.state.held.get(down)
             if held is not None and not step.state.nodes[down].unmet:
@@ -183,6 +192,7 @@ def result_kept(step: Step, m: ms.ResultKept) -> None:
         return
     if rec.result is not None and rec.result.where == "pool":
         step.emit(ev.NodeKept, node=m.node, version=step.state.version, result=m.result)
+        index(step, [m.node, *sorted(step.state.dag.dependents(m.node))])
 
 
 def failed(step: Step, m: ms.Failed) -> None:

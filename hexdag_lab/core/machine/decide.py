@@ -13,7 +13,7 @@ from ..base.errors import AlreadyDecided, NotAllowed, Refused
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
-from . import attempts, proposals
+from . import attempts, proposals, reuse
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -162,6 +162,7 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Lost: attempts.lost,
     ms.Suspended: attempts.suspended,
     ms.ResultKept: attempts.result_kept,
+    ms.LookedUp: reuse.looked_up,
     ms.Tick: _tick,
     ms.Dispatch: attempts.dispatch,
 }

@@ -34,6 +34,24 @@ class Publish(NamedTuple):
     change: Dag | Changeset
 
 
+class LookUp(NamedTuple):
+    """Look for kept results by action key; `sought` are (node, key)."""
+
+    sought: tuple[tuple[str, str], ...]
+
+
+class Index(NamedTuple):
+    """Let a result be found by its action key. Unlike all else, this belongs into the commit of the events.
+
+    `seq` is the event that has the result."""
+
+    key: str
+    node: str
+    version: int
+    seconds: float
+    seq: int
+
+
 class AskVote(NamedTuple):
     """Ask an agent for its ballot."""
 
@@ -47,4 +65,4 @@ class Reply(NamedTuple):
     value: Any
 
 
-Effect = Submit | Recall | Forget | Publish | AskVote | Reply
+Effect = Submit | Recall | Forget | Publish | LookUp | Index | AskVote | Reply

@@ -13,6 +13,7 @@ from ..base.codec import record
 from ..base.frozen import FrozenDict
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
+from ..runs.reuse import Made
 from ..runs.run import Failure, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -197,6 +198,36 @@ class NodeResumed(Event):
     decision: str
 
 
+# -- results that are used again
+
+
+@record
+class ResultsSought(Event):
+    """The intent to look results up by their action keys; `nodes` are (node, key)."""
+
+    nodes: tuple[tuple[str, str], ...]
+
+
+@record
+class ResultsMissed(Event):
+    """These have to run: node -> why. An empty `why`: what was found does not matter any more."""
+
+    why: FrozenDict[str]
+
+
+@record
+class NodeReused(Event):
+    """A node has a result without having run: one of the same code and the same inputs."""
+
+    node: str
+    version: int
+    made: Made
+    why: str
+
+
+# -- versions and proposals
+
+
 @record
 class VersionCommitted(Event):
     """The graph changed. `restarted` and `rerun` nodes lose what they had."""
@@ -286,4 +317,7 @@ class HooksSeen(Event):
 
 
 #: internal bookkeeping: agents' hooks are not called for these
-UNHOOKED = (AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept)
+UNHOOKED = (
+    AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept,
+    ResultsSought, ResultsMissed,
+)  # fmt: skip

@@ -279,7 +279,7 @@ class TestDigest:
     @pytest.mark.parametrize(
         "changes",
         [
-            {"retries": 3}, {"backoff": 2}, {"timeout": 9}, {"version": "2"}, {"agent": "ann"}, {"cache": False},
+            {"retries": 3}, {"backoff": 2}, {"timeout": 9}, {"version": "2"}, {"agent": "ann"}, {"cache": True},
             {"effects": True}, {"durable": True}, {"exclusive": "db"}, {"requires": {"gpu"}}, {"params": {"depth": 4}},
             {"fn": lambda load, depth=3: 0},
         ],
