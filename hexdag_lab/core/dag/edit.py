@@ -12,7 +12,8 @@ from ..base.merkle import MerkleMap
 from .entry import Entry, Link, unknown_node
 from .levels import lower_levels, raise_levels
 from .node import NodeSpec
-from .wiring import Wire, check_models, check_wires, wire
+from .types import UNKNOWN
+from .wiring import Wire, check_models, check_wires, gives, wire
 
 
 class Edit:
@@ -107,7 +108,7 @@ class Edit:
             if (entry := self.entries.get(name)) is not None:
                 check_wires(entry.spec, entry.wires)
                 self._check_models(entry)
-                if entry.spec.out_model is not None:
+                if gives(entry.spec) is not UNKNOWN:
                     for down in self._downs(name):
                         self._check_models(self.entries[down])
 
