@@ -12,6 +12,7 @@ import inspect
 import sys
 import types
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from functools import lru_cache
 from numbers import Number
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin, is_typeddict
 from weakref import WeakKeyDictionary
@@ -75,6 +76,21 @@ def shown(annotation: Any) -> str:
     return annotation.__qualname__ if _is_class(annotation) else str(annotation).replace("typing.", "")
 
 
+def misfits(given: Any, wanted: Any) -> bool:
+    """`clash`, remembered: in large graphs few functions meet many times."""
+    if given is wanted or given is UNKNOWN or wanted is UNKNOWN:
+        return False
+    try:
+        return _remembered(given, wanted)
+    except TypeError:  # an annotation may be anything, also what has no hash
+        return clash(given, wanted)
+
+
+@lru_cache(maxsize=1000)
+def _remembered(given: Any, wanted: Any) -> bool:
+    return clash(given, wanted)
+
+
 Leaf = Callable[[type, type], bool]
 
 
@@ -108,6 +124,8 @@ def _bare(annotation: Any) -> Any:
             annotation = annotation.__supertype__
         elif type(annotation).__name__ == "TypeAliasType":
             annotation = annotation.__value__
+        else:
+            break
     if is_typeddict(annotation):
         return dict
     return type(None) if annotation is None else annotation

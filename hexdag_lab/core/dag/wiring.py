@@ -15,7 +15,7 @@ from ..base.codec import namedtuple
 from ..base.errors import TypeMismatch, UnboundParameter
 from .models import misfit, misfit_in_dict, misfit_of_type
 from .node import NodeSpec
-from .types import UNKNOWN, clash, hints, returned, shown, wanted_by
+from .types import UNKNOWN, hints, misfits, returned, shown, wanted_by
 
 MANY = "*"  #: the wire's value goes into the collector, under the upstream's name
 
@@ -97,7 +97,7 @@ def check_models(spec: NodeSpec, wires: Iterable[Wire], upstream: Callable[[str]
     for up, param in wires:
         name = collector if param == MANY else param
         wants = wanted_by(spec.fn, str(name), param == MANY)
-        if wants is not UNKNOWN and clash(given := gives(upstream(up)), wants):
+        if wants is not UNKNOWN and misfits(given := gives(upstream(up)), wants):
             takes = f"parameter {name!r} of {spec.name} is {shown(wants)}"
             raise TypeMismatch(f"{up} -> {spec.name}: {up} gives {shown(given)}, but {takes}")
 
