@@ -11,6 +11,8 @@ Names are loaded when they are first used (PEP 562), so that the import itself c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .core.base import pictures as _pictures
+
 if TYPE_CHECKING:
     from .agents import Agent, HumanAgent
     from .core.base.errors import (
@@ -97,6 +99,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
     return value
+
+
+def _painted(value: Any) -> Any:
+    return import_module(".views.pictures", __name__).pictures_of(value)
+
+
+_pictures.painter = _painted  # screens are loaded when something is shown
 
 
 def __dir__() -> list[str]:

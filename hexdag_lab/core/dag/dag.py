@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..base.codec import register
 from ..base.errors import CycleError, DuplicateNode
 from ..base.merkle import MerkleMap
+from ..base.pictures import bundle
 from . import text
 from .conflict import Conflict
 from .edit import Edit
@@ -337,6 +338,9 @@ class Dag:
 
     def __repr__(self) -> str:
         return f"<Dag v{self.version} {self.digest.hex()[:8]}: {self._size()}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return bundle(self, str(self))
 
     def __str__(self) -> str:
         """The nodes in the order of their waves, each with its upstreams."""

@@ -1,0 +1,26 @@
+"""How values show themselves in a notebook cell: as text always, and as pictures where somebody draws them.
+
+The core draws nothing and knows nobody who does. Whoever can is put into `painter` from outside; without one, or where
+it cannot be had, there is the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Painter = Callable[[Any], Mapping[str, str]]
+"""What a value looks like by media type, besides text."""
+
+painter: Painter | None = None
+
+
+def bundle(value: Any, text: str) -> dict[str, str]:
+    """What `_repr_mimebundle_` gives for a value."""
+    drawn: Mapping[str, str] = {}
+    if painter is not None:
+        try:
+            drawn = painter(value)
+        except ImportError:  # the screens are not installed, or another part of the package is not there
+            drawn = {}
+    return {"text/plain": text, **drawn}
