@@ -11,8 +11,6 @@ Names are loaded when they are first used (PEP 562), so that the import itself c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .core.base import pictures as _pictures
-
 if TYPE_CHECKING:
     from .agents import Agent, HumanAgent
     from .core.base.errors import (
@@ -105,7 +103,7 @@ def _painted(value: Any) -> Any:
     return import_module(".views.pictures", __name__).pictures_of(value)
 
 
-_pictures.painter = _painted  # screens are loaded when something is shown
+import_module(".core.base.pictures", __name__).draw_with(_painted)  # screens are loaded when something is shown
 
 
 def __dir__() -> list[str]:

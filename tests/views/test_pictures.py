@@ -120,7 +120,7 @@ def test_without_anybody_who_draws_there_is_the_text(dag: hx.Dag, monkeypatch: p
         raise ImportError("no screens here")
 
     for painter in (None, cannot):
-        monkeypatch.setattr(hook, "painter", painter)
+        monkeypatch.setattr(hook, "_painter", painter)
         assert dag._repr_mimebundle_() == {"text/plain": str(dag)}
 
 
