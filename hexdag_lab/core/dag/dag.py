@@ -313,6 +313,11 @@ class Dag:
         """The graph as YAML, for people who keep graphs in git."""
         return text.to_yaml(self)
 
+    @classmethod
+    def from_yaml(cls, source: str | bytes, catalog: Mapping[str, Any] | None = None) -> Dag:
+        """The graph of a YAML text; `catalog` gives the functions by name. Raises `SchemaError`."""
+        return cls.from_entries(*text.from_yaml(source, catalog))
+
     def to_dot(self) -> str:
         """The graph in Graphviz' DOT language."""
         return text.to_dot(self)

@@ -1,9 +1,10 @@
 """What annotations say about an edge: whether what a function returns can be what a parameter takes.
 
-It speaks up only where nothing that fits both is likely: unrelated classes, containers of such, no member of a union
-that fits. What has no annotation, or one that cannot be seen through (a type variable, a protocol, a name that is not
-there), passes; so does a narrower type where a wider one comes, for what comes may be narrow enough. Annotations are
-read from live functions: a graph that was read from text was checked where it was made.
+It speaks up only where nothing that fits both is likely: unrelated classes, containers of such, a union without a
+member that fits. Numbers are all alike to it. What has no annotation, or one that cannot be seen through (a type
+variable, a protocol, a name that is not there), passes; so does a wider type where a narrower one is wanted, for what
+comes may be narrow enough. Annotations are read from live functions: a graph that was read from text was checked where
+it was made.
 """
 
 from __future__ import annotations
@@ -155,16 +156,8 @@ def _literals_clash(given: Any, wanted: Any, leaf: Leaf | None, depth: int) -> b
     return all(clash(given, type(value), leaf, depth + 1) for value in two or ())
 
 
-_WIDER = {(int, float), (int, complex), (float, complex), (bool, float), (bool, complex)}
-_BUILTIN_NUMBERS = frozenset({bool, int, float, complex})
-
-
 def _classes_clash(one: type, two: type) -> bool:
-    if (one, two) in _WIDER:
-        return False
-    if {one, two} <= _BUILTIN_NUMBERS:
-        return not issubclass(one, two)
-    if _related(one, two) or (issubclass(one, Number) and issubclass(two, Number)):  # numpy's numbers will do
+    if _related(one, two) or (issubclass(one, Number) and issubclass(two, Number)):  # people mix numbers, and may
         return False
     # The classes of collections.abc know of each class whether it is one of theirs; others may be met by a subclass.
     return not _is_abstract(one) and (not _is_abstract(two) or two.__module__ == "collections.abc")

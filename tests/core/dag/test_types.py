@@ -46,7 +46,8 @@ class Point(NamedTuple):
 
 
 FITS: list[tuple[Any, Any]] = [
-    (int, int), (int, float), (bool, int), (int, object), (Any, int), (int, Any), (T, int), (int, T), ("Gone", int),
+    (int, int), (int, float), (float, int), (bool, int), (int, object), (Any, int), (int, Any), (T, int), (int, T),
+    ("Gone", int),
     (Dog, Animal), (Animal, Dog), (Dog, Runs), (Stone, Runs), (UserId, int), (Annotated[int, "rows"], int),
     (int, int | None), (int | None, int), (int | str, str | bytes), (None, None), (None, int | None),
     (list, list[int]), (list[int], list), (list[int], Sequence[int]), (list[int], Iterable[float]),
@@ -60,7 +61,7 @@ FITS: list[tuple[Any, Any]] = [
 ]  # fmt: skip
 
 CLASHES: list[tuple[Any, Any]] = [
-    (int, str), (str, int), (float, int), (int, bool), (None, int), (int, None), (Dog, Stone), (int, list),
+    (int, str), (str, int), (None, int), (int, None), (Dog, Stone), (int, list),
     (list, dict), (int | None, str), (int, str | bytes), (list[int], list[str]), (list[int], Sequence[str]),
     (list[list[int]], list[list[str]]), (dict[str, int], dict[str, str]), (dict[str, int], Mapping[int, int]),
     (tuple[int, str], tuple[int, int]), (tuple[int], tuple[int, int]), (tuple[int, ...], tuple[str, ...]),
