@@ -57,9 +57,8 @@ class Acting:
             _log.exception("run %s: %s could not be done", run, type(effect).__name__)
 
     async def _look_up(self, run: str, sought: Iterable[tuple[str, str]]) -> None:
-        made = await asyncio.gather(*(self._cache.find(key) for _, key in sought))
-        found = tuple((node, key, one) for (node, key), one in zip(sought, made, strict=True))
-        self._put(run, ms.LookedUp(time.time(), found))
+        found = await asyncio.gather(*(self._cache.find(node, key) for node, key in sought))
+        self._put(run, ms.LookedUp(time.time(), tuple(found)))
 
     async def _submit(self, run: str, tasks: Iterable[Task]) -> None:
         fit = [task for task in tasks if await self._may_run(run, task)]

@@ -55,8 +55,7 @@ class Batch:
                 if item is not None:
                     self.replies.append((item, effect.value))
             elif isinstance(effect, ef.Index):
-                key, row = cache.entry(run, effect)
-                self.found[key] = row
+                self.found |= cache.entries(run, effect)
             else:
                 self.effects.append((run, effect))
 

@@ -37,6 +37,11 @@ def cached(key: str) -> str:
     return f"cache/{key}"
 
 
+def last(node: str) -> str:
+    """The key of what a node of that name was last made from, in any run."""
+    return f"last/{node}"
+
+
 def reply_key(command: str) -> str:
     """The key of the answer to a command."""
     return f"reply/{command}"

@@ -33,7 +33,7 @@ from ..core.machine.evolve import evolve
 from ..core.machine.invariants import violations
 from ..core.machine.state import RunState
 from ..core.runs.attempt import Task
-from ..core.runs.reuse import Made
+from ..core.runs.reuse import Found, Made
 from ..core.runs.run import RunStatus
 from ..core.votes.agent import Seat
 from ..core.votes.policy import Policy
@@ -224,7 +224,7 @@ class World:
                 case ef.Publish():
                     self.pool.publish(effect.version, effect.change)
                 case ef.LookUp():
-                    found = [(node, key, self.index.get(key)) for node, key in effect.sought]
+                    found = [Found(node, key, self.index.get(key)) for node, key in effect.sought]
                     self.post(ms.LookedUp(self.now, tuple(found)))
                 case ef.AskVote():
                     self._asked(effect.proposal, effect.agent)

@@ -131,6 +131,15 @@ def test_who_does_not_ask_runs_each_time(lab: hx.Lab, witness: Path) -> None:
     assert executions(witness) == {"load": 2}
 
 
+def test_another_run_that_differs_says_from_which(lab: hx.Lab, witness: Path) -> None:
+    lab.start(graph(witness), run_id="one").wait(20)
+    dag = graph(witness)
+    run = lab.start(dag.replace_node("load", dag.nodes["load"].but(params={"witness": str(witness), "rows": 4})))
+    run.wait(20)
+    assert run.nodes["load"].missed == "not as in one: params changed: rows"
+    assert run.nodes["total"].missed == "not as in one: upstream load changed"
+
+
 def test_two_stores_know_nothing_of_each_other(lab: hx.Lab, witness: Path, tmp_path: Path) -> None:
     lab.start(graph(witness)).wait(20)
     with lab_at(tmp_path, "inline") as other:
@@ -161,7 +170,7 @@ def test_a_result_that_differs_each_time_is_a_miss_below_and_no_error(lab: hx.La
     for _ in range(2):
         run = lab.start(dag)
         run.wait(20)
-    assert run.nodes["use"].missed == "no cached result"
+    assert run.nodes["use"].missed == "not as in run-1: upstream odd changed"
     assert executions(witness)["use"] == 2
 
 

@@ -187,7 +187,7 @@ class AnyResult:
         if isinstance(message, ms.Succeeded) and self.first is None and message.result.where != "pool":
             self.first = Made("sim", message.node, 1, 1.0, message.result)
         if isinstance(message, ms.LookedUp) and self.first is not None:
-            message = replace(message, found=tuple((node, key, self.first) for node, key, _ in message.found))
+            message = replace(message, found=tuple(found._replace(made=self.first) for found in message.found))
         return apply(state, message)
 
 

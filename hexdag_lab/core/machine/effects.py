@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
 from ..runs.attempt import Task
+from ..runs.reuse import Recipe
 
 
 class Submit(NamedTuple):
@@ -43,13 +44,14 @@ class LookUp(NamedTuple):
 class Index(NamedTuple):
     """Let a result be found by its action key. Unlike all else, this belongs into the commit of the events.
 
-    `seq` is the event that has the result."""
+    `seq` is the event that has the result; `recipe` what it was made from."""
 
     key: str
     node: str
     version: int
     seconds: float
     seq: int
+    recipe: Recipe
 
 
 class AskVote(NamedTuple):

@@ -9,7 +9,7 @@ from ..base.codec import record
 from ..base.frozen import FrozenDict
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
-from ..runs.reuse import Made
+from ..runs.reuse import Found
 from ..runs.run import Failure
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -189,10 +189,10 @@ class ResultKept:
 
 @record
 class LookedUp:
-    """What was found of results that were looked up: (node, action key, result or None)."""
+    """What was found of results that were looked up."""
 
     at: float
-    found: tuple[tuple[str, str, Made | None], ...]
+    found: tuple[Found, ...]
 
 
 @record

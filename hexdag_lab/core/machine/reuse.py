@@ -37,14 +37,15 @@ def to_look_up(state: RunState, name: str) -> tuple[str, str]:
 def looked_up(step: Step, m: ms.LookedUp) -> None:
     """Use what was found; what was not found has to run."""
     missed = {}
-    for name, key, made in m.found:
+    for name, key, made, before, run in m.found:
         rec = step.record(name)
         if rec is None or rec.reuse.asked != key or step.state.over:
             continue
         if not _still(step.state, name, rec, key):
             missed[name] = ""
         elif made is None:
-            missed[name] = reuse.why_run(rec.reuse.made, recipe_of(step.state, name))
+            last, where = (rec.reuse.made, "") if rec.reuse.made else (before, run)
+            missed[name] = reuse.why_run(last, recipe_of(step.state, name), where)
         else:
             why = reuse.origin(made, step.state.run, name)
             step.emit(ev.NodeReused, node=name, version=step.state.version, made=made, why=why)
@@ -69,4 +70,4 @@ def index(step: Step, names: Iterable[str]) -> None:
         if rec.decisions or rec.reuse.origin:  # somebody's decision went into it; or it can be found already
             continue
         if key := made.key:
-            step.act(ef.Index(key, name, rec.version, rec.seconds, rec.reuse.seq))
+            step.act(ef.Index(key, name, rec.version, rec.seconds, rec.reuse.seq, made))

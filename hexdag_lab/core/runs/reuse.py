@@ -6,15 +6,17 @@ that is kept somewhere is not run again; if there is none, two recipes say what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from ..base.canon import hash_of
 from ..base.codec import namedtuple
 from ..dag.keys import Taken, action_key, spec_key
 from ..dag.node import NodeSpec
 from .value import Kept
 
 NONE = "no cached result"
+SHORT = 16  #: hexadecimal digits by which values of parameters are told apart
 
 
 class Part(NamedTuple):
@@ -25,10 +27,10 @@ class Part(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What goes into one attempt. A digest that is not known yet is ""."""
+    """What goes into one attempt; parameters by name and digest. A digest that is not known yet is ""."""
 
     code: bytes
-    params: Mapping[str, Any]
+    params: tuple[tuple[str, str], ...]
     spec: bytes
     parts: tuple[Part, ...]
 
@@ -45,7 +47,8 @@ class Recipe(NamedTuple):
 
 def recipe(spec: NodeSpec, parts: Iterable[Part]) -> Recipe:
     """The recipe of a node with what goes into it."""
-    return Recipe(spec.code.digest, spec.params, spec_key(spec), tuple(sorted(parts)))
+    params = tuple((name, hash_of(spec.params[name]).hex()[:SHORT]) for name in sorted(spec.params))
+    return Recipe(spec.code.digest, params, spec_key(spec), tuple(sorted(parts)))
 
 
 class Made(NamedTuple):
@@ -58,7 +61,19 @@ class Made(NamedTuple):
     result: Kept
 
 
-namedtuple(Made)
+class Found(NamedTuple):
+    """The answer for one node that was looked up by an action key: the result, or what its namesake was last made from
+    in which run."""
+
+    node: str
+    key: str
+    made: Made | None = None
+    before: Recipe | None = None
+    run: str = ""
+
+
+for _kind in (Taken, Part, Recipe, Made, Found):
+    namedtuple(_kind)
 
 
 class Reuse(NamedTuple):
@@ -88,29 +103,25 @@ def origin(made: Made, run: str, node: str) -> str:
     return f"reused from {place}{there}: same code, same inputs"
 
 
-def why_run(before: Recipe | None, now: Recipe) -> str:
-    """Why a node runs: what has changed since its last result, or that there is none."""
+def why_run(before: Recipe | None, now: Recipe, run: str = "") -> str:
+    """Why a node runs: what has changed since its last result, or since that of another run; or that there is none."""
     if before is None:
         return NONE
     changes = []
     if before.code != now.code:
         changes.append("its code changed")
-    if names := _differing(before.params, now.params):
+    if names := sorted({name for name, _ in {*before.params} ^ {*now.params}}):
         changes.append(f"params changed: {', '.join(names)}")
     if not changes and before.spec != now.spec:
         changes.append("its models changed")
     changes += _parts_that_differ(before, now)
-    return f"re-run: {'; '.join(changes)}" if changes else NONE
+    return f"{f'not as in {run}' if run else 're-run'}: {'; '.join(changes)}" if changes else NONE
 
 
 def unknown(recipe: Recipe) -> str:
     """Why nothing can be looked up for a node."""
     ups = recipe.unknown
     return f"its input{'s' * (len(ups) > 1)} {', '.join(ups)} {'have' if len(ups) > 1 else 'has'} no digest yet"
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in {*old, *new} if name not in old or name not in new or old[name] != new[name])
 
 
 def _parts_that_differ(before: Recipe, now: Recipe) -> list[str]:

@@ -15,7 +15,7 @@ from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.machine import effects as ef
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.story import why
-from hexdag_lab.core.runs.reuse import Made
+from hexdag_lab.core.runs.reuse import Found, Made, Recipe
 from hexdag_lab.core.runs.value import Kept
 from hexdag_lab.core.votes.policy import OwnerDecides
 from tests.core.machine.diary import Diary, graph, result, spec, text
@@ -30,6 +30,7 @@ class Store(Diary):
     def __init__(self, dag: Dag | str, given: dict[str, Made] | None = None, run: str = "r", **start: Any) -> None:
         super().__init__(dag, OwnerDecides(), **start)
         self.run, self.index = run, dict(given or {})
+        self.last: dict[str, tuple[Recipe, str]] = {}
 
     def open(self, slots: int = 2, lookahead: int = 0, **options: Any) -> None:
         self.start(slots, lookahead, **options)
@@ -42,12 +43,17 @@ class Store(Diary):
             for effect in effects:
                 if isinstance(effect, ef.Index):
                     kept = self.events[effect.seq - 1].result
+                    self.last[effect.node] = (effect.recipe, self.run)
                     self.index[effect.key] = Made(self.run, effect.node, effect.version, effect.seconds, kept)
                 if isinstance(effect, ef.LookUp):
                     self.answer(effect.sought)
 
     def answer(self, sought: Any) -> None:
-        self.send(ms.LookedUp(self.now, tuple((node, key, self.index.get(key)) for node, key in sought)))
+        self.send(ms.LookedUp(self.now, tuple(self.find(*pair) for pair in sought)))
+
+    def find(self, node: str, key: str) -> Found:
+        made = self.index.get(key)
+        return Found(node, key, made) if made else Found(node, key, None, *self.last.get(node, (None, "")))
 
     def does(self, *nodes: str) -> None:
         for node in nodes:
@@ -187,6 +193,14 @@ def test_a_miss_names_what_has_changed() -> None:
     assert lab.states()["fit"] == "READY"
 
 
+def test_in_another_run_it_names_what_differs_from_there() -> None:
+    before = finished()
+    lab = Store(chain(load={"params": {"rows": 4}}), before.index, run="next")
+    lab.last = before.last
+    lab.open(run="next")
+    assert lab.why_run("load") == "not as in r: params changed: rows"
+
+
 def test_a_model_that_changes_is_a_change() -> None:
     from pydantic import BaseModel
 
@@ -303,12 +317,12 @@ def test_an_answer_to_another_question_changes_nothing() -> None:
     lab.start()
     ((node, key),) = lab.asked()
     made = Made("r", node, 1, 1.0, result(node))
-    for stale in ((node, "0" * 64, made), ("ghost", key, made), ("fit", key, made)):
+    for stale in (Found(node, "0" * 64, made), Found("ghost", key, made), Found("fit", key, made)):
         lab.send(ms.LookedUp(lab.now, (stale,)))
     assert lab.states()["load"] == "READY"
     lab.serve()
     assert lab.in_pool() == ["load#1"]
-    lab.send(ms.LookedUp(lab.now, ((node, key, made),)))
+    lab.send(ms.LookedUp(lab.now, (Found(node, key, made),)))
     assert lab.in_pool() == ["load#1"], "said twice"
 
 
@@ -318,7 +332,7 @@ def test_an_answer_that_comes_after_a_change_is_not_used() -> None:
     (question,) = lab.asked()
     lab.effects.clear()
     lab.propose("p1", lab.change().replace_node("load", spec("load", "2", cache=True)))
-    lab.send(ms.LookedUp(lab.now, ((*question, Made("r", "load", 1, 1.0, result("load"))),)))
+    lab.send(ms.LookedUp(lab.now, (Found(*question, Made("r", "load", 1, 1.0, result("load"))),)))
     assert lab.states()["load"] == "READY"
     lab.serve()
     assert lab.why_run("load") == "no cached result"
