@@ -133,7 +133,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def _is_open(annotation: Any) -> bool:
-    if annotation in (Any, object, inspect.Parameter.empty) or isinstance(annotation, TypeVar | str):
+    if annotation is Any or annotation is object or isinstance(annotation, TypeVar | str):
         return True
     kind = get_origin(annotation) or annotation
     return not _is_class(kind) and kind not in (Union, types.UnionType, Literal)
@@ -201,16 +201,7 @@ def _tuples_clash(have: Args, want: Args, leaf: Leaf | None, depth: int) -> bool
     return len(have) != len(want) or any(clash(a, b, leaf, depth + 1) for a, b in zip(have, want, strict=True))
 
 
-def wanted_by(fn: Any, param: str, collected: bool) -> Any:
-    """What a parameter may be; with `collected`, each of the values that go into it under names of their own."""
-    found = hints(fn).get(param, UNKNOWN)
-    return _collected(fn, param, found) if collected else found
-
-
-def _collected(taker: Any, param: str, annotation: Any) -> Any:
-    """What each of the values may be that go into a collector: `**kw: T`, or `inputs: dict[str, T]`."""
-    kinds = {name: p.kind for name, p in inspect.signature(taker).parameters.items()}
-    if kinds.get(param) is inspect.Parameter.VAR_KEYWORD:
-        return annotation
-    arguments = get_args(annotation)
+def values_of(annotation: Any) -> Any:
+    """What each value may be in a dict of this type."""
+    arguments = get_args(_bare(annotation))
     return arguments[1] if len(arguments) == 2 else UNKNOWN

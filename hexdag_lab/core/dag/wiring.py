@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from ..base.codec import namedtuple
 from ..base.errors import TypeMismatch, UnboundParameter
+from .code import Param
 from .models import misfit, misfit_in_dict, misfit_of_type
 from .node import NodeSpec
-from .types import UNKNOWN, hints, misfits, returned, shown, wanted_by
+from .types import UNKNOWN, hints, misfits, returned, shown, values_of
 
 MANY = "*"  #: the wire's value goes into the collector, under the upstream's name
 
@@ -93,10 +94,11 @@ def check_models(spec: NodeSpec, wires: Iterable[Wire], upstream: Callable[[str]
         return
     if not wires or not hints(spec.fn):
         return
-    collector = spec.code.collector
     for up, param in wires:
-        name = collector if param == MANY else param
-        wants = wanted_by(spec.fn, str(name), param == MANY)
+        name = spec.code.collector if param == MANY else param
+        wants = hints(spec.fn).get(str(name), UNKNOWN)
+        if param == MANY and Param(str(name), False, "many") not in spec.code.params:  # not **kw, but a dict
+            wants = values_of(wants)
         if wants is not UNKNOWN and misfits(given := gives(upstream(up)), wants):
             takes = f"parameter {name!r} of {spec.name} is {shown(wants)}"
             raise TypeMismatch(f"{up} -> {spec.name}: {up} gives {shown(given)}, but {takes}")

@@ -30,7 +30,7 @@ VALUES = {"a": [1, (2, b"x")], "n": float("inf"), "big": 2**80, 3: {4}}
 
 @pytest.fixture
 def dag() -> Dag:
-    report = NodeSpec("report", render, exclusive="printer", cache=True).after("fit_5", "load")
+    report = NodeSpec("report", render, exclusive="printer", cache=False).after("fit_5", "load")
     return Dag.of(
         load, fit, fit.as_node("fit_5", depth=5), report, NodeSpec("x", lambda v=None: v, params={"v": VALUES})
     )

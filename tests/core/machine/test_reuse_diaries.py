@@ -5,15 +5,18 @@ The test is the store: it answers what the core looks up from what the core let 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hexdag_lab.core.base.codec import loads
 from hexdag_lab.core.base.frozen import FrozenDict
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.machine import effects as ef
 from hexdag_lab.core.machine import messages as ms
+from hexdag_lab.core.machine.evolve import evolve
 from hexdag_lab.core.machine.story import why
 from hexdag_lab.core.runs.reuse import Found, Made, Recipe
 from hexdag_lab.core.runs.value import Kept
@@ -295,6 +298,28 @@ def lambda_free(name: str) -> Any:
     from hexdag_lab.core.dag.node import NodeSpec
 
     return NodeSpec(name, code=Code(name, "test", name.encode().ljust(32, b"-")))
+
+
+# -- journals of before
+
+
+def test_a_journal_that_knows_nothing_of_this_is_gone_on_with() -> None:
+    """Written by the release before: `cache` meant nothing then, and was True where nothing was said."""
+    rows = (Path(__file__).parent / "journal_of_before.jsonl").read_bytes().splitlines()
+    events = [loads(row) for row in rows]
+    lab = Diary(events[0].dag, OwnerDecides())
+    for event in events:
+        lab.state = evolve(lab.state, event)
+    assert lab.states() == {
+        "load": "SUCCEEDED", "check": "READY", "fit": "READY", "report": "WAITING", "more": "WAITING"
+    }  # fmt: skip
+    assert [version.digest.hex()[:8] for version in lab.state.versions][1] == "d420ec94"
+    lab.events = events
+    lab.crash()
+    lab.pool(2)
+    lab.runs("fit", "check", "more", "report")
+    assert lab.state.status == "SUCCEEDED"
+    assert not any(rec.reuse.why or rec.reuse.origin for rec in lab.state.nodes.values())
 
 
 # -- the order of things
