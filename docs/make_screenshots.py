@@ -1,7 +1,8 @@
 """Take the pictures in README from a run of the demo: `python docs/make_screenshots.py`. Needs chromium.
 
-It starts `hexdag-lab demo --serve` in a temporary directory, looks at the dashboard as a person would when a costly
-proposal waits, approves it there, and looks at the versions when the search has ended.
+`python docs/make_screenshots.py diff` draws only that of a difference, and needs nothing. Else it also starts
+`hexdag-lab demo --serve` in a temporary directory, looks at the dashboard as a person would when a costly proposal
+waits, approves it there, and looks at the versions when the search has ended.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ SIZE = {"width": 1280, "height": 800}
 
 
 def main() -> None:
+    IMAGES.mkdir(exist_ok=True)
+    draw_difference()
+    if sys.argv[1:] == ["diff"]:
+        return
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("there is no chromium here (Debian: apt-get install chromium)")
-    IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         demo = subprocess.Popen(
             [sys.executable, "-m", "hexdag_lab", "demo", "--serve", "--owner", "marie"],
@@ -39,6 +43,22 @@ def main() -> None:
             browser.close()
             demo.terminate()
             demo.wait(20)
+
+
+def draw_difference() -> None:
+    """What a cell shows of a difference, as SVG."""
+    import hexdag_lab as hx
+
+    def load() -> Any: ...
+    def clean(load: Any) -> Any: ...
+    def check(load: Any) -> Any: ...
+    def fit(clean: Any, depth: int = 3) -> Any: ...
+    def report(fit: Any) -> Any: ...
+
+    dag = hx.Dag.of(load, clean, check, fit)
+    deeper = hx.NodeSpec("fit", fit, params={"depth": 5})
+    new = dag.replace_node("fit", deeper).remove_node("check").add_node(report)
+    (IMAGES / "diff.svg").write_text(hx.diff(dag, new)._repr_mimebundle_()["image/svg+xml"] + "\n", "utf-8")
 
 
 def shoot(page: Any, address: str) -> None:

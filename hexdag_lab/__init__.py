@@ -102,5 +102,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def _painted(value: Any) -> Any:
+    return import_module(".views.pictures", __name__).pictures_of(value)
+
+
+import_module(".core.base.pictures", __name__).draw_with(_painted)  # screens are loaded when something is shown
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -25,10 +25,3 @@ def run_bundle(run: Any) -> dict[str, Any]:
 
         return {**RunWidget(run.feed, run.cast, run._lab.owner.id)._repr_mimebundle_(), **static}
     return static
-
-
-def dag_bundle(dag: Any) -> dict[str, Any]:
-    """A graph as a picture and as text."""
-    from ..views.svg import dag_svg
-
-    return {PLAIN: repr(dag), SVG: dag_svg(dag)}

@@ -22,6 +22,7 @@ from ..core.runs.attempt import Task
 from ..core.runs.run import NodeRecord, NodeState
 from ..ports import Pool
 from ..worker.failures import failure_of
+from .cache import Cache
 from .desk import Desk
 from .shipping import Shipping
 
@@ -31,8 +32,10 @@ _log = logging.getLogger(__name__)
 class Acting:
     """Performs effects with a pool and a desk; `put` tells the controller what came of it."""
 
-    def __init__(self, pool: Pool, desk: Desk, shipping: Shipping, put: Callable[[str, Any], None]) -> None:
-        self._pool, self._desk, self._shipping, self._put = pool, desk, shipping, put
+    def __init__(
+        self, pool: Pool, desk: Desk, shipping: Shipping, cache: Cache, put: Callable[[str, Any], None]
+    ) -> None:
+        self._pool, self._desk, self._shipping, self._cache, self._put = pool, desk, shipping, cache, put
 
     async def perform(self, run: str, effect: ef.Effect) -> None:
         """Do one thing."""
@@ -46,10 +49,16 @@ class Acting:
                     await self._pool.withdraw(run, effect.attempts)
                 case ef.Forget():
                     await self._pool.forget(run, effect.attempts)
+                case ef.LookUp():
+                    await self._look_up(run, effect.sought)
                 case ef.AskVote():
                     self._desk.ask(run, effect.proposal, effect.agent)
         except Exception:  # a pool is the edge of the world
             _log.exception("run %s: %s could not be done", run, type(effect).__name__)
+
+    async def _look_up(self, run: str, sought: Iterable[tuple[str, str]]) -> None:
+        found = await asyncio.gather(*(self._cache.find(node, key) for node, key in sought))
+        self._put(run, ms.LookedUp(time.time(), tuple(found)))
 
     async def _submit(self, run: str, tasks: Iterable[Task]) -> None:
         fit = [task for task in tasks if await self._may_run(run, task)]

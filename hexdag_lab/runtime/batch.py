@@ -17,7 +17,7 @@ from ..core.machine.decide import apply
 from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import SETTLED
-from . import chain, wire
+from . import cache, chain, wire
 from .inbox import Item
 from .seal import Seal
 
@@ -40,6 +40,7 @@ class Batch:
         self.links: dict[str, chain.Link] = {}
         self.effects: list[tuple[str, ef.Effect]] = []
         self.replies: list[tuple[Item, Any]] = []
+        self.found: dict[str, bytes | None] = {}
         self.offset = 0
 
     def state(self, run: str) -> RunState:
@@ -63,6 +64,8 @@ class Batch:
             if isinstance(effect, ef.Reply):
                 if item is not None:
                     self.replies.append((item, effect.value))
+            elif isinstance(effect, ef.Index):
+                self.found |= cache.entries(run, effect)
             else:
                 self.effects.append((run, effect))
 
@@ -80,6 +83,7 @@ class Batch:
         for run, events in self.events.items():
             if any(isinstance(event, ENDS) for event in events) and self.states[run].over:
                 puts[wire.lessons(run)] = _lessons(self.states[run])
+        puts |= self.found
         if self.started:
             append[wire.RUNS] = [run.encode() for run in self.started]
         for item, value in self.replies:

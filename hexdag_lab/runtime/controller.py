@@ -26,6 +26,7 @@ from ..worker.failures import with_sources
 from . import wire
 from .acting import Acting
 from .batch import Batch
+from .cache import Cache
 from .chain import Link, last_link
 from .desk import Desk, Door
 from .feed import Feed
@@ -69,7 +70,7 @@ class Controller:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._loop)
         self.desk = Desk(Door(self.put, self.command, self.view), self._shipping)
-        self._acting = Acting(self._pool, self.desk, self._shipping, self.put)
+        self._acting = Acting(self._pool, self.desk, self._shipping, Cache(self._store, self._shipping), self.put)
         if not await self._lead.take():
             return False
         try:

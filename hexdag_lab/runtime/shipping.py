@@ -144,6 +144,11 @@ class Shipping:
         """A value from one of the lab's own workers, signed."""
         return self._seal.value(kept)
 
+    def has(self, kept: Kept, what: str = "this value") -> bool:
+        """Whether a kept value can be read; `NotAllowed` as for `read`."""
+        self._seal.check_value(kept, what)
+        return kept.inline is not None or (kept.where == "blob" and self._blobs.has(kept.sha256))
+
     def read(self, kept: Kept, what: str = "this value") -> Any:
         """A kept value; `NotAllowed` if it is a pickle that was not signed with the lab's key."""
         self._seal.check_value(kept, what)

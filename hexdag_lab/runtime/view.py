@@ -25,7 +25,10 @@ Read = Callable[[str, int, Kept], Any]
 
 
 class NodeView(NamedTuple):
-    """A node in a run. `attempt` counts 1, 2, ...; `seconds` is how long the last attempt took."""
+    """A node in a run. `attempt` counts 1, 2, ...; `seconds` is how long the last attempt took.
+
+    reused   where its result was taken from, if it did not run;  missed  with `cache=True`: why it had to run
+    """
 
     name: str
     state: NodeState
@@ -38,6 +41,8 @@ class NodeView(NamedTuple):
     failure: str = ""
     trace: str = ""
     kept: bool = True
+    reused: str | None = None
+    missed: str | None = None
 
 
 class ProposalView:
@@ -242,6 +247,7 @@ class RunView:
             name, rec.state, why(self.state, name), max(1, rec.started), rec.version, rec.worker, rec.seconds,
             entry.spec.code.digest.hex() if entry else "", str(rec.failure or ""),
             rec.failure.trace if rec.failure else "", rec.result is None or rec.result.where != "pool",
+            rec.reuse.origin or None, rec.reuse.why or None,
         )  # fmt: skip
 
     @property

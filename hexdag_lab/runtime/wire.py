@@ -42,6 +42,16 @@ def lessons(run: str) -> str:
     return f"lessons/{run}"
 
 
+def cached(key: str) -> str:
+    """The key of where a result lies, by its action key."""
+    return f"cache/{key}"
+
+
+def last(node: str) -> str:
+    """The key of what a node of that name was last made from, in any run."""
+    return f"last/{node}"
+
+
 def reply_key(command: str) -> str:
     """The key of the answer to a command."""
     return f"reply/{command}"

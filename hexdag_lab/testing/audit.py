@@ -2,7 +2,8 @@
 
 Each accepted result is held against the note of what it was made from: it must be of the attempt that was submitted for
 it, of the definition that was in force (or that a change let end), and of results that were accepted upstream. And each
-result is accepted once, unless an event in between re-opened its node.
+result is accepted once, unless an event in between re-opened its node. A result that is used again must have been
+accepted before, for the same code and values, and from a node that permits it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..core.dag.dag import Dag
 from ..core.machine import events as ev
 from ..core.machine.state import RunState
 
-Notes = Mapping[str, Mapping[str, Any]]
+Notes = Mapping[Any, Mapping[str, Any]]
 
 
 def differences(a: RunState, b: RunState) -> list[str]:
@@ -46,6 +47,8 @@ class _Audit:
         self.removed: dict[str, tuple[int, str]] = {}
         self.intended: dict[tuple[str, int], bytes] = {}
         self.let_end: set[str] = set()
+        self.fences: dict[str, int] = {}
+        self.made: set[tuple[Any, ...]] = set()
 
     def walk(self, events: Iterable[Any]) -> Iterator[str]:
         seq = 0
@@ -64,6 +67,7 @@ class _Audit:
                     for name, fence in event.nodes:
                         self.intended[name, fence] = self.dag.nodes[name].digest
                         self.let_end.discard(name)
+                        self.fences[name] = fence
                 case ev.VersionCommitted():
                     self._committed(event)
                 case ev.NodeSuspended() if event.saved is not None:
@@ -71,6 +75,9 @@ class _Audit:
                 case ev.NodeSucceeded():
                     yield from self._succeeded(event)
                     self.accepted[event.node] = (event.fence, event.result.sha256)
+                case ev.NodeReused():
+                    yield from self._reused(event)
+                    self.accepted[event.node] = (self.fences.get(event.node, 0), event.made.result.sha256)
 
     def _reopen(self, names: Iterable[str]) -> None:
         for name in names:
@@ -86,7 +93,9 @@ class _Audit:
                 self.let_end.add(name)
 
     def _succeeded(self, event: ev.NodeSucceeded) -> Iterator[str]:
-        name, fence, note = event.node, event.fence, self.notes[event.result.sha256]
+        name, fence = event.node, event.fence
+        note = self.notes[event.result.sha256]
+        note = self.notes[name, fence] if "steady" in note else note
         if name in self.accepted:
             yield f"{name} has two accepted results, of attempts {self.accepted[name][0]} and {fence}"
         if (note["node"], note["fence"]) != (name, fence):
@@ -101,6 +110,19 @@ class _Audit:
         if note["definition"] != self.dag.nodes[name].digest.hex() and name not in self.let_end:
             yield f"{name}#{fence} was accepted, though {name} had been changed since"
         yield from self._made_of(name, note, "its result")
+        self.made.add((note["code"], *sorted((up, sha) for up, _, sha in note["inputs"]), event.result.sha256))
+
+    def _reused(self, event: ev.NodeReused) -> Iterator[str]:
+        name, spec = event.node, self.dag.nodes[event.node]
+        if name in self.accepted:
+            yield f"{name} has a result, and was given another one"
+        if spec.effects or not spec.cache:
+            yield f"{name} was given a result that it must make itself"
+        ups = [(up, self.accepted[up][1]) for up in sorted(self.dag.dependencies(name)) if up in self.accepted]
+        if len(ups) < len(self.dag.dependencies(name)):
+            yield f"{name} was given a result before its upstreams had theirs"
+        if (spec.code.digest.hex(), *ups, event.made.result.sha256) not in self.made:
+            yield f"{name} was given a result that was never made of its code and its inputs"
 
     def _made_of(self, name: str, note: Mapping[str, Any], what: str) -> Iterator[str]:
         for up, fence, sha in note["inputs"]:

@@ -51,21 +51,26 @@ def policy(rng: Random) -> Policy:
 
 
 def spec(rng: Random, name: str) -> NodeSpec:
-    """A node with code of its own; some fail, ask for a change, act on the world, or need a special worker."""
+    """A node with code of its own; some fail, ask for a change, act on the world, need a special worker, or have
+    their results used again, also by others of the same code."""
     kind = rng.choice(("gather",) * 6 + ("ask",))
-    code = Code(kind, "world", digest(str(rng.randrange(10**9)).encode()), (Param("kw", False, "many"),))
+    number = rng.randrange(10**9)
+    cache = number % 5 == 0
+    number = number % 3 if cache else number
+    code = Code(kind, "world", digest(str(number).encode()), (Param("kw", False, "many"),))
     return NodeSpec(
         name, code=code, retries=rng.randrange(3), backoff=rng.choice((0, 0.5, 4)), effects=rng.random() < 0.1,
-        requires={"gpu"} if rng.random() < 0.1 else frozenset(), cost=rng.randrange(3),
+        requires={"gpu"} if rng.random() < 0.1 else frozenset(), cost=rng.randrange(3), cache=cache,
     )  # fmt: skip
 
 
-def graph(rng: Random, size: int) -> Dag:
-    """A random graph; later nodes hang on earlier ones."""
+def graph(rng: Random, size: int, cache: bool = False) -> Dag:
+    """A random graph; later nodes hang on earlier ones. `cache`: few codes, and all results may be used again."""
     found: list[NodeSpec] = []
     for number in range(size):
         ups = rng.sample(found, min(len(found), rng.choice((0, 1, 1, 2, 3))))
-        found.append(spec(rng, f"n{number}").after(*ups))
+        one = spec(rng, f"n{number}").after(*ups)
+        found.append(one.but(cache=True, effects=False, code=found[0].code if found else one.code) if cache else one)
     return Dag.of(*found)
 
 
@@ -111,7 +116,10 @@ def _edit(rng: Random, made: Changeset, names: list[str]) -> Changeset:
     if rng.random() < 0.7:
         handling = {"running": rng.choice(("finish_old", "restart")), "finished": rng.choice(("keep", "rerun"))}
     if kind == "replace":
-        return made.replace_node(name, _odd(rng, spec(rng, name)), **handling)
+        new = spec(rng, name)
+        if new.cache:  # the same again, which may find its own result
+            new = made.target.nodes[name].but(retries=new.retries, cache=True)
+        return made.replace_node(name, _odd(rng, new), **handling)
     if kind == "remove":
         return made.remove_node(name, **handling)
     if kind == "edge":

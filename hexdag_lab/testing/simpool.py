@@ -3,7 +3,8 @@
 It does what the contract of `ports.Pool` allows and no more: an attempt runs when its inputs are there, a chained one
 waits for its upstream's attempt in the pool, an attempt that was recalled while it runs may run to its end, and a
 worker that dies takes its attempts along (reported `Lost`), or the pool runs them again by itself. Values are not
-computed: a result is a note of what it was made from, which the audit reads at the end.
+computed: a result is a note of what it was made from, which the audit reads at the end; but those of nodes with
+`cache=True` are the same each time, for then a re-run may stop below them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Home(Protocol):
 
     rng: Random
     now: float
-    notes: dict[str, dict[str, Any]]
+    notes: dict[Any, dict[str, Any]]
     sent: dict[tuple[str, int], int]
 
     def post(self, message: Any) -> None: ...
@@ -200,7 +201,8 @@ class SimPool:
         else:
             attempt.state = "done"
             where = "pool" if rng.random() < 0.3 else "inline"
-            kept = self._keep(note, where)
+            self.home.notes[attempt.key] = note
+            kept = self._keep(self._steady(task) or note, where)
             attempt.sha = kept.sha256
             self.home.post(ms.Succeeded(now, task.node, task.fence, seconds, kept, attempt.worker))
             if where == "pool" and rng.random() < 0.7:
@@ -209,11 +211,17 @@ class SimPool:
 
     def _note(self, attempt: Attempt) -> dict[str, Any]:
         task = attempt.task
+        spec = self.versions[task.version].nodes[task.node]
         return {
             "node": task.node, "fence": task.fence, "serial": attempt.serial, "version": task.version,
-            "definition": self.versions[task.version].nodes[task.node].digest.hex(),
+            "definition": spec.digest.hex(), "code": spec.code.digest.hex(),
             "inputs": attempt.inputs, "resumed": task.saved and task.saved.sha256,
         }  # fmt: skip
+
+    def _steady(self, task: Task) -> dict[str, Any]:
+        """The result of a node whose results may be used again: one of two, whatever goes in."""
+        spec = self.versions[task.version].nodes[task.node]
+        return {"steady": spec.code.digest[0] % 2} if spec.cache else {}
 
     def _keep(self, note: dict[str, Any], where: str) -> Kept:
         data = json.dumps(note, sort_keys=True).encode()

@@ -34,6 +34,7 @@ from ..core.machine.evolve import evolve
 from ..core.machine.invariants import violations
 from ..core.machine.state import RunState
 from ..core.runs.attempt import Task
+from ..core.runs.reuse import Found, Made
 from ..core.runs.run import RunStatus
 from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
@@ -90,7 +91,8 @@ class World:
         self.inbox: list[tuple[Any, _Command | None]] = []
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.planned = 0
-        self.notes: dict[str, dict[str, Any]] = {}
+        self.notes: dict[Any, dict[str, Any]] = {}
+        self.index: dict[str, Made] = {}
         self.sent: dict[tuple[str, int], int] = {}
         self.seen = Seen()
         self.life = 0
@@ -182,6 +184,7 @@ class World:
         self.state = state
         self.journal += rows
         self.events += events
+        self._write_index(effects)
         if dies == "during":
             effects = effects[: rng.randrange(len(effects) + 1)]
         if not self.effects_first and dies != "between":
@@ -226,8 +229,19 @@ class World:
                     self.pool.forget(effect.attempts)
                 case ef.Publish():
                     self.pool.publish(effect.version, effect.change)
+                case ef.LookUp():
+                    found = [Found(node, key, self.index.get(key)) for node, key in effect.sought]
+                    self.post(ms.LookedUp(self.now, tuple(found)))
                 case ef.AskVote():
                     self._asked(effect.proposal, effect.agent)
+
+    def _write_index(self, effects: list[ef.Effect]) -> None:
+        """What the commit of the events makes findable."""
+        for effect in effects:
+            if isinstance(effect, ef.Index):
+                result = self.events[effect.seq - 1].result
+                made = Made("sim", effect.node, effect.version, effect.seconds, result)
+                self.index[effect.key] = made
 
     def _after(self, replies: list[tuple[Any, Any]]) -> None:
         for command, answer in replies:

@@ -100,10 +100,11 @@ def node(state: RunState, name: str | None) -> str:
     if name is None or name not in state.nodes:
         return _wrap('<span class="dim">Select a node.</span>')
     rec, spec = state.nodes[name], state.dag.nodes[name]
+    took = f", {rec.seconds:.2f} s" if rec.seconds else ""
     rows = {
         "state": f"{models.MARKS[rec.state]} {rec.state.value}",
-        "why": why(state, name) or "",
-        "attempt": f"{max(1, rec.started)} in v{rec.version}" + (f", {rec.seconds:.2f} s" if rec.seconds else ""),
+        "why": why(state, name) or rec.reuse.why,
+        "attempt": "none" if rec.reuse.origin else f"{max(1, rec.started)} in v{rec.version}" + took,
         "worker": rec.worker,
         "code": f"{spec.code.name} {spec.code.digest.hex()[:12]}",
         "params": ", ".join(f"{key}={value!r}" for key, value in spec.params.items()),

@@ -139,7 +139,7 @@ def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
         rows = []
         for name in names:
             rec = state.nodes[name]
-            note = f"{rec.seconds:.1f} s" if rec.state is NodeState.SUCCEEDED else why(state, name) or ""
+            note = why(state, name) or (f"{rec.seconds:.1f} s" if rec.state is NodeState.SUCCEEDED else "")
             rows.append(NodeRow(name, rec.state, MARKS[rec.state], note, before is not None and name not in before))
         found.append(tuple(rows))
     return tuple(found)

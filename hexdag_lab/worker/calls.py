@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from reprlib import Repr
 from typing import Any
 
 from ..core.base.errors import SchemaError
 from ..core.runs.attempt import Task
 from .ship import Loaded
+
+MOST_FAULTS = 5  #: fields that an error names
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 
 
 def validated_input(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -21,15 +26,41 @@ def validated_input(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> di
         return arguments
     if len(arguments) == 1:
         ((name, value),) = arguments.items()
-        return {name: model.model_validate(value)}
-    valid = model.model_validate(arguments)
+        return {name: _valid(model, value, f"{task.node}: what goes in as {name!r}")}
+    valid = _valid(model, arguments, f"{task.node}: what goes in")
     made = [name for name in type(valid).model_fields if name in arguments or _takes(loaded.fn, name)]
     return {**arguments, **{name: getattr(valid, name) for name in made}}
 
 
-def validated_output(loaded: Loaded, value: Any) -> Any:
+def validated_output(loaded: Loaded, task: Task, value: Any) -> Any:
     """A result, validated by the node's `out_model`."""
-    return value if loaded.out_model is None else loaded.out_model.model_validate(value)
+    return value if loaded.out_model is None else _valid(loaded.out_model, value, f"{task.node}: what it returns")
+
+
+class ValidationError(SchemaError):
+    """A value is not what a node's model says: names the node, the fields, and what came."""
+
+
+def _valid(model: Any, value: Any, what: str) -> Any:
+    """A value as a model; an instance of another model counts by its fields, as the check of the graph takes it."""
+    other = hasattr(value, "model_fields_set") and not isinstance(value, model)
+    try:
+        return model.model_validate(value, from_attributes=True if other else None)
+    except Exception as error:
+        faults = getattr(error, "errors", None)
+        if not callable(faults) or not hasattr(error, "error_count"):  # a validator's own error
+            raise
+        told = [_fault(fault) for fault in faults(include_url=False, include_context=False)[:MOST_FAULTS]]
+        more = error.error_count() - len(told)
+        text = "; ".join([*told, *([f"and {more} more"] if more > 0 else [])])
+        raise ValidationError(f"{what} is no {model.__qualname__}: {text}") from None
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    came = fault["input"]
+    kind, message = type(came).__name__, fault["msg"]
+    return f"{place + ': ' if place else ''}{message[:1].lower() + message[1:]}, but {_SHORT.repr(came)} ({kind}) came"
 
 
 def with_positional(

@@ -147,7 +147,7 @@ def _called(loaded: Loaded, task: Task, arguments: dict[str, Any], ctx: RunConte
 
     run = copy_context().run
     value = run(call) if task.timeout is None else _within(task.timeout, lambda: run(call))
-    return validated_output(loaded, value)
+    return validated_output(loaded, task, value)
 
 
 async def _awaited(value: Any) -> Any:

@@ -9,12 +9,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from random import Random
 from typing import Any
 
 import pytest
 
+from hexdag_lab.core.machine import messages as ms
+from hexdag_lab.core.machine.decide import apply
+from hexdag_lab.core.runs.reuse import Made
 from hexdag_lab.core.runs.run import NODE_TRANSITIONS, OVER, RUN_TRANSITIONS, NodeState
 from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import TRANSITIONS
@@ -82,6 +86,21 @@ def test_the_worlds_are_rough_enough() -> None:
     assert {outcome(seed).state.status for seed in SEEDS} == OVER
 
 
+@cache
+def cached(seed: int) -> Outcome:
+    return World(seed, dag=crowd.graph(Random(seed), 8, cache=True)).run()
+
+
+def test_results_are_used_again_only_where_they_are_the_same() -> None:
+    """Worlds in which each node permits it: the audit holds each result against those that were made."""
+    total: Counter[str] = Counter()
+    for seed in range(60):
+        total += cached(seed).counts
+    assert total["NodeReused"] >= 10
+    assert total["ResultsMissed"] >= 100
+    assert total["crashes"] >= 10
+
+
 def test_the_same_seed_gives_the_same_journal() -> None:
     for seed in SEEDS[:5]:
         assert World(seed).run().journal == outcome(seed).journal
@@ -147,6 +166,30 @@ def test_a_controller_that_acts_before_it_journals_is_caught() -> None:
     found = caught(effects_first=True, crashes=0.1)
     assert len(found) >= 20
     assert all("its intent was lost" in error.what[0] or "never saw" in error.what[0] for error in found)
+
+
+def test_a_core_that_takes_any_result_is_caught() -> None:
+    """Instead of what was found, it takes what was found the last time, or made first."""
+    found = []
+    for seed in range(30):
+        try:
+            World(seed, dag=crowd.graph(Random(seed), 8, cache=True), apply=AnyResult()).run()
+        except WorldBroken as error:
+            found.append(error)
+    assert len(found) >= 6
+    assert all("never made of its code and its inputs" in error.what[0] for error in found)
+
+
+class AnyResult:
+    def __init__(self) -> None:
+        self.first: Made | None = None
+
+    def __call__(self, state: Any, message: Any) -> Any:
+        if isinstance(message, ms.Succeeded) and self.first is None and message.result.where != "pool":
+            self.first = Made("sim", message.node, 1, 1.0, message.result)
+        if isinstance(message, ms.LookedUp) and self.first is not None:
+            message = replace(message, found=tuple(found._replace(made=self.first) for found in message.found))
+        return apply(state, message)
 
 
 def test_a_core_that_raises_is_caught_with_its_seed() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.runs.attempt import Input
@@ -131,12 +131,51 @@ def test_in_model_sees_what_keyword_arguments_collect() -> None:
 def test_input_that_does_not_fit_the_model_fails_and_names_the_field() -> None:
     failure = attempt(lambda order: 1, ups={"order": {"amount": "many"}}, in_model=Order).failure
     assert failure.kind == "ValidationError"
-    assert "amount" in failure.message
+    assert failure.message == (
+        "n: what goes in as 'order' is no Order: amount: input should be a valid integer, "
+        "unable to parse string as an integer, but 'many' (str) came"
+    )
 
 
 def test_out_model_validates_the_result() -> None:
     assert attempt(lambda: {"amount": "3"}, out_model=Order).value == Order(amount=3)
-    assert "amount" in attempt(dict, out_model=Order).failure.message
+    assert attempt(lambda: {"tax": 0.1}, out_model=Order).failure.message == (
+        "n: what it returns is no Order: amount: field required, but {'tax': 0.1} (dict) came"
+    )
+    assert attempt(lambda: 7, out_model=Order).failure.message.endswith("but 7 (int) came")
+
+
+def test_several_fields_and_places_in_nested_models_are_named() -> None:
+    class Basket(BaseModel):
+        orders: list[Order]
+
+    def wrong(count: int) -> Any:
+        return attempt(lambda: {"orders": [{"amount": "x" * 500}] * count}, out_model=Basket).failure.message
+
+    assert "orders.0.amount: input should be" in wrong(1)
+    assert len(wrong(1)) < 300
+    assert wrong(9).endswith("; and 4 more")
+
+
+def test_a_value_of_another_model_with_the_same_fields_will_do() -> None:
+    class Sale(BaseModel):
+        amount: int
+        shop: str = "x"
+
+    assert attempt(lambda order: order.amount, params={}, ups={"order": Sale(amount=3)}, in_model=Order).value == 3
+    assert attempt(lambda: Sale(amount=3), out_model=Order).value == Order(amount=3)
+
+
+def test_an_error_of_a_models_own_is_said_as_it_is() -> None:
+    class Strict(BaseModel):
+        amount: int
+
+        @model_validator(mode="before")
+        @classmethod
+        def look(cls, value: Any) -> Any:
+            raise KeyError("no such order")
+
+    assert attempt(lambda: {"amount": 1}, out_model=Strict).failure.kind == "KeyError"
 
 
 # -- how it is called

@@ -7,7 +7,7 @@
     │   ├── DuplicateNode         a name that is taken
     │   ├── InvalidName           a name that cannot be a parameter
     │   ├── UnboundParameter      a parameter or an input that matches nothing, or has no value
-    │   ├── TypeMismatch          an edge between models that do not fit
+    │   ├── TypeMismatch          an edge whose ends do not fit by their types
     │   └── SchemaError           data or code that cannot be shipped, stored or read
     ├── Refused                   a rule says no: .rule which, .fix what to do instead
     │   ├── NotAllowed            this agent may not do this

@@ -184,7 +184,7 @@ class _Walk:
         return self.instance(value)
 
     def function(self, fn: FunctionType) -> list[bytes | memoryview]:
-        name, cells = fn.__code__.co_qualname, _cells(fn)
+        name, cells = fn.__code__.co_qualname, cells_of(fn)
         if not self.is_own(fn) and "<" not in name:  # a lambda, or a function in a function, has no name to go by
             return [b"named", _named(name, _module(fn)), *self.refer_all(cells)]
         defaults = [self.refer(fn.__defaults__), self.refer(fn.__kwdefaults__)]
@@ -347,7 +347,7 @@ def _label(value: Any) -> bytes:
     return _named(getattr(value, "__qualname__", type(value).__qualname__), _module(value))
 
 
-def _cells(fn: FunctionType) -> dict[str, Any]:
+def cells_of(fn: FunctionType) -> dict[str, Any]:
     """The closure variables of a function that have a value."""
     found = {}
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
@@ -363,7 +363,7 @@ def _scope(cls: type) -> dict[str, Any]:
     methods = list(functions_in(cls))
     scope = dict(methods[0].__globals__ if methods else vars(sys.modules.get(cls.__module__, ModuleType("none"))))
     for fn in methods:
-        scope |= _cells(fn)
+        scope |= cells_of(fn)
     return scope
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..base.codec import register
 from ..base.errors import CycleError, DuplicateNode
 from ..base.merkle import MerkleMap
+from ..base.pictures import bundle
 from . import text
 from .conflict import Conflict
 from .edit import Edit
@@ -312,6 +313,11 @@ class Dag:
         """The graph as YAML, for people who keep graphs in git."""
         return text.to_yaml(self)
 
+    @classmethod
+    def from_yaml(cls, source: str | bytes, catalog: Mapping[str, Any] | None = None) -> Dag:
+        """The graph of a YAML text; `catalog` gives the functions by name. Raises `SchemaError`."""
+        return cls.from_entries(*text.from_yaml(source, catalog))
+
     def to_dot(self) -> str:
         """The graph in Graphviz' DOT language."""
         return text.to_dot(self)
@@ -337,6 +343,9 @@ class Dag:
 
     def __repr__(self) -> str:
         return f"<Dag v{self.version} {self.digest.hex()[:8]}: {self._size()}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return bundle(self, str(self))
 
     def __str__(self) -> str:
         """The nodes in the order of their waves, each with its upstreams."""

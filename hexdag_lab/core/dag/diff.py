@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from ..base.pictures import bundle
 from .changeset import Changeset
 from .dag import Dag
 from .entry import Edge
@@ -14,6 +16,7 @@ class Diff:
     """What differs between two graphs; every field is sorted.
 
     changed   nodes with another spec, and nodes whose upstreams fill other parameters than before
+    graphs    the old and the new graph, for whoever draws it
     """
 
     added: tuple[str, ...] = ()
@@ -21,6 +24,7 @@ class Diff:
     changed: tuple[str, ...] = ()
     edges_added: tuple[Edge, ...] = ()
     edges_removed: tuple[Edge, ...] = ()
+    graphs: tuple[Dag, Dag] | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return any((self.added, self.removed, self.changed, self.edges_added, self.edges_removed))
@@ -32,10 +36,13 @@ class Diff:
 
     __repr__ = __str__
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return bundle(self, str(self))
+
 
 def diff(old: Dag, new: Dag) -> Diff:
     """What must be done to `old` to get `new`: O(changes x log n)."""
-    return diff_of(Changeset.between(old, new))
+    return replace(diff_of(Changeset.between(old, new)), graphs=(old, new))
 
 
 def diff_of(changeset: Changeset) -> Diff:

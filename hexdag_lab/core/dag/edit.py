@@ -12,7 +12,7 @@ from ..base.merkle import MerkleMap
 from .entry import Entry, Link, unknown_node
 from .levels import lower_levels, raise_levels
 from .node import NodeSpec
-from .wiring import Wire, check_models, check_wires, wire
+from .wiring import Wire, check_models, check_wires, gives, wire
 
 
 class Edit:
@@ -21,6 +21,7 @@ class Edit:
     def __init__(self, entries: MerkleMap[Entry], links: MerkleMap[Link]) -> None:
         self.entries, self.links = entries, links
         self._touched: set[str] = set()
+        self._gives_other: set[str] = set()  # whose results are of another type than before
 
     def add(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
         """A new node, wired already."""
@@ -107,7 +108,7 @@ class Edit:
             if (entry := self.entries.get(name)) is not None:
                 check_wires(entry.spec, entry.wires)
                 self._check_models(entry)
-                if entry.spec.out_model is not None:
+                if name in self._gives_other:
                     for down in self._downs(name):
                         self._check_models(self.entries[down])
 
@@ -130,6 +131,9 @@ class Edit:
         return self.links[name].downs
 
     def _put(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
+        old = self.entries.get(spec.name)
+        if old is not None and (old.spec.out_model, gives(old.spec)) != (spec.out_model, gives(spec)):
+            self._gives_other.add(spec.name)
         self.entries = self.entries.set(spec.name, Entry(spec.placed(), wires))
         self._touched.add(spec.name)
 

@@ -29,6 +29,8 @@ NOT_READ = Code("", "", b"")  #: the code of a spec is read from its function wh
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: as digests have it: what nobody says was True once, when it meant nothing yet
+_CACHE = {None: True, False: False, True: "reuse"}
 _NAME = re.compile(r"[^\W\d][\w-]{0,127}")
 
 
@@ -46,7 +48,8 @@ class NodeSpec:
     version   replaces the code's content as its identity
     agent     who proposes when the node calls `ctx.propose`
     in_model, out_model   pydantic models for what goes in and comes out
-    cache     may the result be reused;  effects  does it act on the outside world
+    cache     True: take a result of the same code and inputs, if there is one
+    effects   does it act on the outside world
     durable   True: finished only when the result is kept; False: never kept; None: kept in the background
     exclusive name of a lease that the node holds while it runs
     cost      estimated money or units for one attempt; not part of the identity
@@ -63,7 +66,7 @@ class NodeSpec:
     agent: str | None = None
     in_model: Any = None
     out_model: Any = None
-    cache: bool = True
+    cache: bool | None = None
     effects: bool = False
     durable: bool | None = None
     exclusive: str | None = None
@@ -132,7 +135,7 @@ class NodeSpec:
         seconds = (float(self.backoff), None if self.timeout is None else float(self.timeout))
         return (
             "node/1", self.name, self.code.digest, self.params, self.requires, self.retries, seconds, self.version,
-            self.agent, models, self.cache, self.effects, self.durable, self.exclusive,
+            self.agent, models, _CACHE[self.cache], self.effects, self.durable, self.exclusive,
         )  # fmt: skip
 
     def after(self, *names: Any) -> NodeSpec:
@@ -349,7 +352,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("retries", lambda v: type(v) is int and v >= 0, "a number of times, 0 or more"),
     ("backoff", _is_seconds, "in seconds, 0 or more"),
     ("timeout", lambda v: v is None or (_is_seconds(v) and v > 0), "in seconds and above 0"),
-    ("cache", lambda v: type(v) is bool, "True or False"),
+    ("cache", lambda v: v is None or type(v) is bool, "True or False"),
     ("effects", lambda v: type(v) is bool, "True or False"),
     ("durable", lambda v: v is None or type(v) is bool, "True, False or None"),
     ("agent", _is_text, "the id of an agent"),

@@ -20,6 +20,10 @@ _PLAIN_FIELDS = (
     "retries", "backoff", "timeout", "version", "agent", "cache", "effects", "durable", "exclusive", "blob",
 )  # fmt: skip
 
+_FIELDS = frozenset(
+    {"!", "name", "code", "params", "requires", "after", "cost", "in_model", "out_model", *_PLAIN_FIELDS}
+)
+
 
 def spec_to_data(spec: NodeSpec) -> dict[str, Any]:
     """A spec as JSON-able data."""
@@ -40,6 +44,9 @@ def spec_to_data(spec: NodeSpec) -> dict[str, Any]:
 
 def spec_from_data(data: Any) -> NodeSpec:
     """The spec that `spec_to_data` was given, without its function. Raises `SchemaError` or another `DagError`."""
+    if isinstance(data, Mapping) and (unknown := sorted(map(str, data.keys() - _FIELDS))):
+        known = ", ".join(sorted(_FIELDS - {"!"}))
+        raise SchemaError(f"node {data.get('name')!r}: there is no field {unknown[0]!r}; a node has {known}")
     try:
         return NodeSpec(
             data["name"],

@@ -1,4 +1,4 @@
-"""A graph as text: JSON with a schema version, YAML, DOT; and JSON back again.
+"""A graph as text: JSON with a schema version, YAML, DOT; and JSON and YAML back again.
 
 The text holds no code, only names and hashes of code; `from_json` takes a catalog that gives the functions, and
 without one makes a graph that can be looked at, compared and changed, but not run.
@@ -7,7 +7,8 @@ without one makes a graph that can be looked at, compared and changed, but not r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Protocol
 
 from ..base.errors import DagError, SchemaError
@@ -15,7 +16,11 @@ from .node import NOT_READ, NodeSpec, spec_of
 from .spec_data import spec_from_data, spec_to_data
 from .wiring import Wire
 
+MOST_NAMES = 8  #: that an error lists
 SCHEMA = 1
+#: how a text of an older schema becomes one of the next: schema -> function of its data
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+_FIELDS = frozenset({"schema", "version", "nodes", "edges", "!"})
 
 
 class Graph(Protocol):
@@ -42,12 +47,14 @@ def dag_to_data(dag: Graph) -> dict[str, Any]:
 
 def dag_from_data(data: Any, catalog: Mapping[str, Any] | None = None) -> Parts:
     """The parts of the graph that `dag_to_data` was given; raises `SchemaError` or another `DagError`."""
+    data = _upgraded(data) if isinstance(data, dict) else data
     if not isinstance(data, dict) or not isinstance(data.get("nodes"), list):
         raise SchemaError("this is not a graph: expected an object with a list 'nodes'")
-    if data.get("schema") != SCHEMA:
-        raise SchemaError(
-            f"this graph has schema {data.get('schema')!r}, but this hexdag_lab reads schema {SCHEMA}: upgrade it"
-        )
+    schema = data.get("schema")
+    if schema != SCHEMA or type(schema) is not int:
+        raise SchemaError(f"this graph has schema {schema!r}, but this hexdag_lab reads schema {SCHEMA}: upgrade it")
+    if unknown := sorted(map(str, data.keys() - _FIELDS)):
+        raise SchemaError(f"a graph has no field {unknown[0]!r}; it has schema, version, nodes and edges")
     version = data.get("version", 1)
     if type(version) is not int or version < 1:
         raise SchemaError(f"the version of a graph is a number from 1, not {version!r}")
@@ -57,6 +64,16 @@ def dag_from_data(data: Any, catalog: Mapping[str, Any] | None = None) -> Parts:
         names = [spec.name for spec in specs]
         raise SchemaError(f"a node name stands twice: {next(n for n in names if names.count(n) > 1)!r}")
     return [(spec, tuple(wires[spec.name])) for spec in specs], version
+
+
+def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of an older schema in the form of this one."""
+    schema = data.get("schema")
+    if type(schema) is int and schema in UPGRADES:
+        for step in range(schema, SCHEMA):
+            data = UPGRADES[step](data)
+        data = {**data, "schema": SCHEMA}
+    return data
 
 
 def _wires(names: set[str], edges: Any) -> dict[str, list[Wire]]:
@@ -70,6 +87,10 @@ def _wires(names: set[str], edges: Any) -> dict[str, list[Wire]]:
                 if up in found[down]:
                     raise SchemaError(f"the edge {up} -> {down} stands twice")
                 found[down][up] = Wire(up, param)
+            case [str(up), str(down), str() | None]:
+                gone = up if up not in names else down
+                why = f"there is no node {gone!r}; add it, or drop the edge"
+                raise SchemaError(f"edge {edge!r} does not lead from node to node: {why}")
             case _:
                 raise SchemaError(f"edge {edge!r} does not lead from node to node; write [upstream, node, parameter]")
     return {name: [wires[up] for up in sorted(wires)] for name, wires in found.items()}
@@ -86,7 +107,8 @@ def _with_code(specs: list[NodeSpec], catalog: Mapping[str, Any] | None) -> list
         names = (spec.code.name, spec.code.name.rpartition(".")[2], spec.name)
         found = by_code.get(spec.code.digest) or next((operations[n] for n in names if n in operations), None)
         if found is None:
-            raise SchemaError(f"node {spec.name!r}: the catalog has no operation {names[1]!r}")
+            there = ", ".join(sorted(operations)[:MOST_NAMES]) or "nothing"
+            raise SchemaError(f"node {spec.name!r}: the catalog has no operation {names[1]!r}; it has {there}")
         code = found.code if found.version == spec.version else NOT_READ
         made.append(spec.but(fn=found.fn, code=code, blob=None))
     return made
@@ -97,8 +119,10 @@ def to_json(dag: Graph) -> str:
 
 
 def from_json(text: str | bytes, catalog: Mapping[str, Any] | None = None) -> Parts:
+    if not isinstance(text, str | bytes):
+        raise SchemaError(f"a graph is read from text, not from {type(text).__name__}")
     try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
     except DagError:
         raise
     except (ValueError, RecursionError) as error:
@@ -119,11 +143,22 @@ def _no_constant(name: str) -> Any:
     raise SchemaError(f"{name} is not a finite number")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _no_constant(text)
+
+
 def to_yaml(dag: Graph) -> str:
     import yaml  # not needed by anybody else here
 
     text: str = yaml.safe_dump(dag_to_data(dag), sort_keys=False, allow_unicode=True, width=100)
     return text
+
+
+def from_yaml(text: str | bytes, catalog: Mapping[str, Any] | None = None) -> Parts:
+    from . import yaml_text  # not needed by anybody else here
+
+    return dag_from_data(yaml_text.loads(text), catalog)
 
 
 def to_dot(dag: Graph) -> str:

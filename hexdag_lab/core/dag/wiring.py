@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..base.codec import namedtuple
 from ..base.errors import TypeMismatch, UnboundParameter
-from .models import misfit, misfit_in_dict
+from .code import Param
+from .models import misfit, misfit_in_dict, misfit_of_type
 from .node import NodeSpec
+from .types import UNKNOWN, hints, misfits, returned, shown, values_of
 
 MANY = "*"  #: the wire's value goes into the collector, under the upstream's name
 
@@ -85,16 +87,42 @@ def check_wires(spec: NodeSpec, wires: Iterable[Wire]) -> None:
 
 
 def check_models(spec: NodeSpec, wires: Iterable[Wire], upstream: Callable[[str], NodeSpec]) -> None:
-    """Raise `TypeMismatch` if what an upstream gives is sure to fail the node's `in_model`."""
-    wanted = spec.in_model
-    if wanted is None:
+    """Raise `TypeMismatch` if what an upstream gives cannot be what the node takes: by models, else by annotations."""
+    wires = [w for w in wires if w.param is not None]
+    if spec.in_model is not None:
+        _check_in_model(spec, wires, upstream)
         return
-    filling = [w for w in wires if w.param is not None and w.param != MANY]
+    if not wires or not hints(spec.fn):
+        return
+    for up, param in wires:
+        name = spec.code.collector if param == MANY else param
+        wants = hints(spec.fn).get(str(name), UNKNOWN)
+        if param == MANY and Param(str(name), False, "many") not in spec.code.params:  # not **kw, but a dict
+            wants = values_of(wants)
+        if wants is not UNKNOWN and misfits(given := gives(upstream(up)), wants):
+            takes = f"parameter {name!r} of {spec.name} is {shown(wants)}"
+            raise TypeMismatch(f"{up} -> {spec.name}: {up} gives {shown(given)}, but {takes}")
+
+
+def gives(up: NodeSpec) -> Any:
+    """The type of a node's result, as far as it is known."""
+    if up.out_model is not None:
+        return up.out_model.cls or UNKNOWN
+    return returned(up.fn)
+
+
+def _check_in_model(spec: NodeSpec, wires: list[Wire], upstream: Callable[[str], NodeSpec]) -> None:
+    wanted = spec.in_model
+    filling = [w for w in wires if w.param != MANY]
     needed = {p.name for p in spec.required()} | {w.param for w in filling} | set(spec.params)
+    alone = len(needed) == 1 and spec.code.collector is None
     for up, param in filling:
         given = upstream(up).out_model
-        if given is None:
-            continue
-        alone = len(needed) == 1 and spec.code.collector is None
-        if why := misfit(given, wanted) if alone else misfit_in_dict(given, str(param), wanted):
+        if given is not None:
+            why = misfit(given, wanted) if alone else misfit_in_dict(given, str(param), wanted)
+        elif alone and len(spec.code.names()) > 1:
+            why = None  # it is alone unless the run's inputs fill another parameter
+        else:
+            why = misfit_of_type(gives(upstream(up)), None if alone else param, wanted)
+        if why:
             raise TypeMismatch(f"{up} -> {spec.name}: {why}")

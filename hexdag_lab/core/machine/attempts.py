@@ -7,17 +7,21 @@ is stale and changes nothing. What was submitted on the strength of an attempt t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..base.frozen import FrozenDict
 from ..base.heap import pop
 from ..dag.dag import Entry
+from ..dag.keys import reusable
 from ..runs.attempt import Input, Task
 from ..runs.run import PASSED, SETTLED, Failure, NodeRecord, NodeState, RunStatus, backoff
 from ..votes.proposal import ProposalState
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
-from .limits import purse
+from .limits import Purse, purse
+from .recipes import given
+from .reuse import index, to_look_up
 from .state import RunState
 from .step import Step
 
@@ -42,25 +46,54 @@ def _submit(step: Step) -> None:
     left = purse(step.state)
     last_wave = current_wave(step.state) if step.state.schedule == "waves" else None
     while (room := step.state.slots + step.state.lookahead - step.state.outstanding) > 0:
-        batch: dict[str, int] = {}
-        frontier, taken = step.state.frontier, 0
-        while frontier is not None and len(batch) < room:
-            if last_wave is not None and frontier.key[0] > last_wave:
-                break
-            name, rest = pop(frontier)
-            goes = name not in batch and _may_go(step.state, name, last_wave)
-            if goes and left and not left.takes(step.state.dag.entries[name].spec, step.state.nodes[name]):
-                step.short = True
-                break
-            frontier, taken = rest, taken + 1
-            if goes:
-                batch[name] = step.state.nodes[name].fence + 1
-        if not taken:
+        portion = _portion(step, room, left, last_wave)
+        if not portion.taken:
             break
-        step.emit(ev.AttemptsSubmitted, nodes=tuple(batch.items()), taken=taken)
-        tasks += [_task(step.state, name) for name in batch]
+        if portion.missed:
+            step.emit(ev.ResultsMissed, why=FrozenDict(portion.missed))
+        step.emit(ev.AttemptsSubmitted, nodes=tuple(portion.batch.items()), taken=portion.taken)
+        tasks += [_task(step.state, name) for name in portion.batch]
+        if portion.sought:  # the answers come as a message, and with it the next portion
+            step.emit(ev.ResultsSought, nodes=tuple(portion.sought.items()))
+            step.act(ef.LookUp(tuple(portion.sought.items())))
+            break
     if tasks:
         step.act(ef.Submit(tuple(tasks)))
+
+
+class _Portion(NamedTuple):
+    """Out of the frontier: name -> fence of what is submitted, name -> key of the results to look up, name -> why one
+    was not found, and how many came out."""
+
+    batch: dict[str, int]
+    sought: dict[str, str]
+    missed: dict[str, str]
+    taken: int
+
+
+def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -> _Portion:
+    """The next nodes, as many as there is room for; the first one that the budget has no room for stays."""
+    batch: dict[str, int] = {}
+    sought: dict[str, str] = {}
+    missed: dict[str, str] = {}
+    frontier, taken = step.state.frontier, 0
+    while frontier is not None and len(batch) < room:
+        if last_wave is not None and frontier.key[0] > last_wave:
+            break
+        name, rest = pop(frontier)
+        if name not in batch and name not in sought and _may_go(step.state, name, last_wave):
+            rec, spec = step.state.nodes[name], step.state.dag.entries[name].spec
+            key, why = to_look_up(step.state, name)
+            if key and key != rec.reuse.asked:
+                sought[name] = key
+            elif not key and capable(step.state, spec.requires):
+                if left and not left.takes(spec, rec):
+                    step.short = True
+                    break
+                batch[name] = rec.fence + 1
+                missed |= {name: why} if why != rec.reuse.why else {}
+        frontier, taken = rest, taken + 1
+    return _Portion(batch, sought, missed, taken)
 
 
 def current_wave(state: RunState) -> int:
@@ -69,18 +102,16 @@ def current_wave(state: RunState) -> int:
 
 
 def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
-    """Whether a node that came out of the frontier can be submitted now. If not, it comes back when it can."""
+    """Whether it is a node's turn when it comes out of the frontier. If not, it comes back when it is."""
     rec = state.nodes.get(name)
     if rec is None or rec.submitted or rec.unsent or rec.due is not None:
         return False
     if rec.state not in (NodeState.WAITING, NodeState.READY):
         return False
     spec = state.dag.entries[name].spec
-    if rec.unmet and (not state.lookahead or spec.effects or _hangs_on_effects(state, name)):
+    if rec.unmet and (not state.lookahead or spec.effects or reusable(spec) or _hangs_on_effects(state, name)):
         return False
-    if last_wave is not None and (rec.unmet or state.dag.level(name) > last_wave):
-        return False
-    return capable(state, spec.requires)
+    return last_wave is None or not (rec.unmet or state.dag.level(name) > last_wave)
 
 
 def _hangs_on_effects(state: RunState, name: str) -> bool:
@@ -102,7 +133,7 @@ def _task(state: RunState, name: str) -> Task:
     return Task(
         run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version,
         sees=rec.sees or state.version, code=spec.blob or "",
-        params=spec.params, inputs=(*_given(state, name, entry), *_from_upstream(state, entry)),
+        params=spec.params, inputs=(*_given(state, name), *_from_upstream(state, entry)),
         requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
         decision=rec.decision, decisions=rec.decisions,
@@ -119,17 +150,8 @@ def _from_upstream(state: RunState, entry: Entry) -> list[Input]:
     return found
 
 
-def _given(state: RunState, name: str, entry: Entry) -> list[Input]:
-    """The run's inputs that fill this node's parameters: by "node.param", or by name where nothing else does."""
-    wired = {w.param for w in entry.wires}
-    found = []
-    for param in entry.spec.code.names():
-        kept = state.inputs.get(f"{name}.{param}")
-        if kept is None and param not in entry.spec.params and param not in wired:
-            kept = state.inputs.get(param)
-        if kept is not None:
-            found.append(Input(param, "", 0, kept))
-    return found
+def _given(state: RunState, name: str) -> list[Input]:
+    return [Input(param, "", 0, kept) for param, kept in given(state, name)]
 
 
 def _complete(state: RunState) -> bool:
@@ -177,6 +199,7 @@ def _accept(step: Step, node: str, **result: Any) -> None:
         step.emit(ev.NodeSucceeded, node=name, version=step.state.version, **values)
         if values["result"].where != "pool":
             step.act(ef.Forget(((name, values["fence"]),)))
+            index(step, [name])
         for down in sorted(step.state.dag.dependents(name)):
             held = step.state.held.get(down)
             if held is not None and not step.state.nodes[down].unmet:
@@ -190,6 +213,7 @@ def result_kept(step: Step, m: ms.ResultKept) -> None:
         return
     if rec.result is not None and rec.result.where == "pool":
         step.emit(ev.NodeKept, node=m.node, version=step.state.version, result=m.result)
+        index(step, [m.node, *sorted(step.state.dag.dependents(m.node))])
 
 
 def failed(step: Step, m: ms.Failed) -> None:

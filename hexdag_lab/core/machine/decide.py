@@ -14,7 +14,7 @@ from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
 from ..votes.proposal import ProposalState
-from . import asking, attempts, landing, lessons, proposals, signatures
+from . import asking, attempts, landing, lessons, proposals, reuse, signatures
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -175,6 +175,7 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Lost: attempts.lost,
     ms.Suspended: attempts.suspended,
     ms.ResultKept: attempts.result_kept,
+    ms.LookedUp: reuse.looked_up,
     ms.Tick: _tick,
     ms.Dispatch: _dispatch,
 }

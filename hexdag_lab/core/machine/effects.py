@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
 from ..runs.attempt import Task
+from ..runs.reuse import Recipe
 
 
 class Submit(NamedTuple):
@@ -34,6 +35,25 @@ class Publish(NamedTuple):
     change: Dag | Changeset
 
 
+class LookUp(NamedTuple):
+    """Look for kept results by action key; `sought` are (node, key)."""
+
+    sought: tuple[tuple[str, str], ...]
+
+
+class Index(NamedTuple):
+    """Let a result be found by its action key. Unlike all else, this belongs into the commit of the events.
+
+    `seq` is the event that has the result; `recipe` what it was made from."""
+
+    key: str
+    node: str
+    version: int
+    seconds: float
+    seq: int
+    recipe: Recipe
+
+
 class AskVote(NamedTuple):
     """Ask an agent for its ballot."""
 
@@ -47,4 +67,4 @@ class Reply(NamedTuple):
     value: Any
 
 
-Effect = Submit | Recall | Forget | Publish | AskVote | Reply
+Effect = Submit | Recall | Forget | Publish | LookUp | Index | AskVote | Reply

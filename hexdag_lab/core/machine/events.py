@@ -14,6 +14,7 @@ from ..base.frozen import FrozenDict
 from ..dag.changeset import Changeset
 from ..dag.conflict import Conflict
 from ..dag.dag import Dag
+from ..runs.reuse import Made
 from ..runs.run import Failure, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -213,6 +214,36 @@ class NodeResumed(Event):
     decision: str
 
 
+# -- results that are used again
+
+
+@record
+class ResultsSought(Event):
+    """The intent to look results up by their action keys; `nodes` are (node, key)."""
+
+    nodes: tuple[tuple[str, str], ...]
+
+
+@record
+class ResultsMissed(Event):
+    """These have to run: node -> why. An empty `why`: what was found does not matter any more."""
+
+    why: FrozenDict[str]
+
+
+@record
+class NodeReused(Event):
+    """A node has a result without having run: one of the same code and the same inputs."""
+
+    node: str
+    version: int
+    made: Made
+    why: str
+
+
+# -- versions and proposals
+
+
 @record
 class VersionCommitted(Event):
     """The graph changed. `restarted` and `rerun` nodes lose what they had."""
@@ -320,4 +351,5 @@ class HooksSeen(Event):
 #: internal bookkeeping: agents' hooks are not called for these
 UNHOOKED = (
     AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
+    ResultsSought, ResultsMissed,
 )  # fmt: skip

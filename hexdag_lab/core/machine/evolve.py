@@ -11,6 +11,7 @@ from typing import Any
 
 from ..base.frozen import FrozenDict
 from ..base.heap import pop
+from ..runs.reuse import Reuse
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
@@ -19,6 +20,7 @@ from ..votes.proposal import TERMINAL, Proposal, ProposalState
 from ..votes.signed import Proof
 from . import events as ev
 from .counting import pushed, recounted, with_downs
+from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
 from .state import RunState, Version
 
 
@@ -58,6 +60,9 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
     """All that the pool had is lost: submitted attempts and results that were only there."""
     nodes, left = state.nodes, state.left
     for name, rec in state.nodes.items():
+        if rec.reuse.asked:
+            rec = rec._replace(reuse=rec.reuse._replace(asked=""))
+            nodes = nodes.set(name, rec)
         if rec.submitted:
             nodes = nodes.set(name, rec._replace(submitted=False, state=NodeState.READY, why="the controller changed"))
         elif name in e.again:
@@ -131,7 +136,7 @@ def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
         if frontier is not None:
             _, frontier = pop(frontier)
     for name, fence in e.nodes:
-        nodes = nodes.set(name, nodes[name]._replace(submitted=True, fence=fence, due=None))
+        nodes = nodes.set(name, nodes[name]._replace(submitted=True, fence=fence, due=None, reuse=tried(state, name)))
         for down in state.dag.dependents(name):
             rec = nodes[down]
             nodes = nodes.set(down, rec._replace(unsent=rec.unsent - 1))
@@ -177,6 +182,7 @@ def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     done = rec._replace(
         state=NodeState.SUCCEEDED, submitted=False, result=e.result, seconds=e.seconds, why="", failure=None,
         worker=e.worker or rec.worker, started=max(rec.started, 1), saved=None, waits_for="", version=e.version,
+        reuse=made(state, rec.reuse, e.seq),
     )  # fmt: skip
     nodes, met = state.nodes.set(e.node, done), []
     for down in state.dag.dependents(e.node):
@@ -191,10 +197,6 @@ def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
         held = FrozenDict({name: item for name, item in held.items() if name != e.node})
     state = state._replace(nodes=nodes, outstanding=state.outstanding - 1, left=state.left - 1, held=held)
     return pushed(state, met)
-
-
-def _node_kept(state: RunState, e: ev.NodeKept) -> RunState:
-    return state._replace(nodes=state.nodes.set(e.node, state.nodes[e.node]._replace(result=e.result)))
 
 
 def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
@@ -287,6 +289,7 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
         outstanding -= rec.submitted
         left += rec.state in SETTLED
         fresh = _untried(rec)._replace(state=NodeState.WAITING, submitted=False, result=None, why=_why(name, e))
+        fresh = fresh._replace(reuse=Reuse(made=rec.reuse.made))
         nodes = nodes.set(name, fresh._replace(saved=None, waits_for="", decision=None, failure=None))
     for name in e.changeset.changed:
         if name not in reopened and nodes[name].state in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED):
@@ -404,7 +407,10 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.NodeStarted: _node_started,
     ev.ResultHeld: _result_held,
     ev.NodeSucceeded: _node_succeeded,
-    ev.NodeKept: _node_kept,
+    ev.NodeKept: node_kept,
+    ev.ResultsSought: results_sought,
+    ev.ResultsMissed: results_missed,
+    ev.NodeReused: node_reused,
     ev.NodeRetrying: _node_retrying,
     ev.RetryDue: _retry_due,
     ev.NodeFailed: _node_failed,

@@ -27,6 +27,10 @@ def _nodes(state: RunState) -> Iterator[str]:
         states = [state.nodes[up].state for up in ups]
         if rec.state is NodeState.SUCCEEDED and rec.result is None:
             yield f"{name} succeeded without a result"
+        if rec.reuse.origin and (rec.state is not NodeState.SUCCEEDED or rec.submitted):
+            yield f"{name} has a result that was taken over, but it is {rec.state}"
+        if rec.reuse.origin and rec.result is not None and rec.result.where == "pool":
+            yield f"{name} was given a result that is not kept"
         if rec.state is NodeState.READY and not all(s in PASSED for s in states):
             yield f"{name} is ready, but an upstream has not succeeded"
         if rec.state is NodeState.BLOCKED and not any(s in (NodeState.FAILED, NodeState.BLOCKED) for s in states):
@@ -69,7 +73,12 @@ def _queues(state: RunState) -> Iterator[str]:
         if (rec.due is not None) != (name in state.dues):
             yield f"{name}: its record and the list of retries do not agree on when it is due"
         idle = rec.state is NodeState.READY and not rec.submitted and rec.due is None
-        if idle and name not in waiting and capable(state, state.dag.entries[name].spec.requires):
+        if (
+            idle
+            and not rec.reuse.asked
+            and name not in waiting
+            and capable(state, state.dag.entries[name].spec.requires)
+        ):
             yield f"{name} is ready, but not in the frontier"
         if name in state.held and not (rec.submitted and rec.unmet):
             yield f"{name}: a result is held that should have been accepted, or dropped"

@@ -9,6 +9,7 @@ from ..base.codec import record
 from ..base.frozen import FrozenDict
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
+from ..runs.reuse import Found
 from ..runs.run import Failure
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -220,6 +221,14 @@ class ResultKept:
 
 
 @record
+class LookedUp:
+    """What was found of results that were looked up."""
+
+    at: float
+    found: tuple[Found, ...]
+
+
+@record
 class VoterAbsent:
     """An agent was asked to vote and failed, or was too slow."""
 
@@ -255,8 +264,8 @@ class Dispatch:
 
 Message = (
     StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Cancel | Attach
-    | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | VoterAbsent | HooksReturned
-    | Tick | Dispatch
+    | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | LookedUp | VoterAbsent
+    | HooksReturned | Tick | Dispatch
 )  # fmt: skip
 
 COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)

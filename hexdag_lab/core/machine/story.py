@@ -51,6 +51,8 @@ def _concerns(event: Any, node: str) -> bool:
             return node in ends.union(event.changeset.nodes, event.restarted, event.rerun)
         case ev.NodesBlocked():
             return node in event.nodes
+        case ev.ResultsMissed():
+            return bool(event.why.get(node))
         case ev.RunAttached() | ev.RunPaused() | ev.RunResumed() | ev.RunFinished():
             return True
     return bool(event.node == node)
@@ -77,6 +79,11 @@ def _about_run(event: Any, node: str | None) -> str:
             return _named(node, [name for name, _ in event.nodes], "submitted")
         case ev.AttemptsWithdrawn():
             return _named(node, event.nodes, f"taken back: {event.why}")
+        case ev.ResultsMissed():
+            told = {name: why for name, why in event.why.items() if why and node in (None, name)}
+            return "; ".join(f"{name}: {why}" for name, why in told.items())
+        case ev.ResultsSought():
+            return ""
         case ev.HooksSeen():
             return f"{event.agent} looked at what happened" + (f": {event.failure}" if event.failure else "")
     return str(event.kind)
@@ -90,6 +97,8 @@ def _about_node(event: Any) -> str:
             return f"{name} started{where}" + (f" ({event.why})" if event.why else "")
         case ev.NodeSucceeded():
             return f"{name} succeeded in {event.seconds:.2f} s"
+        case ev.NodeReused():
+            return f"{name} {event.why}"
         case ev.ResultHeld():
             return f"{name} has a result, which waits for its upstreams' reports"
         case ev.NodeKept():
@@ -146,12 +155,13 @@ def _names(names: Collection[str]) -> str:
 
 
 def why(state: RunState, node: str) -> str | None:
-    """Why a node does not move, in one sentence; None while it moves or is done."""
+    """Why a node does not move, in one sentence; None while it moves or is done. Of a result that was used again: where
+    it is from."""
     rec = state.nodes.get(node)
     if rec is None:
         return state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
     if rec.state in (NodeState.RUNNING, NodeState.SUCCEEDED):
-        return None
+        return rec.reuse.origin or None
     if rec.state in (NodeState.FAILED, NodeState.BLOCKED, NodeState.CANCELLED, NodeState.SKIPPED):
         return rec.why
     if rec.state is NodeState.SUSPENDED:

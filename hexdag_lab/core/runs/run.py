@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..base.canon import digest
 from ..base.codec import dumps, enum, record
 from ..base.frozen import FrozenDict
+from .reuse import UNUSED, Reuse
 from .value import Kept
 
 
@@ -88,6 +89,7 @@ class NodeRecord(NamedTuple):
     decisions  proposal -> what was decided, for all that the node waited for;  decision  the last one
     sees       the version that its first call saw, once it has waited; 0 before
     due        unix seconds before which it is not tried again;  began  when the current attempt did
+    reuse      what is known of using its results again
     """
 
     state: NodeState = N.WAITING
@@ -111,6 +113,7 @@ class NodeRecord(NamedTuple):
     failure: Failure | None = None
     sees: int = 0
     lost: int = 0
+    reuse: Reuse = UNUSED
 
     @property
     def digest(self) -> bytes:

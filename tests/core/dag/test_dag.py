@@ -280,6 +280,7 @@ class TestDigest:
         "changes",
         [
             {"retries": 3}, {"backoff": 2}, {"timeout": 9}, {"version": "2"}, {"agent": "ann"}, {"cache": False},
+            {"cache": True},
             {"effects": True}, {"durable": True}, {"exclusive": "db"}, {"requires": {"gpu"}}, {"params": {"depth": 4}},
             {"fn": lambda load, depth=3: 0},
         ],

@@ -40,7 +40,7 @@ class TestNode:
 
     def test_the_defaults(self) -> None:
         spec = load.spec
-        assert (spec.retries, spec.timeout, spec.cache, spec.effects, spec.durable) == (0, None, True, False, None)
+        assert (spec.retries, spec.timeout, spec.cache, spec.effects, spec.durable) == (0, None, None, False, None)
         assert (spec.requires, spec.params, spec.deps, spec.exclusive) == (frozenset(), {}, (), None)
 
     def test_a_second_node_with_the_same_code(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hexdag_lab.core.base.errors import CycleError, DagError, DuplicateNode, InvalidName, SchemaError, UnboundParameter
+from hexdag_lab.core.dag import text
 from hexdag_lab.core.dag.catalog import Catalog
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.dag.node import NodeSpec, node
@@ -23,6 +24,7 @@ def fit(load: Any, depth: int = 3) -> Any: ...
 def render(result: Any) -> Any: ...
 
 
+BEFORE = "4d86e8bdcc0014fe"
 VALUES = {"a": [1, (2, b"x")], "n": float("inf"), "big": 2**80, 3: {4}}
 
 
@@ -106,6 +108,10 @@ class TestRefused:
             ('{"schema": 1, "nodes": [], "x": -Infinity}', "-Infinity is not a finite number"),
             ('{"schema": 2, "nodes": []}', "has schema 2, but this hexdag_lab reads schema 1: upgrade it"),
             ('{"nodes": []}', "has schema None"),
+            ('{"schema": "1", "nodes": []}', "has schema '1'"),
+            ('{"schema": true, "nodes": []}', "has schema True"),
+            ('{"schema": 1, "nodes": [], "x": 1e999}', "1e999 is not a finite number"),
+            ('{"schema": 1, "nodes": [], "edgse": []}', "a graph has no field 'edgse'; it has schema, version, nodes"),
             ('{"schema": 1, "nodes": [], "version": "x"}', "version of a graph is a number"),
             ('{"schema": 1, "nodes": [], "version": 0}', "version of a graph is a number"),
             ('{"schema": 1, "nodes": [7]}', "node 7 cannot be read"),
@@ -121,6 +127,8 @@ class TestRefused:
         [
             (lambda d: d["edges"].append(["nope", "fit", None]), r"\['nope', 'fit', None\] does not lead from node"),
             (lambda d: d["edges"].append(["fit", "nope", None]), "does not lead from node to node"),
+            (lambda d: d["edges"].append(["fit", "nope", None]), "there is no node 'nope'; add it, or drop the edge"),
+            (lambda d: d["nodes"][0].update(retrys=3), "node 'fit': there is no field 'retrys'; a node has after, "),
             (lambda d: d["edges"].append(["load", "fit"]), "does not lead from node to node"),
             (lambda d: d["edges"].append([["load"], "fit", None]), "does not lead from node to node"),
             (lambda d: d["edges"].append(["load", "fit", 7]), "does not lead from node to node"),
@@ -167,7 +175,7 @@ class TestRefused:
             Dag.from_json(json.dumps(data))
 
     def test_an_operation_that_the_catalog_does_not_have(self) -> None:
-        with pytest.raises(SchemaError, match="node 'fit': the catalog has no operation 'fit'"):
+        with pytest.raises(SchemaError, match="node 'fit': the catalog has no operation 'fit'; it has load"):
             Dag.from_json(Dag.of(load, fit).to_json(), Catalog(load))
 
     @pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a":', "}")])
@@ -203,10 +211,76 @@ class TestOtherForms:
         assert yaml.safe_load(dag.to_yaml()) == json.loads(dag.to_json())
         assert dag.to_yaml().startswith("schema: 1\nversion: 1\nnodes:\n- name: fit\n")
 
+    def test_yaml_comes_back(self, dag: Dag) -> None:
+        assert Dag.from_yaml(dag.to_yaml()) == dag
+        again = Dag.from_yaml(dag.to_yaml().encode(), Catalog(load, fit, render, x=dag.nodes["x"]))
+        assert again == dag
+        assert again.nodes["report"].fn is render
+
+    def test_yaml_may_be_written_by_hand(self) -> None:
+        text = Dag.of(load, fit).to_yaml()
+        by_hand = "# the graph of May\n" + text.replace("backoff: 1.5", "backoff: +1.50e+0  # seconds")
+        assert Dag.from_yaml(by_hand) == Dag.of(load, fit)
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("nodes: [", "not YAML: while parsing"),
+            ("\x00", "not YAML: unacceptable character"),
+            ("", "not a graph"),
+            ("nodes: 1\nnodes: 2", "line 2: the key 'nodes' stands twice"),
+            ("schema: 1\nnodes: &all []\nedges: *all", r"line 3: a graph has no references \(\*all\)"),
+            ("schema: 1\nnodes: []\nversion: .inf", "line 3: .inf is not a finite number"),
+            ("schema: 1\nnodes: []\nversion: 1.0e+999", "line 3: 1.0e[+]999 is not a finite number"),
+            ("schema: 1\nnodes: []\nversion: 0x1F", "line 3: 0x1F is not a finite number as JSON has them"),
+            ("schema: 1\nnodes: []\n1: 2", "line 3: a key is text, not '1': put it in quotes"),
+            ("schema: 1\nnodes: []\n[a]: 2", "line 3: a key is text"),
+            (
+                "schema: 1\nnodes: !!python/object/apply:os.system [ls]",
+                r"line 2: a graph has no tags \(tag:yaml.org,2002:python/obj",
+            ),
+            ("schema: 1\nnodes: !mine x", r"line 2: a graph has no tags \(!mine\)"),
+            ("a: 1\n---\nb: 2", "not YAML: expected a single document"),
+            ("[" * 10**6, "not YAML"),
+        ],
+    )
+    def test_yaml_that_is_refused(self, text: str, why: str) -> None:
+        with pytest.raises(SchemaError, match=why):
+            Dag.from_yaml(text)
+
+    def test_what_is_no_text_is_refused(self) -> None:
+        for read in (Dag.from_json, Dag.from_yaml):
+            with pytest.raises(SchemaError, match="a graph is read from text, not from int"):
+                read(7)  # type: ignore[arg-type]
+
     def test_dot(self) -> None:
         text = Dag.of(load, fit).to_dot()
         assert text.startswith("digraph hexdag {\n")
         assert '  {rank=same; "load";}\n  {rank=same; "fit";}\n  "load" -> "fit";\n}\n' in text
+
+
+class TestOlderAndNewer:
+    def test_a_text_of_an_older_schema_is_brought_up_step_by_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is one schema yet: this is how the next ones will find the texts of today."""
+
+        def renamed(data: dict[str, Any]) -> dict[str, Any]:
+            return {**{key: value for key, value in data.items() if key != "steps"}, "nodes": data["steps"]}
+
+        monkeypatch.setattr(text, "SCHEMA", 3)
+        monkeypatch.setattr(text, "UPGRADES", {1: renamed, 2: lambda data: data})
+        data = json.loads(Dag.of(load, fit).to_json())
+        older = {"schema": 1, "steps": data["nodes"], "edges": data["edges"]}
+        assert Dag.from_json(json.dumps(older)) == Dag.of(load, fit)
+        with pytest.raises(SchemaError, match="has schema 4, but this hexdag_lab reads schema 3: upgrade it"):
+            Dag.from_json(json.dumps({**data, "schema": 4}))
+
+    def test_a_text_of_before_has_the_same_content(self) -> None:
+        """Written when `cache` meant nothing yet and was True where nothing was said."""
+        code = {"name": "load", "module": "m", "digest": "ab" * 32, "params": []}
+        data = {"schema": 1, "version": 1, "nodes": [{"name": "load", "code": code}], "edges": []}
+        dag = Dag.from_json(json.dumps(data))
+        assert dag.digest.hex().startswith(BEFORE)
+        assert not dag.nodes["load"].cache
 
 
 class TestCatalog:

@@ -71,7 +71,7 @@ class TestByName:
         assert Dag.of(load, total).edges == frozenset()
 
     def test_a_node_does_not_feed_itself(self) -> None:
-        def step(load: int, step: int = 0) -> int:
+        def step(load: list[int], step: int = 0) -> list[int]:
             return load
 
         assert wires(Dag.of(load, step), "step") == {"load": "load"}

@@ -88,7 +88,8 @@ class Diary:
 
     def start(self, slots: int = 1, lookahead: int = 0, **options: Any) -> Any:
         given = {"seats": seats(), "owner": "ada", "by": "ada", "inputs": FrozenDict(), **self.options, **options}
-        answer = self.send(ms.StartRun(self.now, "r", self.dag, policy=self.policy, **given))
+        run = given.pop("run", "r")
+        answer = self.send(ms.StartRun(self.now, run, self.dag, policy=self.policy, **given))
         self.pool(slots, lookahead)
         return answer
 

@@ -27,6 +27,7 @@ from hexdag_lab.core.machine.evolve import _EVOLVERS, evolve
 from hexdag_lab.core.machine.invariants import violations
 from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.machine.story import sentence, story, why
+from hexdag_lab.core.runs.reuse import Found, Made
 from hexdag_lab.core.runs.run import Failure
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Choice
@@ -67,8 +68,15 @@ class Nonsense:
                 ms.Lost(at, node, fence, "it died"),
                 ms.Suspended(at, node, fence, 1.0, rng.choice(IDS), rng.choice((None, result(node)))),
                 ms.ResultKept(at, node, fence, result(node, where)),
+                self._answer(state, at, node),
             )
         )
+
+    def _answer(self, state: RunState, at: float, node: str) -> ms.LookedUp:
+        asked = [(name, rec.reuse.asked) for name, rec in sorted(state.nodes.items()) if rec.reuse.asked]
+        node, key = self.rng.choice([*asked, (node, "0" * 64)])
+        made = Made("r", node, 1, 1.0, result(node))
+        return ms.LookedUp(at, (Found(node, key, self.rng.choice((None, made))),))
 
     def _proposal(self, state: RunState, at: float) -> Any:
         rng = self.rng

@@ -13,6 +13,7 @@ from hexdag_lab.core.base.frozen import FrozenDict
 from hexdag_lab.core.base.heap import push
 from hexdag_lab.core.machine.invariants import violations
 from hexdag_lab.core.machine.state import RunState
+from hexdag_lab.core.runs.reuse import Reuse
 from hexdag_lab.core.runs.run import NodeState, RunStatus
 from hexdag_lab.core.votes.ballot import Ballot, Choice
 from hexdag_lab.core.votes.budget import Budget
@@ -69,6 +70,14 @@ BROKEN: list[tuple[Callable[[RunState], RunState], str]] = [
     (node("fit", state=NodeState.READY, submitted=False), "fit is ready, but not in the frontier"),
     (state(held=HELD), "load: a result is held that should have been accepted, or dropped"),
     (state(dues=FrozenDict({"gone": 5.0})), "gone is not in the graph, but something waits for it"),
+    (
+        node("report", reuse=Reuse(origin="reused from v1")),
+        "report has a result that was taken over, but it is WAITING",
+    ),
+    (
+        node("load", reuse=Reuse(origin="reused from v1"), result=result("load", "pool")),
+        "load was given a result that is not kept",
+    ),
     (lambda s: s._replace(versions=s.versions[1:]), "version numbers are not 1, 2, 3, ..."),
     (lambda s: s._replace(dag=s.dag.add_node(spec("x"))), "the head is not the last version"),
     (proposal("p1", version=9), "applied proposals and versions do not match one to one"),
@@ -94,6 +103,16 @@ def test_what_cannot_run_anyway_need_not_be_in_the_frontier() -> None:
     lab.pool(1, 0, {"cpu"})
     assert violations(lab.state._replace(frontier=None)) == []
     assert violations(lab.state._replace(frontier=push(None, (0,), "nobody"))) == []
+
+
+def test_what_is_looked_up_need_not_be_in_the_frontier() -> None:
+    lab = Diary(graph("fit", fit={"cache": True}))
+    lab.start()
+    rec = lab.state.nodes["fit"]
+    assert rec.reuse.asked
+    assert violations(lab.state._replace(frontier=None)) == []
+    forgotten = node("fit", reuse=Reuse())(lab.state)._replace(frontier=None)
+    assert violations(forgotten) == ["fit is ready, but not in the frontier"]
 
 
 def test_differences_name_the_field_and_the_key() -> None:

@@ -11,6 +11,7 @@ from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.machine import events as ev
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.story import sentence, story, why
+from hexdag_lab.core.runs.reuse import Made
 from hexdag_lab.core.runs.run import Failure, RunStatus
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
@@ -23,6 +24,8 @@ from tests.core.machine.diary import Diary, graph, result, seats, spec, text
 
 DAG = graph("load > fit")
 CHANGE = Changeset.on(DAG).replace_node("load", spec("load", "2"), finished="rerun").add_node(spec("plot"))
+FROM_V1 = "reused from v1: same code, same inputs"
+MADE = Made("r", "fit", 1, 1.5, result("fit"))
 
 SENTENCES = [
     (ev.RunStarted(1, 0.0, "r", DAG, FrozenDict(), Majority(), (), "ada", "ada"), "run r started by ada"),
@@ -80,6 +83,9 @@ SENTENCES = [
         "p1 approved: 1.00 of 0.66; it waits for clean",
     ),
     (ev.ProposalJudged(1, 0.0, "p1", Judgement(False, "ida", "it was slow")), "p1: ida calls it bad: it was slow"),
+    (ev.ResultsSought(1, 0.0, (("fit", "ab12"),)), ""),
+    (ev.ResultsMissed(1, 0.0, FrozenDict({"fit": "no cached result", "load": ""})), "fit: no cached result"),
+    (ev.NodeReused(1, 0.0, "fit", 3, MADE, FROM_V1), f"fit {FROM_V1}"),
     (ev.HooksSeen(1, 0.0, "hal", 7), "hal looked at what happened"),
     (ev.HooksSeen(1, 0.0, "hal", 7, "TypeError"), "hal looked at what happened: TypeError"),
 ]
