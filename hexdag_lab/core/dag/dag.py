@@ -8,24 +8,24 @@ It knows nothing of runs, votes or results.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..base.codec import register
 from ..base.errors import CycleError, DuplicateNode
 from ..base.merkle import MerkleMap
+from ..base.overlay import Overlay
 from . import text
 from .conflict import Conflict
 from .edit import Edit
-from .entry import Edge, Entry, Link, unbound_params, unknown_node
-from .levels import all_levels
+from .entry import Edge, Entry, Link, downs_of, unbound_params, unknown_node
+from .levels import all_levels, downs_in
 from .node import Node, NodeSpec, name_of, spec_of
+from .waves import Moved, Waves, waves_of
 from .wiring import Wire, check_models, check_wires, rewire, wire
 
 __all__ = ["Change", "Dag", "Edge", "Entry", "unbound_params"]
 
-Waves = tuple[tuple[str, ...], ...]
 Ancestry = tuple[bytes, Any]
 """The digest of the graph that an edit was made on, and that graph's own ancestry."""
 
@@ -53,9 +53,9 @@ class Dag:
 
     entries: MerkleMap[Entry]
     version: int
-    _links: MerkleMap[Link]
+    _links: Overlay[Link]
     _ancestry: Ancestry | None
-    _waves: Waves | None
+    _waves: Waves | Moved | None  # known; known of an older version; not known
     _edges: frozenset[Edge] | None
 
     @classmethod
@@ -65,10 +65,11 @@ class Dag:
         Raises `CycleError`, `UnknownNode`, `DuplicateNode`, `InvalidName`, `UnboundParameter`.
         """
         specs = [spec_of(node) for node in nodes]
-        names = Counter(spec.name for spec in specs)
-        for name, count in names.items():
-            if count > 1:
-                raise DuplicateNode(f"two nodes are named {name!r}; rename one: node.as_node('other_name')")
+        names = {spec.name for spec in specs}
+        if len(names) < len(specs):
+            found = [spec.name for spec in specs]
+            twice = next(name for name in found if found.count(name) > 1)
+            raise DuplicateNode(f"two nodes are named {twice!r}; rename one: node.as_node('other_name')")
         for spec in specs:
             for dep in spec.deps:
                 if dep not in names:
@@ -86,25 +87,29 @@ class Dag:
                     raise unknown_node(up, entries, f"{name} is to run after it")
             check_wires(entry.spec, entry.wires)
             check_models(entry.spec, entry.wires, lambda up: entries[up].spec)
-        levels = all_levels(ups)
+        downs = downs_in(ups)
+        levels = all_levels(ups, downs)
         if isinstance(levels, tuple):
             raise CycleError(levels)
-        downs: dict[str, set[str]] = {name: set() for name in entries}
-        for name, above in ups.items():
-            for up in above:
-                downs[up].add(name)
-        links = MerkleMap({name: Link(levels[name], frozenset(downs[name])) for name in entries})
-        return cls._make(MerkleMap(entries), links, version, None)
+        links = Overlay({name: Link(levels[name], downs_of(below)) for name, below in downs.items()})
+        return cls._make(MerkleMap(entries), links, version, None, None)
 
     @classmethod
-    def _make(cls, entries: MerkleMap[Entry], links: MerkleMap[Link], version: int, ancestry: Ancestry | None) -> Dag:
+    def _make(
+        cls,
+        entries: MerkleMap[Entry],
+        links: Overlay[Link],
+        version: int,
+        ancestry: Ancestry | None,
+        waves: Waves | Moved | None,
+    ) -> Dag:
         new, put = cls.__new__(cls), object.__setattr__
         put(new, "entries", entries)
         put(new, "version", version)
         put(new, "_links", links)
         put(new, "_ancestry", ancestry)
-        put(new, "_waves", None)  # these two when they are asked for
-        put(new, "_edges", None)
+        put(new, "_waves", waves)
+        put(new, "_edges", None)  # when they are asked for
         return new
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -112,7 +117,7 @@ class Dag:
 
     def numbered(self, version: int) -> Dag:
         """The same graph under another version number."""
-        return self._make(self.entries, self._links, version, self._ancestry)
+        return self._make(self.entries, self._links, version, self._ancestry, self._waves)
 
     # -- what is in it
 
@@ -141,7 +146,7 @@ class Dag:
     def dependents(self, node: Any) -> frozenset[str]:
         """The direct downstreams of a node."""
         self.wires(node)
-        return self._links[name_of(node)].downs
+        return frozenset(self._links[name_of(node)].downs)
 
     def wires(self, node: Any) -> tuple[Wire, ...]:
         """How the upstreams of a node fill its parameters, sorted by upstream."""
@@ -169,11 +174,15 @@ class Dag:
     @property
     def waves(self) -> Waves:
         """The nodes by level, each wave sorted: topological generations."""
-        if self._waves is None:
-            found = _waves((name, link.level) for name, link in self._links.items())
-            object.__setattr__(self, "_waves", found)
+        found = self._waves
+        if found is None:
+            found = waves_of((name, link.level) for name, link in self._links.items())
+        elif isinstance(found, Moved):
+            found = found.waves()
+        else:
             return found
-        return self._waves
+        object.__setattr__(self, "_waves", found)
+        return found
 
     def waves_after(self, finished: Iterable[Any]) -> Waves:
         """The waves of what is left when some nodes have finished."""
@@ -185,9 +194,9 @@ class Dag:
             for name, entry in self.entries.items()
             if name not in done
         }
-        levels = all_levels(left)
+        levels = all_levels(left, downs_in(left))
         assert isinstance(levels, dict)
-        return _waves(levels.items())
+        return waves_of(levels.items())
 
     def unbound(self) -> tuple[Edge, ...]:
         """The required parameters that no upstream and no value fills, as sorted (node, parameter)."""
@@ -283,7 +292,11 @@ class Dag:
 
     def _edited(self, edit: Edit) -> Dag:
         edit.check()
-        return self._make(edit.entries, edit.links, self.version + 1, (self.digest, self._ancestry))
+        waves = self._waves if self._waves is None or isinstance(self._waves, Moved) else Moved(self._waves)
+        if waves is not None:
+            waves = waves.then(edit.moves(), len(self) // 8 + 8)
+        ancestry = (self.digest, self._ancestry)
+        return self._make(edit.entries(), edit.links(), self.version + 1, ancestry, waves)
 
     # -- forms
 
@@ -350,19 +363,12 @@ class Dag:
         return " in ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
 
 
-def _waves(levels: Iterable[tuple[str, int]]) -> Waves:
-    grouped: dict[int, list[str]] = {}
-    for name, level in levels:
-        grouped.setdefault(level, []).append(name)
-    return tuple(tuple(sorted(grouped[level])) for level in sorted(grouped))
-
-
 def _rebuild(pairs: list[tuple[NodeSpec, tuple[Wire, ...]]], version: int, ancestors: list[bytes]) -> Dag:
     dag = Dag.from_entries(pairs, version)
     ancestry: Ancestry | None = None
     for ancestor in reversed(ancestors):
         ancestry = (ancestor, ancestry)
-    return Dag._make(dag.entries, dag._links, version, ancestry)
+    return Dag._make(dag.entries, dag._links, version, ancestry, None)
 
 
 class _Specs(Mapping[str, NodeSpec]):

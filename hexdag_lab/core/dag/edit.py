@@ -1,6 +1,7 @@
-"""`Edit`: edits in progress on the two maps of a graph. Both stay valid, and acyclic, after each step.
+"""`Edit`: edits in progress on the two maps of a graph. What they would be stays valid, and acyclic, after each step.
 
-It knows how to change entries, links and levels together, and nothing of versions: `Dag` makes a graph of the outcome.
+It notes what changes in plain dicts and puts that into the maps at the end, all at once. It knows how entries, links
+and levels change together, and nothing of versions: `Dag` makes a graph of the outcome.
 """
 
 from __future__ import annotations
@@ -9,41 +10,70 @@ from collections.abc import Iterable, Mapping
 
 from ..base.errors import CycleError, DagError, DuplicateNode
 from ..base.merkle import MerkleMap
-from .entry import Entry, Link, unknown_node
+from ..base.overlay import Overlay
+from .entry import Downs, Entry, Link, unknown_node, with_down, without_downs
 from .levels import lower_levels, raise_levels
 from .node import NodeSpec
+from .waves import Move
 from .wiring import Wire, check_models, check_wires, wire
 
 
 class Edit:
-    """Edits on copies of a graph's `entries` and `links`; `check` comes last."""
+    """Edits on a graph's `entries` and `links`; `check` comes last, then the new maps can be asked for."""
 
-    def __init__(self, entries: MerkleMap[Entry], links: MerkleMap[Link]) -> None:
-        self.entries, self.links = entries, links
-        self._touched: set[str] = set()
+    def __init__(self, entries: MerkleMap[Entry], links: Overlay[Link]) -> None:
+        self._old_entries, self._old_links = entries, links
+        self._entries: dict[str, Entry | None] = {}  # what changes; None is what goes
+        self._links: dict[str, Link | None] = {}
+        self._levels: dict[str, int | None] = {}  # those before, of the nodes that move
+
+    def entries(self) -> MerkleMap[Entry]:
+        return self._old_entries.update(self._entries)
+
+    def links(self) -> Overlay[Link]:
+        return self._old_links.update(self._links)
+
+    def moves(self) -> tuple[Move, ...]:
+        """The nodes that are on another level than before."""
+        now = ((name, old, self._links[name]) for name, old in self._levels.items())
+        return tuple([(name, old, None if link is None else link.level) for name, old, link in now])
+
+    def find(self, name: str) -> Entry | None:
+        if name in self._entries:
+            return self._entries[name]
+        return self._old_entries.get(name)
+
+    def has(self, name: str) -> bool:
+        return self.find(name) is not None
 
     def add(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
         """A new node, wired already."""
-        if spec.name in self.entries:
-            raise DuplicateNode(f"{spec.name!r} is already a node; choose another name, or replace_node() it")
-        for up in (*spec.deps, *(w.up for w in wires)):
-            if up not in self.entries:
-                raise unknown_node(up, self.entries, f"{spec.name} is to run after it")
+        name = spec.name
+        if self.has(name):
+            raise DuplicateNode(f"{name!r} is already a node; choose another name, or replace_node() it")
+        for up in spec.deps:
+            if not self.has(up):
+                raise self._unknown(up, name)
+        level = 0
+        for up, _ in wires:
+            if not self.has(up):
+                raise self._unknown(up, name)
+            link = self._link(up)
+            level = max(level, link.level + 1)
+            self._links[up] = Link(link.level, with_down(link.downs, name))
         # Nothing depends on it yet, so it can close no cycle.
-        level = max((self.level(w.up) + 1 for w in wires), default=0)
-        self._put(spec, wires)
-        self.links = self.links.set(spec.name, Link(level, frozenset()))
-        for w in wires:
-            self._relink(w.up, self.links[w.up].downs | {spec.name})
+        self._entries[name] = Entry(spec.placed(), wires)
+        self._levels.setdefault(name, None)
+        self._links[name] = Link(level)
 
     def drop(self, name: str) -> None:
         """Without a node that has no edges any more."""
-        entry, link = self.entry(name), self.links[name]
+        entry, link = self.entry(name), self._link(name)
         if entry.wires or link.downs:
-            held = ", ".join(sorted({w.up for w in entry.wires} | link.downs))
+            held = ", ".join(sorted({w.up for w in entry.wires}.union(link.downs)))
             raise DagError(f"{name} still has edges to {held}; remove them first")
-        self.entries = self.entries.delete(name)
-        self.links = self.links.delete(name)
+        self._entries[name] = self._links[name] = None
+        self._levels.setdefault(name, link.level)
 
     def respec(self, spec: NodeSpec, wires: tuple[Wire, ...] | None = None) -> None:
         """Another spec under the name of an old one; with `wires`, wired anew."""
@@ -64,21 +94,21 @@ class Edit:
         entry = self.entry(down)
         self.entry(up)
         _check_free(entry, up)
-        wires = wire(entry.spec, [up], self.entries.__contains__, entry.wires, by_name=False)
+        wires = wire(entry.spec, [up], self.has, entry.wires, by_name=False)
         self.link(down, next(w for w in wires if w.up == up))
 
     def link(self, down: str, new: Wire) -> None:
         """An edge that is wired already."""
         entry = self.entry(down)
-        if new.up not in self.entries:
-            raise unknown_node(new.up, self.entries, f"{down} is to run after it")
+        if not self.has(new.up):
+            raise self._unknown(new.up, down)
         _check_free(entry, new.up)
         raised = raise_levels(new.up, down, self.level, self._downs)
         if isinstance(raised, tuple):
             raise CycleError(raised)
         self._relevel(raised)
         self._put(entry.spec, tuple(sorted((*entry.wires, new), key=lambda w: w.up)))
-        self._relink(new.up, self.links[new.up].downs | {down})
+        self._relink(new.up, with_down(self._downs(new.up), down))
 
     def unlink(self, up: str, down: str) -> None:
         """Without an edge."""
@@ -98,52 +128,55 @@ class Edit:
             if self.level(up) + 1 == self.level(down):
                 seeds.add(down)
         for up, downs in lost.items():
-            self._relink(up, self.links[up].downs - downs)
+            self._relink(up, without_downs(self._downs(up), downs))
         self._relevel(lower_levels(seeds, self.level, self._ups, self._downs))
 
     def check(self) -> None:
         """Raise `UnboundParameter` or `TypeMismatch` if what was touched does not fit together."""
-        for name in self._touched:
-            if (entry := self.entries.get(name)) is not None:
+        for entry in self._entries.values():
+            if entry is not None:
                 check_wires(entry.spec, entry.wires)
                 self._check_models(entry)
                 if entry.spec.out_model is not None:
-                    for down in self._downs(name):
-                        self._check_models(self.entries[down])
+                    for down in sorted(self._downs(entry.spec.name)):
+                        self._check_models(self.entry(down))
 
     def _check_models(self, entry: Entry) -> None:
-        check_models(entry.spec, entry.wires, lambda up: self.entries[up].spec)
+        check_models(entry.spec, entry.wires, lambda up: self.entry(up).spec)
 
     def entry(self, name: str) -> Entry:
-        entry = self.entries.get(name)
+        entry = self.find(name)
         if entry is None:
-            raise unknown_node(name, self.entries)
+            raise self._unknown(name)
         return entry
 
+    def _unknown(self, name: str, down: str = "") -> DagError:
+        return unknown_node(name, self.entries(), f"{down} is to run after it" if down else "")
+
     def level(self, name: str) -> int:
-        return self.links[name].level
+        return self._link(name).level
+
+    def _link(self, name: str) -> Link:
+        link = self._links.get(name)
+        return self._old_links[name] if link is None else link
 
     def _ups(self, name: str) -> list[str]:
-        return [w.up for w in self.entries[name].wires]
+        return [w.up for w in self.entry(name).wires]
 
-    def _downs(self, name: str) -> frozenset[str]:
-        return self.links[name].downs
+    def _downs(self, name: str) -> Downs:
+        return self._link(name).downs
 
     def _put(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
-        self.entries = self.entries.set(spec.name, Entry(spec.placed(), wires))
-        self._touched.add(spec.name)
+        self._entries[spec.name] = Entry(spec.placed(), wires)
 
-    def _relink(self, name: str, downs: frozenset[str]) -> None:
-        self.links = self.links.set(name, Link(self.level(name), downs))
+    def _relink(self, name: str, downs: Downs) -> None:
+        self._links[name] = Link(self.level(name), downs)
 
     def _relevel(self, levels: Mapping[str, int]) -> None:
-        if len(levels) * 4 > len(self.links):  # a new map is then cheaper than so many edits of the old one
-            self.links = MerkleMap(
-                {name: Link(levels.get(name, link.level), link.downs) for name, link in self.links.items()}
-            )
-            return
         for name, level in levels.items():
-            self.links = self.links.set(name, Link(level, self._downs(name)))
+            link = self._link(name)
+            self._levels.setdefault(name, link.level)
+            self._links[name] = Link(level, link.downs)
 
 
 def _check_free(entry: Entry, up: str) -> None:

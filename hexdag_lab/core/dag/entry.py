@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ..base.canon import digest, hash_of
 from ..base.errors import UnknownNode
+from ..base.merkle import MerkleMap
 from .node import NodeSpec
 from .wiring import MANY, Wire
 
@@ -30,11 +31,35 @@ class Entry:
         return self._digest
 
 
+Downs: TypeAlias = tuple[str, ...] | MerkleMap[bool]
+"""The names of downstreams, in no order: a tuple of few, a map of many, so that a hub costs an edit no more."""
+
+FEW = 32
+
+
 class Link(NamedTuple):
     """What is derived for a node: its longest-path level, and the nodes that depend on it."""
 
     level: int
-    downs: frozenset[str]
+    downs: Downs = ()
+
+
+def downs_of(names: Sequence[str]) -> Downs:
+    """Downstreams from distinct names."""
+    return tuple(names) if len(names) <= FEW else MerkleMap(dict.fromkeys(names, True))
+
+
+def with_down(downs: Downs, name: str) -> Downs:
+    """Downstreams with one more, which is not among them."""
+    return downs_of((*downs, name)) if isinstance(downs, tuple) else downs.set(name, True)
+
+
+def without_downs(downs: Downs, names: Collection[str]) -> Downs:
+    """Downstreams without some."""
+    if isinstance(downs, tuple):
+        return tuple([name for name in downs if name not in names])
+    left = downs.update(dict.fromkeys(names))
+    return left if len(left) > FEW else tuple(left)
 
 
 def unbound_params(entry: Entry) -> list[str]:

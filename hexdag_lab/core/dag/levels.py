@@ -8,7 +8,7 @@ it, each node once, in the order of old levels; reaching u proves a cycle, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
 Neighbours = Callable[[str], Iterable[str]]
@@ -28,16 +28,17 @@ def raise_levels(
     wanted = {down: level(up) + 1}
     while queue:
         _, name = heappop(queue)
-        if name in raised:
-            continue
         raised[name] = wanted[name]
-        for below in sorted(downs(name)):
+        here = wanted[name]
+        for below in downs(name):  # in any order: the queue has one
             if below == up:
                 return _trace(name, came_from, up)
-            if level(below) <= wanted[name]:
-                if wanted.get(below, -1) <= wanted[name]:
-                    wanted[below], came_from[below] = wanted[name] + 1, name
-                heappush(queue, (level(below), below))
+            old = level(below)
+            if old <= here:
+                if below not in wanted:
+                    heappush(queue, (old, below))
+                if wanted.get(below, -1) <= here:
+                    wanted[below], came_from[below] = here + 1, name
     return raised
 
 
@@ -53,27 +54,39 @@ def lower_levels(
 ) -> dict[str, int]:
     """New levels after the seeds lost upstreams."""
     lowered: dict[str, int] = {}
-    queue = [(level(name), name) for name in seeds]
-    queue.sort()
+    met = set(seeds)
+    queue = sorted((level(name), name) for name in met)
     while queue:
-        old, name = heappop(queue)
-        new = max((lowered.get(u, level(u)) + 1 for u in ups(name)), default=0)
-        if new == lowered.get(name, old):
+        old, name = heappop(queue)  # all that is above it has been settled
+        new = 0
+        for up in ups(name):
+            above = lowered[up] if up in lowered else level(up)
+            if above >= new:
+                new = above + 1
+        if new == old:
             continue
         lowered[name] = new
         for below in downs(name):
-            heappush(queue, (level(below), below))
+            if below not in met:
+                met.add(below)
+                heappush(queue, (level(below), below))
     return lowered
 
 
-def all_levels(ups: Mapping[str, Iterable[str]]) -> dict[str, int] | tuple[str, ...]:
-    """Levels of a whole graph given as name -> upstreams (Kahn), or the path of a cycle."""
+def downs_in(ups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Name -> downstreams of a graph given as name -> upstreams, in its order."""
     downs: dict[str, list[str]] = {name: [] for name in ups}
-    missing = dict.fromkeys(ups, 0)
     for name, above in ups.items():
         for up in above:
             downs[up].append(name)
-            missing[name] += 1
+    return downs
+
+
+def all_levels(
+    ups: Mapping[str, Sequence[str]], downs: Mapping[str, Iterable[str]]
+) -> dict[str, int] | tuple[str, ...]:
+    """Levels of a whole graph given as name -> upstreams and name -> downstreams (Kahn), or the path of a cycle."""
+    missing = {name: len(above) for name, above in ups.items()}
     levels: dict[str, int] = {}
     current = [name for name, count in missing.items() if not count]
     depth = 0
@@ -82,8 +95,10 @@ def all_levels(ups: Mapping[str, Iterable[str]]) -> dict[str, int] | tuple[str, 
         for name in current:
             levels[name] = depth
             for below in downs[name]:
-                missing[below] -= 1
-                if not missing[below]:
+                left = missing[below] - 1
+                if left:
+                    missing[below] = left
+                else:
                     following.append(below)
         current, depth = following, depth + 1
     if len(levels) == len(ups):
