@@ -25,15 +25,19 @@ class Overlay(Generic[V]):
         # One attribute for both: another thread sees them as they were together.
         self._parts: tuple[dict[str, V], MerkleMap[Any]] = (items, MerkleMap())
 
-    def __getitem__(self, key: str) -> V:
+    def get(self, key: str) -> V | None:
         below, above = self._parts
         if above:
             found = above.get(key, above)
-            if found is None:
-                raise KeyError(key)
             if found is not above:
                 return found  # type: ignore[no-any-return]
-        return below[key]
+        return below.get(key)
+
+    def __getitem__(self, key: str) -> V:
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
 
     def update(self, changes: Mapping[str, V | None]) -> Overlay[V]:
         """A map with these changes; None deletes a key."""

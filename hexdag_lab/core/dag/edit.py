@@ -44,21 +44,18 @@ class Edit:
         return self._old_entries.get(name)
 
     def has(self, name: str) -> bool:
-        return self.find(name) is not None
+        return self._find_link(name) is not None
 
     def add(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
         """A new node, wired already."""
         name = spec.name
         if self.has(name):
             raise DuplicateNode(f"{name!r} is already a node; choose another name, or replace_node() it")
-        for up in spec.deps:
-            if not self.has(up):
-                raise self._unknown(up, name)
         level = 0
         for up, _ in wires:
-            if not self.has(up):
+            link = self._find_link(up)
+            if link is None:
                 raise self._unknown(up, name)
-            link = self._link(up)
             level = max(level, link.level + 1)
             self._links[up] = Link(link.level, with_down(link.downs, name))
         # Nothing depends on it yet, so it can close no cycle.
@@ -156,9 +153,13 @@ class Edit:
     def level(self, name: str) -> int:
         return self._link(name).level
 
+    def _find_link(self, name: str) -> Link | None:
+        return self._links[name] if name in self._links else self._old_links.get(name)
+
     def _link(self, name: str) -> Link:
-        link = self._links.get(name)
-        return self._old_links[name] if link is None else link
+        link = self._find_link(name)
+        assert link is not None
+        return link
 
     def _ups(self, name: str) -> list[str]:
         return [w.up for w in self.entry(name).wires]

@@ -12,13 +12,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from fractions import Fraction
-from functools import update_wrapper
+from functools import lru_cache, update_wrapper
+from hashlib import sha256
 from math import isfinite
+from operator import attrgetter
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 from unicodedata import normalize
 
-from ..base.canon import hash_of, plain
+from ..base.canon import canonical, joined, plain
 from ..base.errors import InvalidName, SchemaError, UnboundParameter
 from ..base.frozen import FrozenDict
 from .code import Code, Param, code_of
@@ -122,18 +124,20 @@ class NodeSpec:
     def digest(self) -> bytes:
         """Content hash of everything but `cost` and what `.after()` says (that is in the edges): 32 bytes."""
         if self._digest is None:
-            object.__setattr__(self, "_digest", hash_of(self._identity()))
+            object.__setattr__(self, "_digest", sha256(self._identity()).digest())
         assert self._digest is not None
         return self._digest
 
-    def _identity(self) -> tuple[Any, ...]:
-        models = tuple(m and (m.name, m.fields, m.digest) for m in (self.in_model, self.out_model))
+    def _identity(self) -> bytes:
+        models = tuple([m and (m.name, m.fields, m.digest) for m in (self.in_model, self.out_model)])
         # 2 and 2.0 are the same number of seconds
         seconds = (float(self.backoff), None if self.timeout is None else float(self.timeout))
-        return (
-            "node/1", self.name, self.code.digest, self.params, self.requires, self.retries, seconds, self.version,
-            self.agent, models, self.cache, self.effects, self.durable, self.exclusive,
+        options = _canonical_options(
+            frozenset(self.requires), self.retries, seconds, self.version, self.agent, models, self.cache, self.effects,
+            self.durable, self.exclusive,
         )  # fmt: skip
+        name, code, params = canonical(self.name), canonical(self.code.digest), canonical(self.params)
+        return joined(_SCHEME, name, code, params, *options)
 
     def after(self, *names: Any) -> NodeSpec:
         """This spec, downstream of more nodes."""
@@ -154,8 +158,9 @@ class NodeSpec:
         if not self.deps:
             return self
         new = object.__new__(NodeSpec)  # nothing is to be checked again
-        for name in NodeSpec.__slots__:
-            object.__setattr__(new, name, () if name == "deps" else getattr(self, name))
+        for put, value in zip(_PUT_ALL, _GET_ALL(self), strict=True):
+            put(new, value)
+        object.__setattr__(new, "deps", ())
         return new
 
     def required(self) -> tuple[Param, ...]:
@@ -337,6 +342,12 @@ def exact(value: Any, what: str) -> Fraction:
     return number
 
 
+@lru_cache(maxsize=1000)
+def _canonical_options(*values: Any) -> tuple[bytes, ...]:
+    """The canonical bytes of each: most nodes of a graph have the same options."""
+    return tuple(map(canonical, values))
+
+
 def _is_seconds(value: Any) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and isfinite(value) and value >= 0
 
@@ -358,6 +369,9 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("blob", _is_text, "text"),
     ("requires", lambda v: all(isinstance(item, str) and item for item in v), "a set of capabilities, as text"),
 )  # fmt: skip
+_SCHEME = canonical("node/1")
+_GET_ALL = attrgetter(*NodeSpec.__slots__)
+_PUT_ALL = [getattr(NodeSpec, name).__set__ for name in NodeSpec.__slots__]
 _OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest"}
 DEFAULTS: Mapping[str, Any] = {
     f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(NodeSpec)
