@@ -11,7 +11,6 @@ from fractions import Fraction
 from functools import lru_cache
 from hashlib import sha256
 from math import isnan
-from operator import add
 from typing import Any
 
 from .errors import SchemaError
@@ -143,14 +142,16 @@ def _set(value: Any, depth: int) -> bytes:
 
 
 def _mapping(value: Any, depth: int) -> bytes:
-    keys, items = _items(value, depth), _items(value.values(), depth)
-    return _framed(b"D", sorted(map(add, keys, items)))
+    if value:
+        check_depth(depth + 1, 100)
+    depth += 1
+    return _framed(b"D", sorted([_bytes(key, depth) + _bytes(item, depth) for key, item in value.items()]))
 
 
 def _items(values: Any, depth: int) -> list[bytes]:
-    depth += 1
     if values:
-        check_depth(depth, 100)
+        check_depth(depth + 1, 100)
+    depth += 1
     return [_bytes(item, depth) for item in values]
 
 

@@ -1,37 +1,35 @@
-"""A persistent map for what is derived and not hashed: a dict that never changes, under a small map of what is newer.
+"""A persistent map for what is derived and not hashed: a large dict under ever smaller ones that hold what is newer.
 
-Most of it is read at the speed of a dict, and made in bulk as fast as one. An edit touches the small map only, which
-shares its structure with the one before; when it has grown to half of the dict, both become one new dict. It is no
-`Mapping` and has no order: what it holds can be made anew from elsewhere.
+No dict is changed once it is in a map, so versions share them. An edit puts its changes on top as one more dict;
+before that, layers that have grown to half of the one below are merged with it. So there are at most log2(n) of them,
+a change is copied O(log n) times in its life, reads cost little more than those of a dict, and a bulk load is one dict
+(the logarithmic method: Bentley and Saxe, Decomposable Searching Problems, J. Algorithms 1, 1980). It has no order
+and no identity: what it holds can be made anew from elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar
-
-from .merkle import MerkleMap
+from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 V = TypeVar("V")
+Layers = tuple[dict[str, V | None], ...]
 
 
 class Overlay(Generic[V]):
     """An immutable map from text to values; `update` returns a new one."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_layers",)
 
     def __init__(self, items: dict[str, V]) -> None:
-        """Takes over the dict: nobody else may change it after that."""
-        # One attribute for both: another thread sees them as they were together.
-        self._parts: tuple[dict[str, V], MerkleMap[Any]] = (items, MerkleMap())
+        """Takes over the dict: nobody may change it after that."""
+        self._layers: Layers[V] = (items,)  # type: ignore[assignment]  # the newest first; None where a key is gone
 
     def get(self, key: str) -> V | None:
-        below, above = self._parts
-        if above:
-            found = above.get(key, above)
-            if found is not above:
-                return found  # type: ignore[no-any-return]
-        return below.get(key)
+        for layer in self._layers:
+            if key in layer:
+                return layer[key]
+        return None
 
     def __getitem__(self, key: str) -> V:
         found = self.get(key)
@@ -39,28 +37,41 @@ class Overlay(Generic[V]):
             raise KeyError(key)
         return found
 
-    def update(self, changes: Mapping[str, V | None]) -> Overlay[V]:
-        """A map with these changes; None deletes a key."""
-        below, above = self._parts
-        if len(above) * 2 > len(below) + 64:  # done here, so that of many edits of this map only one pays for it
-            self._parts = below, above = _merged(below, above), MerkleMap()
-        if len(changes) * 8 > len(below):
-            return Overlay(_merged(dict(self.items()), changes))
-        for key, value in changes.items():
-            above = above.set(key, value)
-        new = Overlay(below)
-        new._parts = below, above
+    def update(self, changes: dict[str, V | None]) -> Overlay[V]:
+        """A map with these changes, whose dict it takes over; None deletes a key."""
+        # Merged here, not in the new map: of many edits of this map only one pays for it.
+        self._layers = layers = _settled(self._layers)
+        new: Overlay[V] = Overlay.__new__(Overlay)
+        new._layers = (changes, *layers)
         return new
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key, _ in self.items())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.items())
 
     def items(self) -> Iterator[tuple[str, V]]:
         """All keys and values, in no order that means anything."""
-        below, above = self._parts
-        return iter((_merged(below, above) if above else below).items())
+        return iter(_merged(self._layers)[0].items())  # type: ignore[arg-type]
 
 
-def _merged(below: dict[str, V], changes: Mapping[str, V | None]) -> dict[str, V]:
-    merged: dict[str, Any] = {**below, **changes}
-    for key, value in changes.items():
-        if value is None:
-            merged.pop(key)
-    return merged
+def _settled(layers: Layers[V]) -> Layers[V]:
+    """The same map in layers of which each is at least twice as large as the one above."""
+    end = 1
+    while end < len(layers) and sum(map(len, layers[:end])) * 2 > len(layers[end]):
+        end += 1
+    return (*_merged(layers[:end], last=end == len(layers)), *layers[end:])
+
+
+def _merged(layers: Layers[V], last: bool = True) -> Layers[V]:
+    """The same map in one layer; what is gone can be forgotten if it was the last."""
+    if len(layers) == 1:
+        return layers
+    merged: dict[str, V | None] = {}
+    for layer in reversed(layers):
+        merged |= layer
+    if last:
+        for key in [key for key, value in merged.items() if value is None]:
+            del merged[key]
+    return (merged,)

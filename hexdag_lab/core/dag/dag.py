@@ -21,7 +21,7 @@ from .edit import Edit
 from .entry import Edge, Entry, Link, downs_of, unbound_params, unknown_node
 from .levels import all_levels, downs_in
 from .node import Node, NodeSpec, name_of, spec_of
-from .waves import Moved, Waves, waves_of
+from .waves import Moved, Waves, moved, waves_of
 from .wiring import Wire, check_models, check_wires, rewire, wire
 
 __all__ = ["Change", "Dag", "Edge", "Entry", "unbound_params"]
@@ -215,7 +215,7 @@ class Dag:
     def add_node(self, node: Any) -> Dag:
         """With one more node, wired to what is there."""
         spec, edit = spec_of(node), self._edit()
-        edit.add(spec, wire(spec, spec.deps, self.entries.__contains__))
+        edit.add(spec, wire(spec, spec.deps, edit.has))
         return self._edited(edit)
 
     def replace_node(self, name: Any, node: Any) -> Dag:
@@ -230,7 +230,7 @@ class Dag:
             spec = node.as_node(old.name, **{**old.params, **node.spec.params})
         else:
             spec = old.but(fn=node)
-        edit.respec(spec, rewire(spec, self.wires(old.name), self.entries.__contains__))
+        edit.respec(spec, rewire(spec, self.wires(old.name), edit.has))
         return self._edited(edit)
 
     def remove_node(self, name: Any) -> Dag:
@@ -292,9 +292,7 @@ class Dag:
 
     def _edited(self, edit: Edit) -> Dag:
         edit.check()
-        waves = self._waves if self._waves is None or isinstance(self._waves, Moved) else Moved(self._waves)
-        if waves is not None:
-            waves = waves.then(edit.moves(), len(self) // 8 + 8)
+        waves = moved(self._waves, edit.moves(), len(self) // 8 + 8)
         ancestry = (self.digest, self._ancestry)
         return self._make(edit.entries(), edit.links(), self.version + 1, ancestry, waves)
 

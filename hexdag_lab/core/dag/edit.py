@@ -35,8 +35,10 @@ class Edit:
 
     def moves(self) -> tuple[Move, ...]:
         """The nodes that are on another level than before."""
-        now = ((name, old, self._links[name]) for name, old in self._levels.items())
-        return tuple([(name, old, None if link is None else link.level) for name, old, link in now])
+        links = self._links
+        return tuple(
+            [(name, old, None if (link := links[name]) is None else link.level) for name, old in self._levels.items()]
+        )
 
     def find(self, name: str) -> Entry | None:
         if name in self._entries:

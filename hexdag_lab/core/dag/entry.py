@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from ..base.canon import digest, hash_of
 from ..base.errors import UnknownNode
-from ..base.merkle import MerkleMap
+from ..base.overlay import Overlay
 from .node import NodeSpec
 from .wiring import MANY, Wire
 
@@ -31,8 +31,8 @@ class Entry:
         return self._digest
 
 
-Downs: TypeAlias = tuple[str, ...] | MerkleMap[bool]
-"""The names of downstreams, in no order: a tuple of few, a map of many, so that a hub costs an edit no more."""
+Downs: TypeAlias = tuple[str, ...] | Overlay[bool]
+"""The names of downstreams, in no order: a tuple of few, an overlay of many, so that an edit at a hub costs no more."""
 
 FEW = 32
 
@@ -46,20 +46,19 @@ class Link(NamedTuple):
 
 def downs_of(names: Sequence[str]) -> Downs:
     """Downstreams from distinct names."""
-    return tuple(names) if len(names) <= FEW else MerkleMap(dict.fromkeys(names, True))
+    return tuple(names) if len(names) <= FEW else Overlay(dict.fromkeys(names, True))
 
 
 def with_down(downs: Downs, name: str) -> Downs:
     """Downstreams with one more, which is not among them."""
-    return downs_of((*downs, name)) if isinstance(downs, tuple) else downs.set(name, True)
+    return downs_of((*downs, name)) if isinstance(downs, tuple) else downs.update({name: True})
 
 
 def without_downs(downs: Downs, names: Collection[str]) -> Downs:
     """Downstreams without some."""
     if isinstance(downs, tuple):
         return tuple([name for name in downs if name not in names])
-    left = downs.update(dict.fromkeys(names))
-    return left if len(left) > FEW else tuple(left)
+    return downs.update(dict.fromkeys(names))
 
 
 def unbound_params(entry: Entry) -> list[str]:

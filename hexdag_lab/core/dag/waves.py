@@ -33,13 +33,6 @@ class Moved(NamedTuple):
     number: int = 0  # of moves
     steps: Any = None
 
-    def then(self, moves: tuple[Move, ...], limit: int) -> Moved | None:
-        """With more moves; None beyond `limit` moves, where making all waves anew costs no more."""
-        if not moves:
-            return self
-        number = self.number + len(moves)
-        return Moved(self.known, number, (moves, self.steps)) if number <= limit else None
-
     def waves(self) -> Waves:
         """The waves after all moves: O(moves + waves that they touch)."""
         before: dict[str, int | None] = {}
@@ -58,6 +51,17 @@ class Moved(NamedTuple):
         while waves and not waves[-1]:  # below the last level none is ever empty
             waves.pop()
         return tuple(waves)
+
+
+def moved(waves: Waves | Moved | None, moves: tuple[Move, ...], limit: int) -> Moved | None:
+    """What is known of the waves after some moves; nothing after more than `limit`, which to follow costs no less."""
+    if waves is None:
+        return None
+    last = waves if isinstance(waves, Moved) else Moved(waves)
+    if not moves:
+        return last
+    number = last.number + len(moves)
+    return Moved(last.known, number, (moves, last.steps)) if number <= limit else None
 
 
 def _by_level(levels: Mapping[str, int | None], others: Mapping[str, int | None]) -> dict[int, list[str]]:
