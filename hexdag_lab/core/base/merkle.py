@@ -68,9 +68,11 @@ def _value_digest(value: Any) -> bytes:
     return own if type(own) is bytes else hash_of(value)
 
 
-@lru_cache(maxsize=2**16)
-def _path(key: str) -> int:
+def _path_of(key: str) -> int:
     return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:16], "little")
+
+
+_path = lru_cache(maxsize=2**16)(_path_of)  # for edits and look-ups; a bulk load would only wash it out
 
 
 class MerkleMap(Mapping[str, V]):
@@ -83,7 +85,7 @@ class MerkleMap(Mapping[str, V]):
 
     def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
         pairs = dict(items.items() if isinstance(items, Mapping) else items)
-        leaves = [_Leaf(_path(key), key, value) for key, value in pairs.items()]
+        leaves = [_Leaf(_path_of(key), key, value) for key, value in pairs.items()]
         self._root: _Node[V] | None = _build(leaves, 0) if leaves else None
         self._size = len(leaves)
 

@@ -39,6 +39,8 @@ class Overlay(Generic[V]):
 
     def update(self, changes: dict[str, V | None]) -> Overlay[V]:
         """A map with these changes, whose dict it takes over; None deletes a key."""
+        if not changes:
+            return self
         # Merged here, not in the new map: of many edits of this map only one pays for it.
         self._layers = layers = _settled(self._layers)
         new: Overlay[V] = Overlay.__new__(Overlay)

@@ -1,8 +1,8 @@
 """`Dag`: an immutable, acyclic graph of nodes, as a value.
 
 A `Dag` is valid or it does not exist: names are unique, edges lead to nodes, and there is no cycle. Each edit gives a
-new one, with version + 1, and shares nearly all of its structure with the old one. Two maps hold it: `entries` (name ->
-spec and wires) is content and is what the digest covers; `links` (name -> level and downstreams) is derived from it.
+new one, with version + 1, and shares nearly all of its structure with the old one. Three maps hold it: `entries` (name
+-> spec and wires) is content and is what the digest covers; levels and downstreams are derived from it.
 It knows nothing of runs, votes or results.
 """
 
@@ -18,7 +18,7 @@ from ..base.overlay import Overlay
 from . import text
 from .conflict import Conflict
 from .edit import Edit
-from .entry import Edge, Entry, Link, downs_of, unbound_params, unknown_node
+from .entry import Downs, Edge, Entry, downs_of, unbound_params, unknown_node
 from .levels import all_levels, downs_in
 from .node import Node, NodeSpec, name_of, spec_of
 from .waves import Moved, Waves, moved, waves_of
@@ -28,6 +28,8 @@ __all__ = ["Change", "Dag", "Edge", "Entry", "unbound_params"]
 
 Ancestry = tuple[bytes, Any]
 """The digest of the graph that an edit was made on, and that graph's own ancestry."""
+Maps = tuple[MerkleMap[Entry], Overlay[int], Overlay[Downs]]
+"""Entries, levels and downstreams of a graph."""
 
 
 class Change(Protocol):
@@ -49,11 +51,12 @@ class Dag:
     digest    content hash: 32 bytes
     """
 
-    __slots__ = ("_ancestry", "_edges", "_links", "_waves", "entries", "version")
+    __slots__ = ("_ancestry", "_downs", "_edges", "_levels", "_waves", "entries", "version")
 
     entries: MerkleMap[Entry]
     version: int
-    _links: Overlay[Link]
+    _levels: Overlay[int]
+    _downs: Overlay[Downs]
     _ancestry: Ancestry | None
     _waves: Waves | Moved | None  # known; known of an older version; not known
     _edges: frozenset[Edge] | None
@@ -74,50 +77,54 @@ class Dag:
             for dep in spec.deps:
                 if dep not in names:
                     raise unknown_node(dep, names, f"{spec.name} is to run after it")
-        return cls.from_entries((spec, wire(spec, spec.deps, names.__contains__)) for spec in specs)
+        known = names.__contains__
+        return cls._built({spec.name: Entry(spec.placed(), wire(spec, spec.deps, known)) for spec in specs}, 1)
 
     @classmethod
     def from_entries(cls, pairs: Iterable[tuple[NodeSpec, tuple[Wire, ...]]], version: int = 1) -> Dag:
         """The graph of specs that are wired already: O(n + edges)."""
         entries = {spec.name: Entry(spec.placed(), wires) for spec, wires in pairs}
-        ups = {name: [w.up for w in entry.wires] for name, entry in entries.items()}
+        for entry in entries.values():
+            check_wires(*entry)
+        return cls._built(entries, version)
+
+    @classmethod
+    def _built(cls, entries: dict[str, Entry], version: int) -> Dag:
+        """The graph of entries whose wires fit their specs."""
+        ups = {name: [w[0] for w in entry.wires] for name, entry in entries.items()}
         for name, entry in entries.items():
             for up in ups[name]:
                 if up not in entries:
                     raise unknown_node(up, entries, f"{name} is to run after it")
-            check_wires(entry.spec, entry.wires)
-            check_models(entry.spec, entry.wires, lambda up: entries[up].spec)
-        downs = downs_in(ups)
-        levels = all_levels(ups, downs)
+            check_models(*entry, lambda up: entries[up].spec)
+        levels = all_levels(ups)
         if isinstance(levels, tuple):
             raise CycleError(levels)
-        links = Overlay({name: Link(levels[name], downs_of(below)) for name, below in downs.items()})
-        return cls._make(MerkleMap(entries), links, version, None, None)
+        downs = {name: downs_of(below) for name, below in downs_in(ups).items()}
+        return cls._make((MerkleMap(entries), Overlay(levels), Overlay(downs)), version, None, None)
 
     @classmethod
-    def _make(
-        cls,
-        entries: MerkleMap[Entry],
-        links: Overlay[Link],
-        version: int,
-        ancestry: Ancestry | None,
-        waves: Waves | Moved | None,
-    ) -> Dag:
+    def _make(cls, maps: Maps, version: int, ancestry: Ancestry | None, waves: Waves | Moved | None) -> Dag:
         new, put = cls.__new__(cls), object.__setattr__
-        put(new, "entries", entries)
+        put(new, "entries", maps[0])
+        put(new, "_levels", maps[1])
+        put(new, "_downs", maps[2])
         put(new, "version", version)
-        put(new, "_links", links)
         put(new, "_ancestry", ancestry)
         put(new, "_waves", waves)
         put(new, "_edges", None)  # when they are asked for
         return new
+
+    @property
+    def _maps(self) -> Maps:
+        return self.entries, self._levels, self._downs
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Dag cannot be changed ({name}); each edit gives a new one")
 
     def numbered(self, version: int) -> Dag:
         """The same graph under another version number."""
-        return self._make(self.entries, self._links, version, self._ancestry, self._waves)
+        return self._make(self._maps, version, self._ancestry, self._waves)
 
     # -- what is in it
 
@@ -146,7 +153,7 @@ class Dag:
     def dependents(self, node: Any) -> frozenset[str]:
         """The direct downstreams of a node."""
         self.wires(node)
-        return frozenset(self._links[name_of(node)].downs)
+        return frozenset(self._downs.get(name_of(node)) or ())
 
     def wires(self, node: Any) -> tuple[Wire, ...]:
         """How the upstreams of a node fill its parameters, sorted by upstream."""
@@ -158,14 +165,14 @@ class Dag:
 
     def level(self, node: str) -> int:
         """The length of the longest path that leads to a node: its wave, counted from 0."""
-        return self._links[node].level
+        return self._levels[node]
 
     def below(self, *nodes: str) -> frozenset[str]:
         """Everything downstream of some nodes, however far; without the nodes themselves."""
         found: set[str] = set()
         stack = list(nodes)
         while stack:
-            for down in self._links[stack.pop()].downs:
+            for down in self._downs.get(stack.pop()) or ():
                 if down not in found:
                     found.add(down)
                     stack.append(down)
@@ -176,7 +183,7 @@ class Dag:
         """The nodes by level, each wave sorted: topological generations."""
         found = self._waves
         if found is None:
-            found = waves_of((name, link.level) for name, link in self._links.items())
+            found = waves_of(self._levels.items())
         elif isinstance(found, Moved):
             found = found.waves()
         else:
@@ -194,7 +201,7 @@ class Dag:
             for name, entry in self.entries.items()
             if name not in done
         }
-        levels = all_levels(left, downs_in(left))
+        levels = all_levels(left)
         assert isinstance(levels, dict)
         return waves_of(levels.items())
 
@@ -288,13 +295,13 @@ class Dag:
         return self._edited(edit)
 
     def _edit(self) -> Edit:
-        return Edit(self.entries, self._links)
+        return Edit(*self._maps)
 
     def _edited(self, edit: Edit) -> Dag:
         edit.check()
         waves = moved(self._waves, edit.moves(), len(self) // 8 + 8)
         ancestry = (self.digest, self._ancestry)
-        return self._make(edit.entries(), edit.links(), self.version + 1, ancestry, waves)
+        return self._make(edit.maps(), self.version + 1, ancestry, waves)
 
     # -- forms
 
@@ -366,7 +373,7 @@ def _rebuild(pairs: list[tuple[NodeSpec, tuple[Wire, ...]]], version: int, ances
     ancestry: Ancestry | None = None
     for ancestor in reversed(ancestors):
         ancestry = (ancestor, ancestry)
-    return Dag._make(dag.entries, dag._links, version, ancestry, None)
+    return Dag._make(dag._maps, version, ancestry, None)
 
 
 class _Specs(Mapping[str, NodeSpec]):

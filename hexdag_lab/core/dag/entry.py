@@ -1,9 +1,8 @@
-"""What a graph holds for each node: `Entry`, which is content, and `Link`, which is derived from it."""
+"""What a graph holds for each node: `Entry`, which is content, and `Downs`, which are derived from it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from ..base.canon import digest, hash_of
@@ -15,33 +14,22 @@ from .wiring import MANY, Wire
 Edge = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A node as it stands in a graph: its spec and its wires, sorted by upstream."""
 
     spec: NodeSpec
     wires: tuple[Wire, ...] = ()
-    _digest: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def digest(self) -> bytes:
-        if self._digest is None:
-            object.__setattr__(self, "_digest", digest(self.spec.digest, hash_of(self.wires)))
-        assert self._digest is not None
-        return self._digest
+        """Content hash: 32 bytes. The map that holds the entry keeps what it makes of it."""
+        return digest(self.spec.digest, hash_of(self.wires))
 
 
 Downs: TypeAlias = tuple[str, ...] | Overlay[bool]
 """The names of downstreams, in no order: a tuple of few, an overlay of many, so that an edit at a hub costs no more."""
 
 FEW = 32
-
-
-class Link(NamedTuple):
-    """What is derived for a node: its longest-path level, and the nodes that depend on it."""
-
-    level: int
-    downs: Downs = ()
 
 
 def downs_of(names: Sequence[str]) -> Downs:

@@ -74,36 +74,55 @@ def lower_levels(
 
 
 def downs_in(ups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Name -> downstreams of a graph given as name -> upstreams, in its order."""
-    downs: dict[str, list[str]] = {name: [] for name in ups}
+    """Name -> downstreams, where there are any, of a graph given as name -> upstreams."""
+    downs: dict[str, list[str]] = {}
     for name, above in ups.items():
         for up in above:
-            downs[up].append(name)
+            if up in downs:
+                downs[up].append(name)
+            else:
+                downs[up] = [name]
     return downs
 
 
-def all_levels(
-    ups: Mapping[str, Sequence[str]], downs: Mapping[str, Iterable[str]]
-) -> dict[str, int] | tuple[str, ...]:
-    """Levels of a whole graph given as name -> upstreams and name -> downstreams (Kahn), or the path of a cycle."""
-    missing = {name: len(above) for name, above in ups.items()}
+def all_levels(ups: Mapping[str, Sequence[str]]) -> dict[str, int] | tuple[str, ...]:
+    """Levels of a whole graph given as name -> upstreams, or the path of a cycle."""
     levels: dict[str, int] = {}
-    current = [name for name, count in missing.items() if not count]
-    depth = 0
-    while current:
-        following = []
-        for name in current:
-            levels[name] = depth
-            for below in downs[name]:
-                left = missing[below] - 1
-                if left:
-                    missing[below] = left
-                else:
-                    following.append(below)
-        current, depth = following, depth + 1
-    if len(levels) == len(ups):
+    for name, above in ups.items():  # most graphs are written down in the order in which they run
+        level = 0
+        for up in above:
+            if up not in levels:
+                return new_levels(ups, downs_in(ups), dict.fromkeys(ups, 0))
+            if levels[up] >= level:
+                level = levels[up] + 1
+        levels[name] = level
+    return levels
+
+
+def new_levels(
+    ups: Mapping[str, Sequence[str]], downs: Mapping[str, Iterable[str]], least: dict[str, int]
+) -> dict[str, int] | tuple[str, ...]:
+    """Levels of some nodes given the least that each can have, or the path of a cycle among them (Kahn).
+
+    ups, downs   the edges among these nodes;  least   what upstreams that are not among them ask for
+    """
+    missing = {name: len(above) for name, above in ups.items()}
+    ready = [name for name, count in missing.items() if not count]
+    levels = dict(least)
+    done = 0
+    while ready:
+        name = ready.pop()
+        done += 1
+        level = levels[name] + 1
+        for below in downs.get(name, ()):
+            if levels[below] < level:
+                levels[below] = level
+            missing[below] -= 1
+            if not missing[below]:
+                ready.append(below)
+    if done == len(ups):
         return levels
-    return _find_cycle({name: above for name, above in ups.items() if name not in levels})
+    return _find_cycle({name: above for name, above in ups.items() if missing[name]})
 
 
 def _find_cycle(ups: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

@@ -43,24 +43,26 @@ def wire(
     """
     names, required, collector = spec.code.shape
     wires = list(present)
+    explicit = set(ups)
     filled = set(spec.params)
-    known = set()
-    for up, param in wires:
-        known.add(up)
-        if param is not None:
-            filled.add(param)
-    explicit = {up for up in ups if up not in known}
+    known: set[str] = set()
+    if wires:
+        known = {w.up for w in wires}
+        explicit -= known
+        filled.update([w.param for w in wires if w.param is not None])
     for name in names:
-        if name not in filled and (
-            name in explicit or (by_name and name not in known and name != spec.name and exists(name))
-        ):
-            wires.append(Wire(name, name))
-            explicit.discard(name)
-            filled.add(name)
+        if name in filled:
+            continue
+        if name in explicit:
+            explicit.remove(name)
+        elif not (by_name and name not in known and name != spec.name and exists(name)):
+            continue
+        wires.append(Wire(name, name))
+        filled.add(name)
     if explicit:
         unfilled = [name for name in required if name not in filled]
         if len(explicit) == 1 and len(unfilled) == 1:
-            param = unfilled[0]
+            param: str | None = unfilled[0]
         else:
             param = MANY if collector and collector not in filled else None
         wires += [Wire(up, param) for up in explicit]
