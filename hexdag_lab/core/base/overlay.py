@@ -50,9 +50,6 @@ class Overlay(Generic[V]):
     def __iter__(self) -> Iterator[str]:
         return (key for key, _ in self.items())
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self.items())
-
     def items(self) -> Iterator[tuple[str, V]]:
         """All keys and values, in no order that means anything."""
         return iter(_merged(self._layers)[0].items())  # type: ignore[arg-type]

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..base.codec import register
-from ..base.errors import CycleError, DuplicateNode
+from ..base.errors import DuplicateNode
 from ..base.merkle import MerkleMap
 from ..base.overlay import Overlay
 from . import text
 from .conflict import Conflict
 from .edit import Edit
 from .entry import Downs, Edge, Entry, downs_of, unbound_params, unknown_node
-from .levels import all_levels, downs_in
+from .levels import levels_and_downs
 from .node import Node, NodeSpec, name_of, spec_of
 from .waves import Moved, Waves, moved, waves_of
 from .wiring import Wire, check_models, check_wires, rewire, wire
@@ -91,16 +91,13 @@ class Dag:
     @classmethod
     def _built(cls, entries: dict[str, Entry], version: int) -> Dag:
         """The graph of entries whose wires fit their specs."""
-        ups = {name: [w[0] for w in entry.wires] for name, entry in entries.items()}
-        for name, entry in entries.items():
-            for up in ups[name]:
-                if up not in entries:
-                    raise unknown_node(up, entries, f"{name} is to run after it")
+        levels, below = levels_and_downs((name, [w[0] for w in entry.wires]) for name, entry in entries.items())
+        for up, names in below.items():
+            if up not in entries:
+                raise unknown_node(up, entries, f"{names[0]} is to run after it")
+        for entry in entries.values():
             check_models(*entry, lambda up: entries[up].spec)
-        levels = all_levels(ups)
-        if isinstance(levels, tuple):
-            raise CycleError(levels)
-        downs = {name: downs_of(below) for name, below in downs_in(ups).items()}
+        downs = {name: downs_of(names) for name, names in below.items()}
         return cls._make((MerkleMap(entries), Overlay(levels), Overlay(downs)), version, None, None)
 
     @classmethod
@@ -196,13 +193,8 @@ class Dag:
         done = {name_of(node) for node in finished}
         for name in done:
             self.wires(name)
-        left = {
-            name: [w.up for w in entry.wires if w.up not in done]
-            for name, entry in self.entries.items()
-            if name not in done
-        }
-        levels = all_levels(left)
-        assert isinstance(levels, dict)
+        left = ((name, entry) for name, entry in self.entries.items() if name not in done)
+        levels, _ = levels_and_downs((name, [w.up for w in entry.wires if w.up not in done]) for name, entry in left)
         return waves_of(levels.items())
 
     def unbound(self) -> tuple[Edge, ...]:

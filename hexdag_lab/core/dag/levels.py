@@ -8,8 +8,10 @@ it, each node once, in the order of old levels; reaching u proves a cycle, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
+
+from ..base.errors import CycleError
 
 Neighbours = Callable[[str], Iterable[str]]
 
@@ -73,65 +75,67 @@ def lower_levels(
     return lowered
 
 
-def downs_in(ups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Name -> downstreams, where there are any, of a graph given as name -> upstreams."""
+def levels_and_downs(ups: Iterable[tuple[str, Iterable[str]]]) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Levels of a whole graph given as (name, upstreams), and name -> downstreams, where there are any.
+
+    One pass if each node comes after its upstreams, as most graphs are written down. Raises `CycleError`; an upstream
+    that is no node has no level.
+    """
+    levels: dict[str, int] = {}
     downs: dict[str, list[str]] = {}
-    for name, above in ups.items():
+    in_order = True
+    for name, above in ups:
+        level = 0
         for up in above:
             if up in downs:
                 downs[up].append(name)
             else:
                 downs[up] = [name]
-    return downs
-
-
-def all_levels(ups: Mapping[str, Sequence[str]]) -> dict[str, int] | tuple[str, ...]:
-    """Levels of a whole graph given as name -> upstreams, or the path of a cycle."""
-    levels: dict[str, int] = {}
-    for name, above in ups.items():  # most graphs are written down in the order in which they run
-        level = 0
-        for up in above:
             if up not in levels:
-                return new_levels(ups, downs_in(ups), dict.fromkeys(ups, 0))
-            if levels[up] >= level:
+                in_order = False
+            elif levels[up] >= level:
                 level = levels[up] + 1
         levels[name] = level
-    return levels
+    if not in_order and downs.keys() <= levels.keys():
+        levels = new_levels(dict.fromkeys(levels, 0), downs)
+    return levels, downs
 
 
-def new_levels(
-    ups: Mapping[str, Sequence[str]], downs: Mapping[str, Iterable[str]], least: dict[str, int]
-) -> dict[str, int] | tuple[str, ...]:
-    """Levels of some nodes given the least that each can have, or the path of a cycle among them (Kahn).
-
-    ups, downs   the edges among these nodes;  least   what upstreams that are not among them ask for
-    """
-    missing = {name: len(above) for name, above in ups.items()}
-    ready = [name for name, count in missing.items() if not count]
+def new_levels(least: Mapping[str, int], downs: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Levels of some nodes, from the least that each can have and the edges among them (Kahn). Raises `CycleError`."""
     levels = dict(least)
+    missing = dict.fromkeys(levels, 0)
+    for below in downs.values():
+        for name in below:
+            missing[name] += 1
+    ready = [name for name, count in missing.items() if not count]
     done = 0
     while ready:
         name = ready.pop()
         done += 1
         level = levels[name] + 1
-        for below in downs.get(name, ()):
-            if levels[below] < level:
-                levels[below] = level
-            missing[below] -= 1
-            if not missing[below]:
-                ready.append(below)
-    if done == len(ups):
-        return levels
-    return _find_cycle({name: above for name, above in ups.items() if missing[name]})
+        for below_it in downs.get(name, ()):
+            if levels[below_it] < level:
+                levels[below_it] = level
+            missing[below_it] -= 1
+            if not missing[below_it]:
+                ready.append(below_it)
+    if done < len(levels):
+        raise CycleError(_find_cycle({name for name, count in missing.items() if count}, downs))
+    return levels
 
 
-def _find_cycle(ups: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """A cycle in a graph in which each node has an upstream in it: walk up until a name comes back."""
-    name = min(ups)
+def _find_cycle(left: set[str], downs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """A cycle among nodes that each have an upstream among them: walk up until a name comes back."""
+    ups: dict[str, str] = {}  # the least upstream of each
+    for up in left:
+        for name in downs.get(up, ()):
+            ups[name] = min(up, ups.get(name, up))
+    name = min(left)
     path = [name]
     places = {name: 0}
     while True:
-        name = min(up for up in ups[name] if up in ups)
+        name = ups[name]
         path.append(name)
         if name in places:
             return tuple(reversed(path[places[name] :]))

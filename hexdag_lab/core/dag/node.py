@@ -74,6 +74,7 @@ class NodeSpec:
     code: Code = NOT_READ
     blob: str | None = field(default=None, repr=False)  # the shipped pickle: "SHA-256.HMAC", hexadecimal
     _digest: bytes | None = field(default=None, repr=False)
+    _placed: NodeSpec | None = field(default=None, repr=False)  # the same without `deps`
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -141,7 +142,9 @@ class NodeSpec:
 
     def after(self, *names: Any) -> NodeSpec:
         """This spec, downstream of more nodes."""
-        return self.but(deps=names_of((self.deps, names)))
+        new = self.but(deps=names_of((self.deps, names)))
+        object.__setattr__(new, "_placed", self.placed())
+        return new
 
     def __rshift__(self, down: Any) -> NodeSpec:
         """`load >> fit` is `fit.after(load)`: the spec of `fit`. Give `load` to the graph as well."""
@@ -151,12 +154,14 @@ class NodeSpec:
         """This spec with some fields changed."""
         if ("fn" in changes or "version" in changes) and "code" not in changes:
             changes = {"code": NOT_READ, "blob": None, **changes}
-        return replace(self, **{"_digest": None, **changes})
+        return replace(self, **{"_digest": None, "_placed": None, **changes})
 
     def placed(self) -> NodeSpec:
         """This spec as it stands in a graph: what `.after()` said is in the edges then."""
         if not self.deps:
             return self
+        if self._placed is not None:
+            return self._placed
         new = object.__new__(NodeSpec)  # nothing is to be checked again
         for put, value in zip(_PUT_ALL, _GET_ALL(self), strict=True):
             put(new, value)
@@ -177,7 +182,7 @@ class NodeSpec:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "_digest"}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name[0] != "_"}
         named = _importable(self.fn) if isinstance(self.fn, FunctionType) else None
         if isinstance(named, Node) and named.__hexdag_fn__ is self.fn and named.__module__ != "__main__":
             values["fn"] = named  # the module's name stands for the node, not for the function under it
@@ -372,7 +377,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 _SCHEME = canonical("node/1")
 _GET_ALL = attrgetter(*NodeSpec.__slots__)
 _PUT_ALL = [getattr(NodeSpec, name).__set__ for name in NodeSpec.__slots__]
-_OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest"}
+_OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest", "_placed"}
 DEFAULTS: Mapping[str, Any] = {
     f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(NodeSpec)
 }

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 from ..base.codec import namedtuple
@@ -45,10 +45,10 @@ def wire(
     wires = list(present)
     explicit = set(ups)
     filled = set(spec.params)
-    known: set[str] = set()
+    known: Container[str] = ()
     if wires:
         known = {w.up for w in wires}
-        explicit -= known
+        explicit.difference_update(known)
         filled.update([w.param for w in wires if w.param is not None])
     for name in names:
         if name in filled:
