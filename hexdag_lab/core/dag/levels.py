@@ -8,7 +8,7 @@ it, each node once, in the order of old levels; reaching u proves a cycle, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
 from ..base.errors import CycleError
@@ -75,22 +75,23 @@ def lower_levels(
     return lowered
 
 
-def levels_and_downs(ups: Iterable[tuple[str, Iterable[str]]]) -> tuple[dict[str, int], dict[str, list[str]]]:
+def levels_and_downs(ups: Iterable[tuple[str, Iterable[str]]]) -> tuple[dict[str, int], dict[str, Sequence[str]]]:
     """Levels of a whole graph given as (name, upstreams), and name -> downstreams, where there are any.
 
     One pass if each node comes after its upstreams, as most graphs are written down. Raises `CycleError`; an upstream
     that is no node has no level.
     """
     levels: dict[str, int] = {}
-    downs: dict[str, list[str]] = {}
+    downs: dict[str, Sequence[str]] = {}
     in_order = True
     for name, above in ups:
         level = 0
         for up in above:
-            if up in downs:
-                downs[up].append(name)
-            else:
-                downs[up] = [name]
+            found = downs.get(up, ())
+            if isinstance(found, list):
+                found.append(name)
+            else:  # mostly few: no list for them, which the collector of garbage would have to look at
+                downs[up] = (*found, name) if len(found) < 8 else [*found, name]
             if up not in levels:
                 in_order = False
             elif levels[up] >= level:

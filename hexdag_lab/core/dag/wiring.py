@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..base.codec import namedtuple
@@ -27,6 +28,7 @@ class Wire(NamedTuple):
 
 
 namedtuple(Wire)
+_wire = lru_cache(maxsize=2**12)(Wire)  # the downstreams of a node mostly share one
 
 
 def wire(
@@ -57,7 +59,7 @@ def wire(
             explicit.remove(name)
         elif not (by_name and name not in known and name != spec.name and exists(name)):
             continue
-        wires.append(Wire(name, name))
+        wires.append(_wire(name, name))
         filled.add(name)
     if explicit:
         unfilled = [name for name in required if name not in filled]
@@ -65,7 +67,7 @@ def wire(
             param: str | None = unfilled[0]
         else:
             param = MANY if collector and collector not in filled else None
-        wires += [Wire(up, param) for up in explicit]
+        wires += [_wire(up, param) for up in explicit]
     wires.sort()  # by upstream: no two have the same
     return tuple(wires)
 
