@@ -112,7 +112,7 @@ class NodeSpec:
     def _check(self) -> None:
         for name, fits, meant in _RULES:
             value = getattr(self, name)
-            if not fits(value):
+            if value is not DEFAULTS[name] and not fits(value):
                 raise SchemaError(f"{self.name}: {name} is {meant}, not {value!r}")
         for name in self.params:
             if not self.code.accepts(name):
@@ -334,8 +334,13 @@ def check_name(name: Any) -> None:
         )
 
 
+_NOTHING = Fraction(0)
+
+
 def exact(value: Any, what: str) -> Fraction:
     """A finite number of 0 or more as a fraction with denominator <= 10^6; `SchemaError` for anything else."""
+    if type(value) is int and value == 0:
+        return _NOTHING
     if type(value) is Fraction and value >= 0 and value.denominator <= 10**6:
         return value
     try:
