@@ -243,7 +243,7 @@ class Dag:
     def add_edge(self, up: Any, down: Any) -> Dag:
         """With one more edge; it fills a parameter by the rules of wiring, or is order only."""
         edit = self._edit()
-        edit.connect(name_of(up), name_of(down))
+        edit.connect_all([(name_of(up), name_of(down))])
         return self._edited(edit)
 
     def remove_edge(self, up: Any, down: Any) -> Dag:
@@ -260,8 +260,7 @@ class Dag:
             for name in wave:
                 entry = sub.entries[name]
                 edit.add(entry.spec, entry.wires)
-        for root in sub.waves[0] if sub.waves else ():
-            edit.connect(name_of(parent), root)
+        edit.connect_all([(name_of(parent), root) for wave in sub.waves[:1] for root in wave])
         return self._edited(edit)
 
     def apply(self, change: Change) -> Dag:
@@ -281,9 +280,7 @@ class Dag:
                 edit.add(node.new, ())
             else:
                 edit.respec(node.new)
-        for (_, down), wires in change.edges.items():
-            if wires.new is not None:
-                edit.link(down, wires.new)
+        edit.link_all([(down, wires.new) for (_, down), wires in change.edges.items() if wires.new is not None])
         return self._edited(edit)
 
     def _edit(self) -> Edit:

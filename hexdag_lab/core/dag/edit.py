@@ -6,13 +6,13 @@ and downstreams change together, and nothing of versions: `Dag` makes a graph of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..base.errors import CycleError, DagError, DuplicateNode
 from ..base.merkle import MerkleMap
 from ..base.overlay import Overlay
 from .entry import Downs, Entry, unknown_node, with_down, without_downs
-from .levels import lower_levels, raise_levels
+from .levels import lower_levels, raise_levels, relevel
 from .node import NodeSpec
 from .waves import Move
 from .wiring import Wire, check_models, check_wires, wire
@@ -91,13 +91,16 @@ class Edit:
             if w not in old.wires:
                 self.link(spec.name, w)
 
-    def connect(self, up: str, down: str) -> None:
-        """An edge that is wired by the rules."""
+    def connect_all(self, edges: Iterable[tuple[str, str]]) -> None:
+        """Edges to different nodes that are wired by the rules."""
+        self.link_all([(down, self._wired(up, down)) for up, down in edges])
+
+    def _wired(self, up: str, down: str) -> Wire:
         entry = self.entry(down)
         self.entry(up)
         _check_free(entry, up)
         wires = wire(entry.spec, [up], self.has, entry.wires, by_name=False)
-        self.link(down, next(w for w in wires if w.up == up))
+        return next(w for w in wires if w.up == up)
 
     def link(self, down: str, new: Wire) -> None:
         """An edge that is wired already."""
@@ -111,6 +114,26 @@ class Edit:
         self._levels.update(raised)
         self._put(entry.spec, tuple(sorted((*entry.wires, new), key=lambda w: w.up)))
         self._downs[new.up] = with_down(self.downs(new.up), down)
+
+    def link_all(self, edges: Sequence[tuple[str, Wire]]) -> None:
+        """Edges that are wired already, as (downstream, wire): levels are raised once for all of them."""
+        if len(edges) < 8:
+            for down, new in edges:
+                self.link(down, new)
+            return
+        found: dict[str, list[Wire]] = {}  # by downstream
+        for down, new in edges:
+            if not self.has(new.up):
+                raise self._unknown(new.up, down)
+            found.setdefault(down, []).append(new)
+            self._downs[new.up] = with_down(self.downs(new.up), down)
+        for down, wires in found.items():
+            entry = self.entry(down)
+            for new in wires:
+                _check_free(entry, new.up)
+            self._put(entry.spec, tuple(sorted((*entry.wires, *wires))))
+        heads = {down for down, new in edges if self.level(new.up) >= self.level(down)}
+        self._levels.update(relevel(heads, self.level, self._ups, self.downs))
 
     def unlink(self, up: str, down: str) -> None:
         """Without an edge."""

@@ -51,6 +51,19 @@ def _trace(last: str, came_from: Mapping[str, str], up: str) -> tuple[str, ...]:
     return (up, *reversed(chain), up)
 
 
+def relevel(heads: Iterable[str], level: Callable[[str], int], ups: Neighbours, downs: Neighbours) -> dict[str, int]:
+    """New levels after many edges to these heads at once: everything below them, in one pass. Raises `CycleError`."""
+    region = {head: tuple(downs(head)) for head in heads}
+    stack = list(region)
+    while stack:
+        for below in region[stack.pop()]:
+            if below not in region:
+                region[below] = tuple(downs(below))
+                stack.append(below)
+    least = {name: max((level(up) + 1 for up in ups(name) if up not in region), default=0) for name in region}
+    return {name: new for name, new in new_levels(least, region).items() if new != level(name)}
+
+
 def lower_levels(
     seeds: Iterable[str], level: Callable[[str], int], ups: Neighbours, downs: Neighbours
 ) -> dict[str, int]:
