@@ -10,7 +10,7 @@ import string
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import networkx as nx
@@ -24,6 +24,7 @@ from hexdag_lab.core.base.errors import CycleError, DagError, SchemaError
 from hexdag_lab.core.base.frozen import FrozenDict
 from hexdag_lab.core.base.heap import Heap, pop, push
 from hexdag_lab.core.base.merkle import MerkleMap
+from hexdag_lab.core.base.overlay import Overlay
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.dag.conflict import Conflict
 from hexdag_lab.core.dag.dag import Dag
@@ -89,6 +90,31 @@ def test_a_diff_of_maps_is_what_differs(before: Any, after: Any) -> None:
     assert (a.digest == b.digest) == (here == there)
     unrelated = MerkleMap(there)
     assert {key: (old, new) for key, old, new in a.diff(unrelated)} == wanted
+
+
+@examples(300)
+@given(st.lists(st.dictionaries(KEYS, st.none() | st.integers(0, 3), max_size=9), max_size=40))
+def test_an_overlay_holds_what_a_dict_would(updates: Any) -> None:
+    overlay: Overlay[int] = Overlay({})
+    model: dict[str, int] = {}
+    versions = []
+    for update in updates:
+        versions.append((overlay, dict(model)))
+        overlay = overlay.update(dict(update))
+        model = {key: value for key, value in (model | update).items() if value is not None}
+    versions.append((overlay, model))
+    for version, wanted in versions:
+        assert dict(version.items()) == wanted
+        assert all(version.get(key) == wanted.get(key) for key in map("".join, product("abcd", repeat=2)))
+
+
+@examples(200)
+@given(MAP_EDITS, st.dictionaries(KEYS, st.none() | st.integers(0, 3)))
+def test_many_changes_of_a_map_at_once_are_those_one_by_one(before: Any, changes: Any) -> None:
+    m = edited(MerkleMap(), before)
+    at_once = m.update(changes)
+    assert at_once == edited(m, list(changes.items()))
+    assert len(at_once) == len(dict(at_once))
 
 
 # -- the heap, against sorted
@@ -358,6 +384,31 @@ def test_after_every_edit_the_waves_are_right(history: Any) -> None:
     for edit in history[:25]:
         dag = grown(dag, [edit])
         assert [list(wave) for wave in dag.waves] == [sorted(w) for w in nx.topological_generations(network(dag))]
+
+
+@examples(200)
+@given(HISTORY, st.sets(st.integers(0, 59)))
+def test_waves_are_right_however_rarely_they_are_asked_for(history: Any, asked: set[int]) -> None:
+    dag = Dag.of()
+    for number, edit in enumerate(history):
+        if number in asked:
+            dag.waves  # noqa: B018
+        dag = grown(dag, [edit])
+    assert [list(wave) for wave in dag.waves] == [sorted(w) for w in nx.topological_generations(network(dag))]
+
+
+@examples(100)
+@given(BASE, st.randoms(use_true_random=False))
+def test_a_graph_may_be_written_down_in_any_order(base: Any, random: Any) -> None:
+    dag = grown(Dag.of(), base)
+    specs = [spec(name).after(*dag.dependencies(name)) for name in dag]
+    random.shuffle(specs)
+    made = Dag.of(*specs)
+    assert made.edges == dag.edges
+    assert made.waves == dag.waves
+    assert made == Dag.from_entries((e.spec, e.wires) for e in made.entries.values())
+    for name in made:
+        assert made.dependents(name) == dag.dependents(name)
 
 
 @examples(100)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import sha256
 from math import isnan
 from typing import Any
@@ -36,9 +37,7 @@ def canonical(value: Any) -> bytes:
 
     Raises `SchemaError` for anything else, and for data nested deeper than 100 levels.
     """
-    out: list[bytes] = []
-    _write(value, out, 0)
-    return b"".join(out)
+    return _bytes(value, 0)
 
 
 def plain(value: Any) -> Any:
@@ -65,7 +64,7 @@ def _copy(value: Any, depth: int) -> Any:
             return bare(value)
     if getattr(value, "shape", None) == ():
         return _copy(value.item(), depth + 1)
-    raise _not_plain(value)
+    raise _not_plain(type(value))
 
 
 def _made(kind: type, items: list[Any]) -> Any:
@@ -90,33 +89,42 @@ def check_depth(depth: int, deepest: int = DEEPEST) -> None:
         raise SchemaError(f"data is nested deeper than {deepest} levels; flatten it, or load it inside the node")
 
 
-def _not_plain(value: Any) -> SchemaError:
+def _not_plain(kind: type) -> SchemaError:
     return SchemaError(
-        f"{type(value).__module__}.{type(value).__qualname__} is not plain data (numbers, text, bytes, lists, "
+        f"{kind.__module__}.{kind.__qualname__} is not plain data (numbers, text, bytes, lists, "
         "dicts): pass it as an input of the run, or load it inside a node"
     )
 
 
-def _write(value: Any, out: list[bytes], depth: int) -> None:
-    check_depth(depth, 100)
-    writer = _WRITERS.get(type(value))
-    if writer is not None:
-        writer(value, out, depth)
-        return
-    for kind, base_writer in _BASES:
-        if isinstance(value, kind):
-            base_writer(value, out, depth)
-            return
-    raise _not_plain(value)
+def joined(*parts: bytes) -> bytes:
+    """Canonical bytes of a tuple, given those of its items: for whoever keeps the bytes of items that come up again."""
+    return _framed(b"U", list(parts))
 
 
-def _frame(tag: bytes, body: bytes, out: list[bytes]) -> None:
-    out.append(tag + len(body).to_bytes(8, "big"))
-    out.append(body)
+Writer = Callable[[Any, int], bytes]
+"""The bytes of a value at a depth; what holds other values checks that they do not lie too deep."""
 
 
-def _scalar(tag: bytes, to_bytes: Callable[[Any], bytes]) -> Callable[[Any, list[bytes], int], None]:
-    return lambda value, out, depth: _frame(tag, to_bytes(value), out)
+def _bytes(value: Any, depth: int) -> bytes:
+    kind: type = type(value)
+    return (_WRITERS.get(kind) or _writer_of_subclass(kind))(value, depth)
+
+
+@lru_cache(maxsize=1000)
+def _writer_of_subclass(kind: type) -> Writer:
+    """Subclasses (StrEnum, NamedTuple, IntEnum, MappingProxyType) are written as what they are underneath."""
+    for base, writer in _BASES:
+        if issubclass(kind, base):
+            return writer
+    raise _not_plain(kind)
+
+
+def _scalar(tag: bytes, to_bytes: Callable[[Any], bytes]) -> Writer:
+    def write(value: Any, _: int) -> bytes:
+        body = to_bytes(value)
+        return tag + len(body).to_bytes(8, "big") + body
+
+    return write
 
 
 def _float_bytes(value: float) -> bytes:
@@ -125,35 +133,33 @@ def _float_bytes(value: float) -> bytes:
     return float.hex(value + 0.0).encode()  # 0.0 and -0.0 are one number
 
 
-def _sequence(tag: bytes) -> Callable[[Any, list[bytes], int], None]:
-    def write(value: Any, out: list[bytes], depth: int) -> None:
-        out.append(tag + len(value).to_bytes(8, "big"))
-        for item in value:
-            _write(item, out, depth + 1)
-
-    return write
+def _sequence(tag: bytes) -> Writer:
+    return lambda value, depth: _framed(tag, _items(value, depth))
 
 
-def _set(value: Any, out: list[bytes], depth: int) -> None:
-    _sequence_of_bytes(b"S", sorted(_nested(item, depth) for item in value), out)
+def _set(value: Any, depth: int) -> bytes:
+    return _framed(b"S", sorted(_items(value, depth)))
 
 
-def _mapping(value: Any, out: list[bytes], depth: int) -> None:
-    _sequence_of_bytes(b"D", sorted(_nested(key, depth) + _nested(item, depth) for key, item in value.items()), out)
+def _mapping(value: Any, depth: int) -> bytes:
+    if value:
+        check_depth(depth + 1, 100)
+    depth += 1
+    return _framed(b"D", sorted([_bytes(key, depth) + _bytes(item, depth) for key, item in value.items()]))
 
 
-def _nested(value: Any, depth: int) -> bytes:
-    inner: list[bytes] = []
-    _write(value, inner, depth + 1)
-    return b"".join(inner)
+def _items(values: Any, depth: int) -> list[bytes]:
+    if values:
+        check_depth(depth + 1, 100)
+    depth += 1
+    return [_bytes(item, depth) for item in values]
 
 
-def _sequence_of_bytes(tag: bytes, items: list[bytes], out: list[bytes]) -> None:
-    out.append(tag + len(items).to_bytes(8, "big"))
-    out.extend(items)
+def _framed(tag: bytes, items: list[bytes]) -> bytes:
+    return tag + len(items).to_bytes(8, "big") + b"".join(items)
 
 
-_WRITERS: Mapping[type, Callable[[Any, list[bytes], int], None]] = {
+_WRITERS: Mapping[type, Writer] = {
     type(None): _scalar(b"N", lambda _: b""),
     bool: _scalar(b"B", lambda v: b"1" if v else b"0"),
     int: _scalar(b"I", lambda v: int.__format__(v, "x").encode()),
@@ -168,8 +174,7 @@ _WRITERS: Mapping[type, Callable[[Any, list[bytes], int], None]] = {
     frozenset: _set,
     dict: _mapping,
 }
-# Subclasses (StrEnum, NamedTuple, IntEnum, MappingProxyType) are written as what they are underneath.
-_BASES: tuple[tuple[type, Callable[[Any, list[bytes], int], None]], ...] = (
+_BASES: tuple[tuple[type, Writer], ...] = (
     *((kind, _WRITERS[kind]) for kind in (bool, int, float, str, bytes, list, tuple, frozenset, set)),
     (Mapping, _mapping),
 )

@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from .canon import hash_of
 
 V = TypeVar("V")
+T = TypeVar("T")
 
-_BITS, _WIDTH = 4, 16
+_BITS = 4
 _EMPTY_DIGEST = sha256(b"hexdag/map/0").digest()
 
 
 class _Leaf(Generic[V]):
     __slots__ = ("_digest", "key", "path", "value")
-    size = 1
 
     def __init__(self, path: int, key: str, value: V) -> None:
         self.path, self.key, self.value = path, key, value
@@ -40,16 +40,22 @@ class _Leaf(Generic[V]):
 
 
 class _Branch(Generic[V]):
-    __slots__ = ("_digest", "bitmap", "children", "size")
+    """Bit i of `bitmap` says that there is a child for the digit i; `children` are in the order of their digits.
 
-    def __init__(self, bitmap: int, children: tuple[_Node[V], ...], size: int) -> None:
-        self.bitmap, self.children, self.size = bitmap, children, size
+    The list is filled by whoever makes the branch and is never changed after that: a list is copied much faster than
+    a tuple is put together.
+    """
+
+    __slots__ = ("_digest", "bitmap", "children")
+
+    def __init__(self, bitmap: int, children: list[_Node[V]]) -> None:
+        self.bitmap, self.children = bitmap, children
         self._digest: bytes | None = None
 
     @property
     def digest(self) -> bytes:
         if self._digest is None:
-            below = b"".join([child.digest for child in self.children])
+            below = b"".join([child._digest or child.digest for child in self.children])
             self._digest = sha256(b"node" + self.bitmap.to_bytes(2, "big") + below).digest()
         return self._digest
 
@@ -62,9 +68,11 @@ def _value_digest(value: Any) -> bytes:
     return own if type(own) is bytes else hash_of(value)
 
 
-@lru_cache(maxsize=2**16)
-def _path(key: str) -> int:
+def _path_of(key: str) -> int:
     return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:16], "little")
+
+
+_path = lru_cache(maxsize=2**16)(_path_of)  # for edits and look-ups; a bulk load would only wash it out
 
 
 class MerkleMap(Mapping[str, V]):
@@ -73,17 +81,18 @@ class MerkleMap(Mapping[str, V]):
     Values with a `bytes` attribute `digest` are hashed by it, plain data by `hash_of`.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_root", "_size")
 
     def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
         pairs = dict(items.items() if isinstance(items, Mapping) else items)
-        leaves = [_Leaf(_path(key), key, value) for key, value in pairs.items()]
+        leaves = [_Leaf(_path_of(key), key, value) for key, value in pairs.items()]
         self._root: _Node[V] | None = _build(leaves, 0) if leaves else None
+        self._size = len(leaves)
 
     @classmethod
-    def _of(cls, root: _Node[V] | None) -> MerkleMap[V]:
+    def _of(cls, root: _Node[V] | None, size: int) -> MerkleMap[V]:
         new = cls.__new__(cls)
-        new._root = root
+        new._root, new._size = root, size
         return new
 
     @property
@@ -93,34 +102,88 @@ class MerkleMap(Mapping[str, V]):
 
     def set(self, key: str, value: V) -> MerkleMap[V]:
         """A map in which `key` has `value`."""
-        leaf = _Leaf(_path(key), key, value)
-        return self._of(leaf if self._root is None else _set(self._root, leaf, 0))
+        path = rest = _path(key)
+        leaf = _Leaf(path, key, value)
+        if self._root is None:
+            return self._of(leaf, 1)
+        node = self._root
+        top: list[_Node[V]] = [node]
+        above, place, depth = top, 0, 0  # where the copy of `node` hangs
+        while type(node) is _Branch:
+            bit = 1 << (rest & 15)
+            index = (node.bitmap & (bit - 1)).bit_count()
+            children = node.children.copy()
+            if not node.bitmap & bit:
+                children.insert(index, leaf)
+                above[place] = _Branch(node.bitmap | bit, children)
+                return self._of(top[0], self._size + 1)
+            above[place] = _Branch(node.bitmap, children)
+            above, place, node = children, index, children[index]
+            rest >>= _BITS
+            depth += 1
+        assert type(node) is _Leaf
+        same = node.path == path
+        above[place] = leaf if same else _build([node, leaf], depth)
+        return self._of(top[0], self._size + (not same))
 
     def delete(self, key: str) -> MerkleMap[V]:
         """A map without `key`; raises KeyError if it is not there."""
-        if key not in self:
+        if self._leaf(key) is None:
             raise KeyError(key)
         assert self._root is not None
-        return self._of(_delete(self._root, _path(key), 0))
+        return self._of(_delete(self._root, _path(key), 0), self._size - 1)
+
+    def update(self, changes: Mapping[str, V | None]) -> MerkleMap[V]:
+        """A map with many changes at once; None deletes a key."""
+        if len(changes) * 4 > self._size:  # a new trie is then cheaper than so many edits of the old one
+            leaves = {leaf.key: leaf for leaf in _leaves(self._root)}
+            for key, value in changes.items():
+                if value is not None:
+                    leaves[key] = _Leaf(_path(key), key, value)
+                else:
+                    leaves.pop(key, None)
+            return self._of(_build(list(leaves.values()), 0) if leaves else None, len(leaves))
+        new = self
+        for key, value in changes.items():
+            if value is not None:
+                new = new.set(key, value)
+            elif key in new:
+                new = new.delete(key)
+        return new
 
     def diff(self, other: MerkleMap[V]) -> Iterator[tuple[str, V | None, V | None]]:
         """(key, value here, value there) wherever the two maps differ; None where a key is missing."""
-        yield from _diff(self._root, other._root, 0)
+        return _diff(self._root, other._root)
 
-    def __getitem__(self, key: str) -> V:
+    def _leaf(self, key: object) -> _Leaf[V] | None:
         if not isinstance(key, str):
-            raise KeyError(key)
+            return None
         node = self._root
         path = rest = _path(key)
         while type(node) is _Branch:
             bit = 1 << (rest & 15)
             if not node.bitmap & bit:
-                raise KeyError(key)
+                return None
             node = node.children[(node.bitmap & (bit - 1)).bit_count()]
             rest >>= _BITS
-        if isinstance(node, _Leaf) and node.path == path and node.key == key:
-            return node.value
-        raise KeyError(key)
+        return node if isinstance(node, _Leaf) and node.path == path and node.key == key else None
+
+    def __getitem__(self, key: str) -> V:
+        leaf = self._leaf(key)
+        if leaf is None:
+            raise KeyError(key)
+        return leaf.value
+
+    @overload
+    def get(self, key: str, /) -> V | None: ...
+    @overload
+    def get(self, key: str, /, default: V | T) -> V | T: ...
+    def get(self, key: str, /, default: Any = None) -> Any:
+        leaf = self._leaf(key)
+        return default if leaf is None else leaf.value
+
+    def __contains__(self, key: object) -> bool:
+        return self._leaf(key) is not None
 
     def __iter__(self) -> Iterator[str]:
         return (leaf.key for leaf in _leaves(self._root))
@@ -132,7 +195,7 @@ class MerkleMap(Mapping[str, V]):
         return (leaf.value for leaf in _leaves(self._root))
 
     def __len__(self) -> int:
-        return 0 if self._root is None else self._root.size
+        return self._size
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, MerkleMap):
@@ -149,33 +212,25 @@ class MerkleMap(Mapping[str, V]):
         return f"MerkleMap({dict(sorted(self.items(), key=lambda item: item[0]))!r})"
 
 
-# The recursions below go down the trie: at most 32 levels, five or so in practice.
+# `_build` and `_delete` recurse down the trie: at most 32 levels, five or so in practice.
 
 
 def _build(leaves: list[_Leaf[V]], depth: int) -> _Node[V]:
     if len(leaves) == 1:
         return leaves[0]
-    buckets: list[list[_Leaf[V]]] = [[] for _ in range(_WIDTH)]
+    buckets: dict[int, list[_Leaf[V]]] = {}
     shift = depth * _BITS
     for leaf in leaves:
-        buckets[(leaf.path >> shift) & 15].append(leaf)
-    bitmap = sum(1 << index for index, bucket in enumerate(buckets) if bucket)
-    return _Branch(bitmap, tuple([_build(bucket, depth + 1) for bucket in buckets if bucket]), len(leaves))
-
-
-def _set(node: _Node[V], leaf: _Leaf[V], depth: int) -> _Node[V]:
-    if type(node) is _Leaf:
-        return leaf if node.path == leaf.path else _build([node, leaf], depth)
-    assert type(node) is _Branch
-    bit = 1 << ((leaf.path >> (depth * _BITS)) & 15)
-    index = (node.bitmap & (bit - 1)).bit_count()
-    children = node.children
-    if node.bitmap & bit:
-        old = children[index]
-        new = _set(old, leaf, depth + 1)
-        size = node.size + new.size - old.size
-        return _Branch(node.bitmap, (*children[:index], new, *children[index + 1 :]), size)
-    return _Branch(node.bitmap | bit, (*children[:index], leaf, *children[index:]), node.size + 1)
+        digit = (leaf.path >> shift) & 15
+        if digit in buckets:
+            buckets[digit].append(leaf)
+        else:
+            buckets[digit] = [leaf]
+    bitmap, children = 0, []
+    for digit in sorted(buckets):
+        bitmap |= 1 << digit
+        children.append(_build(buckets[digit], depth + 1))
+    return _Branch(bitmap, children)
 
 
 def _delete(node: _Node[V], path: int, depth: int) -> _Node[V] | None:
@@ -185,15 +240,15 @@ def _delete(node: _Node[V], path: int, depth: int) -> _Node[V] | None:
     bit = 1 << ((path >> (depth * _BITS)) & 15)
     index = (node.bitmap & (bit - 1)).bit_count()
     child = _delete(node.children[index], path, depth + 1)
+    bitmap, children = node.bitmap, node.children.copy()
     if child is None:
-        children = (*node.children[:index], *node.children[index + 1 :])
-        bitmap = node.bitmap & ~bit
+        del children[index]
+        bitmap &= ~bit
     else:
-        children = (*node.children[:index], child, *node.children[index + 1 :])
-        bitmap = node.bitmap
+        children[index] = child
     if len(children) == 1 and type(children[0]) is _Leaf:  # keep the shape canonical
         return children[0]
-    return _Branch(bitmap, children, node.size - 1)
+    return _Branch(bitmap, children)
 
 
 def _leaves(root: _Node[V] | None) -> Iterator[_Leaf[V]]:
@@ -206,25 +261,31 @@ def _leaves(root: _Node[V] | None) -> Iterator[_Leaf[V]]:
             stack.extend(reversed(node.children))
 
 
-def _diff(a: _Node[V] | None, b: _Node[V] | None, depth: int) -> Iterator[tuple[str, V | None, V | None]]:
-    if a is b or (a is not None and b is not None and a.digest == b.digest):
-        return
-    if type(a) is _Branch and type(b) is _Branch:
-        for slot in range(_WIDTH):
-            yield from _diff(_child(a, slot), _child(b, slot), depth + 1)
-        return
-    here = {leaf.key: leaf for leaf in _leaves(a)}
-    there = {leaf.key: leaf for leaf in _leaves(b)}
-    for key, leaf in here.items():
-        if key not in there:
-            yield key, leaf.value, None
-        elif leaf.digest != there[key].digest:
-            yield key, leaf.value, there[key].value
-    for key, leaf in there.items():
-        if key not in here:
-            yield key, None, leaf.value
+def _diff(a: _Node[V] | None, b: _Node[V] | None) -> Iterator[tuple[str, V | None, V | None]]:
+    stack = [(a, b)]
+    while stack:
+        a, b = stack.pop()
+        if a is b or (a is not None and b is not None and a.digest == b.digest):
+            continue
+        if type(a) is _Branch and type(b) is _Branch:
+            if a.bitmap == b.bitmap:
+                stack += [(x, y) for x, y in zip(a.children, b.children, strict=True) if x is not y]
+            else:
+                stack += zip(_slots(a), _slots(b), strict=True)
+            continue
+        here = {leaf.key: leaf for leaf in _leaves(a)}
+        there = {leaf.key: leaf for leaf in _leaves(b)}
+        for key, leaf in here.items():
+            if key not in there:
+                yield key, leaf.value, None
+            elif leaf.digest != there[key].digest:
+                yield key, leaf.value, there[key].value
+        for key, leaf in there.items():
+            if key not in here:
+                yield key, None, leaf.value
 
 
-def _child(branch: _Branch[V], slot: int) -> _Node[V] | None:
-    bit = 1 << slot
-    return branch.children[(branch.bitmap & (bit - 1)).bit_count()] if branch.bitmap & bit else None
+def _slots(branch: _Branch[V]) -> list[_Node[V] | None]:
+    """The children of a branch by their digits, None where there is none."""
+    children = iter(branch.children)
+    return [next(children) if branch.bitmap >> digit & 1 else None for digit in range(16)]

@@ -17,14 +17,14 @@ import inspect
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from functools import lru_cache
 from importlib.util import resolve_name
 from pickle import PickleBuffer
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.canon import canonical, digest
 from ..base.errors import SchemaError
@@ -43,6 +43,14 @@ class Param:
     kind: str = "plain"
 
 
+class Shape(NamedTuple):
+    """What wiring asks of parameters: which have a name of their own, which must be filled, which takes the rest."""
+
+    names: tuple[str, ...]
+    required: tuple[str, ...]
+    collector: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """A reference to code: what it is called, what it takes, and its content hash (32 bytes)."""
@@ -52,14 +60,24 @@ class Code:
     digest: bytes
     params: tuple[Param, ...] = ()
     known: bool = True
+    _shape: Shape | None = field(default=None, init=False, compare=False, repr=False)
+
+    @property
+    def shape(self) -> Shape:
+        """What is derived from the parameters: made once, for many nodes of a graph share one code."""
+        if self._shape is None:
+            names = tuple(p.name for p in self.params if p.kind != "many")
+            many = [p.name for p in self.params if p.kind == "many" or (p.name == "inputs" and p.required)]
+            collector = many[0] if many else None
+            required = tuple(p.name for p in self.params if p.required and p.name != collector)
+            object.__setattr__(self, "_shape", Shape(names, required, collector))
+        assert self._shape is not None
+        return self._shape
 
     @property
     def collector(self) -> str | None:
         """The parameter that takes all remaining upstreams as a dict: `**kw`, or one named `inputs`."""
-        for param in self.params:
-            if param.kind == "many" or (param.name == "inputs" and param.required):
-                return param.name
-        return None
+        return self.shape.collector
 
     def accepts(self, name: str) -> bool:
         """Whether a value can be given under this name."""
@@ -67,7 +85,7 @@ class Code:
 
     def names(self) -> tuple[str, ...]:
         """The parameters that have a name of their own."""
-        return tuple(p.name for p in self.params if p.kind != "many")
+        return self.shape.names
 
 
 def code_of(fn: Callable[..., Any], version: str | None = None) -> Code:
@@ -214,8 +232,8 @@ class _Walk:
             and (not name.startswith("__pydantic_") or name in _PYDANTIC)
             and not _is_generated(cls, name, member)
         }
-        for field in vars(cls).get("__dataclass_fields__", {}).values():
-            held[f"field {field.name}"] = (field.default, field.default_factory)
+        for item in vars(cls).get("__dataclass_fields__", {}).values():
+            held[f"field {item.name}"] = (item.default, item.default_factory)
         types = {f"type of {name}": kind for name, kind in _annotations(cls).items()}
         bases = [self.refer(base) for base in (type(cls), *cls.__bases__)]
         return [b"members", cls.__qualname__.encode(), *bases, *self.refer_all(types | held)]

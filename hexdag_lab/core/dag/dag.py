@@ -1,34 +1,36 @@
 """`Dag`: an immutable, acyclic graph of nodes, as a value.
 
 A `Dag` is valid or it does not exist: names are unique, edges lead to nodes, and there is no cycle. Each edit gives a
-new one, with version + 1, and shares nearly all of its structure with the old one. Two maps hold it: `entries` (name ->
-spec and wires) is content and is what the digest covers; `links` (name -> level and downstreams) is derived from it.
+new one, with version + 1, and shares nearly all of its structure with the old one. Three maps hold it: `entries` (name
+-> spec and wires) is content and is what the digest covers; levels and downstreams are derived from it.
 It knows nothing of runs, votes or results.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..base.codec import register
-from ..base.errors import CycleError, DuplicateNode
+from ..base.errors import DuplicateNode
 from ..base.merkle import MerkleMap
+from ..base.overlay import Overlay
 from ..base.pictures import bundle
 from . import text
 from .conflict import Conflict
 from .edit import Edit
-from .entry import Edge, Entry, Link, unbound_params, unknown_node
-from .levels import all_levels
+from .entry import Downs, Edge, Entry, downs_of, unbound_params, unknown_node
+from .levels import levels_and_downs
 from .node import Node, NodeSpec, name_of, spec_of
+from .waves import Moved, Waves, moved, waves_of
 from .wiring import Wire, check_models, check_wires, rewire, wire
 
 __all__ = ["Change", "Dag", "Edge", "Entry", "unbound_params"]
 
-Waves = tuple[tuple[str, ...], ...]
 Ancestry = tuple[bytes, Any]
 """The digest of the graph that an edit was made on, and that graph's own ancestry."""
+Maps = tuple[MerkleMap[Entry], Overlay[int], Overlay[Downs]]
+"""Entries, levels and downstreams of a graph."""
 
 
 class Change(Protocol):
@@ -50,13 +52,14 @@ class Dag:
     digest    content hash: 32 bytes
     """
 
-    __slots__ = ("_ancestry", "_edges", "_links", "_waves", "entries", "version")
+    __slots__ = ("_ancestry", "_downs", "_edges", "_levels", "_waves", "entries", "version")
 
     entries: MerkleMap[Entry]
     version: int
-    _links: MerkleMap[Link]
+    _levels: Overlay[int]
+    _downs: Overlay[Downs]
     _ancestry: Ancestry | None
-    _waves: Waves | None
+    _waves: Waves | Moved | None  # known; known of an older version; not known
     _edges: frozenset[Edge] | None
 
     @classmethod
@@ -66,54 +69,60 @@ class Dag:
         Raises `CycleError`, `UnknownNode`, `DuplicateNode`, `InvalidName`, `UnboundParameter`.
         """
         specs = [spec_of(node) for node in nodes]
-        names = Counter(spec.name for spec in specs)
-        for name, count in names.items():
-            if count > 1:
-                raise DuplicateNode(f"two nodes are named {name!r}; rename one: node.as_node('other_name')")
+        names = {spec.name for spec in specs}
+        if len(names) < len(specs):
+            found = [spec.name for spec in specs]
+            twice = next(name for name in found if found.count(name) > 1)
+            raise DuplicateNode(f"two nodes are named {twice!r}; rename one: node.as_node('other_name')")
         for spec in specs:
             for dep in spec.deps:
                 if dep not in names:
                     raise unknown_node(dep, names, f"{spec.name} is to run after it")
-        return cls.from_entries((spec, wire(spec, spec.deps, names.__contains__)) for spec in specs)
+        known = names.__contains__
+        return cls._built({spec.name: Entry(spec.placed(), wire(spec, spec.deps, known)) for spec in specs}, 1)
 
     @classmethod
     def from_entries(cls, pairs: Iterable[tuple[NodeSpec, tuple[Wire, ...]]], version: int = 1) -> Dag:
         """The graph of specs that are wired already: O(n + edges)."""
         entries = {spec.name: Entry(spec.placed(), wires) for spec, wires in pairs}
-        ups = {name: [w.up for w in entry.wires] for name, entry in entries.items()}
-        for name, entry in entries.items():
-            for up in ups[name]:
-                if up not in entries:
-                    raise unknown_node(up, entries, f"{name} is to run after it")
-            check_wires(entry.spec, entry.wires)
-            check_models(entry.spec, entry.wires, lambda up: entries[up].spec)
-        levels = all_levels(ups)
-        if isinstance(levels, tuple):
-            raise CycleError(levels)
-        downs: dict[str, set[str]] = {name: set() for name in entries}
-        for name, above in ups.items():
-            for up in above:
-                downs[up].add(name)
-        links = MerkleMap({name: Link(levels[name], frozenset(downs[name])) for name in entries})
-        return cls._make(MerkleMap(entries), links, version, None)
+        for entry in entries.values():
+            check_wires(*entry)
+        return cls._built(entries, version)
 
     @classmethod
-    def _make(cls, entries: MerkleMap[Entry], links: MerkleMap[Link], version: int, ancestry: Ancestry | None) -> Dag:
+    def _built(cls, entries: dict[str, Entry], version: int) -> Dag:
+        """The graph of entries whose wires fit their specs."""
+        levels, below = levels_and_downs((name, [w[0] for w in entry.wires]) for name, entry in entries.items())
+        for up, names in below.items():
+            if up not in entries:
+                raise unknown_node(up, entries, f"{names[0]} is to run after it")
+        for entry in entries.values():
+            check_models(*entry, lambda up: entries[up].spec)
+        downs = {name: downs_of(names) for name, names in below.items()}
+        return cls._make((MerkleMap(entries), Overlay(levels), Overlay(downs)), version, None, None)
+
+    @classmethod
+    def _make(cls, maps: Maps, version: int, ancestry: Ancestry | None, waves: Waves | Moved | None) -> Dag:
         new, put = cls.__new__(cls), object.__setattr__
-        put(new, "entries", entries)
+        put(new, "entries", maps[0])
+        put(new, "_levels", maps[1])
+        put(new, "_downs", maps[2])
         put(new, "version", version)
-        put(new, "_links", links)
         put(new, "_ancestry", ancestry)
-        put(new, "_waves", None)  # these two when they are asked for
-        put(new, "_edges", None)
+        put(new, "_waves", waves)
+        put(new, "_edges", None)  # when they are asked for
         return new
+
+    @property
+    def _maps(self) -> Maps:
+        return self.entries, self._levels, self._downs
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Dag cannot be changed ({name}); each edit gives a new one")
 
     def numbered(self, version: int) -> Dag:
         """The same graph under another version number."""
-        return self._make(self.entries, self._links, version, self._ancestry)
+        return self._make(self._maps, version, self._ancestry, self._waves)
 
     # -- what is in it
 
@@ -142,7 +151,7 @@ class Dag:
     def dependents(self, node: Any) -> frozenset[str]:
         """The direct downstreams of a node."""
         self.wires(node)
-        return self._links[name_of(node)].downs
+        return frozenset(self._downs.get(name_of(node)) or ())
 
     def wires(self, node: Any) -> tuple[Wire, ...]:
         """How the upstreams of a node fill its parameters, sorted by upstream."""
@@ -154,14 +163,14 @@ class Dag:
 
     def level(self, node: str) -> int:
         """The length of the longest path that leads to a node: its wave, counted from 0."""
-        return self._links[node].level
+        return self._levels[node]
 
     def below(self, *nodes: str) -> frozenset[str]:
         """Everything downstream of some nodes, however far; without the nodes themselves."""
         found: set[str] = set()
         stack = list(nodes)
         while stack:
-            for down in self._links[stack.pop()].downs:
+            for down in self._downs.get(stack.pop()) or ():
                 if down not in found:
                     found.add(down)
                     stack.append(down)
@@ -170,25 +179,24 @@ class Dag:
     @property
     def waves(self) -> Waves:
         """The nodes by level, each wave sorted: topological generations."""
-        if self._waves is None:
-            found = _waves((name, link.level) for name, link in self._links.items())
-            object.__setattr__(self, "_waves", found)
+        found = self._waves
+        if found is None:
+            found = waves_of(self._levels.items())
+        elif isinstance(found, Moved):
+            found = found.waves()
+        else:
             return found
-        return self._waves
+        object.__setattr__(self, "_waves", found)
+        return found
 
     def waves_after(self, finished: Iterable[Any]) -> Waves:
         """The waves of what is left when some nodes have finished."""
         done = {name_of(node) for node in finished}
         for name in done:
             self.wires(name)
-        left = {
-            name: [w.up for w in entry.wires if w.up not in done]
-            for name, entry in self.entries.items()
-            if name not in done
-        }
-        levels = all_levels(left)
-        assert isinstance(levels, dict)
-        return _waves(levels.items())
+        left = ((name, entry) for name, entry in self.entries.items() if name not in done)
+        levels, _ = levels_and_downs((name, [w.up for w in entry.wires if w.up not in done]) for name, entry in left)
+        return waves_of(levels.items())
 
     def unbound(self) -> tuple[Edge, ...]:
         """The required parameters that no upstream and no value fills, as sorted (node, parameter)."""
@@ -207,7 +215,7 @@ class Dag:
     def add_node(self, node: Any) -> Dag:
         """With one more node, wired to what is there."""
         spec, edit = spec_of(node), self._edit()
-        edit.add(spec, wire(spec, spec.deps, self.entries.__contains__))
+        edit.add(spec, wire(spec, spec.deps, edit.has))
         return self._edited(edit)
 
     def replace_node(self, name: Any, node: Any) -> Dag:
@@ -222,7 +230,7 @@ class Dag:
             spec = node.as_node(old.name, **{**old.params, **node.spec.params})
         else:
             spec = old.but(fn=node)
-        edit.respec(spec, rewire(spec, self.wires(old.name), self.entries.__contains__))
+        edit.respec(spec, rewire(spec, self.wires(old.name), edit.has))
         return self._edited(edit)
 
     def remove_node(self, name: Any) -> Dag:
@@ -236,7 +244,7 @@ class Dag:
     def add_edge(self, up: Any, down: Any) -> Dag:
         """With one more edge; it fills a parameter by the rules of wiring, or is order only."""
         edit = self._edit()
-        edit.connect(name_of(up), name_of(down))
+        edit.connect_all([(name_of(up), name_of(down))])
         return self._edited(edit)
 
     def remove_edge(self, up: Any, down: Any) -> Dag:
@@ -253,8 +261,7 @@ class Dag:
             for name in wave:
                 entry = sub.entries[name]
                 edit.add(entry.spec, entry.wires)
-        for root in sub.waves[0] if sub.waves else ():
-            edit.connect(name_of(parent), root)
+        edit.connect_all([(name_of(parent), root) for wave in sub.waves[:1] for root in wave])
         return self._edited(edit)
 
     def apply(self, change: Change) -> Dag:
@@ -274,17 +281,17 @@ class Dag:
                 edit.add(node.new, ())
             else:
                 edit.respec(node.new)
-        for (_, down), wires in change.edges.items():
-            if wires.new is not None:
-                edit.link(down, wires.new)
+        edit.link_all([(down, wires.new) for (_, down), wires in change.edges.items() if wires.new is not None])
         return self._edited(edit)
 
     def _edit(self) -> Edit:
-        return Edit(self.entries, self._links)
+        return Edit(*self._maps)
 
     def _edited(self, edit: Edit) -> Dag:
         edit.check()
-        return self._make(edit.entries, edit.links, self.version + 1, (self.digest, self._ancestry))
+        waves = moved(self._waves, edit.moves(), len(self) // 8 + 8)
+        ancestry = (self.digest, self._ancestry)
+        return self._make(edit.maps(), self.version + 1, ancestry, waves)
 
     # -- forms
 
@@ -359,19 +366,12 @@ class Dag:
         return " in ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
 
 
-def _waves(levels: Iterable[tuple[str, int]]) -> Waves:
-    grouped: dict[int, list[str]] = {}
-    for name, level in levels:
-        grouped.setdefault(level, []).append(name)
-    return tuple(tuple(sorted(grouped[level])) for level in sorted(grouped))
-
-
 def _rebuild(pairs: list[tuple[NodeSpec, tuple[Wire, ...]]], version: int, ancestors: list[bytes]) -> Dag:
     dag = Dag.from_entries(pairs, version)
     ancestry: Ancestry | None = None
     for ancestor in reversed(ancestors):
         ancestry = (ancestor, ancestry)
-    return Dag._make(dag.entries, dag._links, version, ancestry)
+    return Dag._make(dag._maps, version, ancestry, None)
 
 
 class _Specs(Mapping[str, NodeSpec]):

@@ -1,40 +1,52 @@
-"""What a graph holds for each node: `Entry`, which is content, and `Link`, which is derived from it."""
+"""What a graph holds for each node: `Entry`, which is content, and `Downs`, which are derived from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from ..base.canon import digest, hash_of
 from ..base.errors import UnknownNode
+from ..base.overlay import Overlay
 from .node import NodeSpec
 from .wiring import MANY, Wire
 
 Edge = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A node as it stands in a graph: its spec and its wires, sorted by upstream."""
 
     spec: NodeSpec
     wires: tuple[Wire, ...] = ()
-    _digest: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def digest(self) -> bytes:
-        if self._digest is None:
-            object.__setattr__(self, "_digest", digest(self.spec.digest, hash_of(self.wires)))
-        assert self._digest is not None
-        return self._digest
+        """Content hash: 32 bytes. The map that holds the entry keeps what it makes of it."""
+        return digest(self.spec.digest, hash_of(self.wires))
 
 
-class Link(NamedTuple):
-    """What is derived for a node: its longest-path level, and the nodes that depend on it."""
+Downs: TypeAlias = tuple[str, ...] | Overlay[bool]
+"""The names of downstreams, in no order: a tuple of few, an overlay of many, so that an edit at a hub costs no more."""
 
-    level: int
-    downs: frozenset[str]
+FEW = 32
+
+
+def downs_of(names: Sequence[str]) -> Downs:
+    """Downstreams from distinct names."""
+    return tuple(names) if len(names) <= FEW else Overlay(dict.fromkeys(names, True))
+
+
+def with_down(downs: Downs, name: str) -> Downs:
+    """Downstreams with one more, which is not among them."""
+    return downs_of((*downs, name)) if isinstance(downs, tuple) else downs.update({name: True})
+
+
+def without_downs(downs: Downs, names: Collection[str]) -> Downs:
+    """Downstreams without some."""
+    if isinstance(downs, tuple):
+        return tuple([name for name in downs if name not in names])
+    return downs.update(dict.fromkeys(names))
 
 
 def unbound_params(entry: Entry) -> list[str]:

@@ -12,13 +12,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from fractions import Fraction
-from functools import update_wrapper
+from functools import lru_cache, update_wrapper
+from hashlib import sha256
 from math import isfinite
+from operator import attrgetter
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 from unicodedata import normalize
 
-from ..base.canon import hash_of, plain
+from ..base.canon import canonical, joined, plain
 from ..base.errors import InvalidName, SchemaError, UnboundParameter
 from ..base.frozen import FrozenDict
 from .code import Code, Param, code_of
@@ -75,6 +77,7 @@ class NodeSpec:
     code: Code = NOT_READ
     blob: str | None = field(default=None, repr=False)  # the shipped pickle: "SHA-256.HMAC", hexadecimal
     _digest: bytes | None = field(default=None, repr=False)
+    _placed: NodeSpec | None = field(default=None, repr=False)  # the same without `deps`
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -112,7 +115,7 @@ class NodeSpec:
     def _check(self) -> None:
         for name, fits, meant in _RULES:
             value = getattr(self, name)
-            if not fits(value):
+            if value is not DEFAULTS[name] and not fits(value):
                 raise SchemaError(f"{self.name}: {name} is {meant}, not {value!r}")
         for name in self.params:
             if not self.code.accepts(name):
@@ -125,22 +128,26 @@ class NodeSpec:
     def digest(self) -> bytes:
         """Content hash of everything but `cost` and what `.after()` says (that is in the edges): 32 bytes."""
         if self._digest is None:
-            object.__setattr__(self, "_digest", hash_of(self._identity()))
+            object.__setattr__(self, "_digest", sha256(self._identity()).digest())
         assert self._digest is not None
         return self._digest
 
-    def _identity(self) -> tuple[Any, ...]:
-        models = tuple(m and (m.name, m.fields, m.digest) for m in (self.in_model, self.out_model))
+    def _identity(self) -> bytes:
+        models = tuple([m and (m.name, m.fields, m.digest) for m in (self.in_model, self.out_model)])
         # 2 and 2.0 are the same number of seconds
         seconds = (float(self.backoff), None if self.timeout is None else float(self.timeout))
-        return (
-            "node/1", self.name, self.code.digest, self.params, self.requires, self.retries, seconds, self.version,
-            self.agent, models, _CACHE[self.cache], self.effects, self.durable, self.exclusive,
+        options = _canonical_options(
+            frozenset(self.requires), self.retries, seconds, self.version, self.agent, models, _CACHE[self.cache],
+            self.effects, self.durable, self.exclusive,
         )  # fmt: skip
+        name, code, params = canonical(self.name), canonical(self.code.digest), canonical(self.params)
+        return joined(_SCHEME, name, code, params, *options)
 
     def after(self, *names: Any) -> NodeSpec:
         """This spec, downstream of more nodes."""
-        return self.but(deps=names_of((self.deps, names)))
+        new = self.but(deps=names_of((self.deps, names)))
+        object.__setattr__(new, "_placed", self.placed())
+        return new
 
     def __rshift__(self, down: Any) -> NodeSpec:
         """`load >> fit` is `fit.after(load)`: the spec of `fit`. Give `load` to the graph as well."""
@@ -150,15 +157,18 @@ class NodeSpec:
         """This spec with some fields changed."""
         if ("fn" in changes or "version" in changes) and "code" not in changes:
             changes = {"code": NOT_READ, "blob": None, **changes}
-        return replace(self, **{"_digest": None, **changes})
+        return replace(self, **{"_digest": None, "_placed": None, **changes})
 
     def placed(self) -> NodeSpec:
         """This spec as it stands in a graph: what `.after()` said is in the edges then."""
         if not self.deps:
             return self
+        if self._placed is not None:
+            return self._placed
         new = object.__new__(NodeSpec)  # nothing is to be checked again
-        for name in NodeSpec.__slots__:
-            object.__setattr__(new, name, () if name == "deps" else getattr(self, name))
+        for put, value in zip(_PUT_ALL, _GET_ALL(self), strict=True):
+            put(new, value)
+        object.__setattr__(new, "deps", ())
         return new
 
     def required(self) -> tuple[Param, ...]:
@@ -175,7 +185,7 @@ class NodeSpec:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "_digest"}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name[0] != "_"}
         named = _importable(self.fn) if isinstance(self.fn, FunctionType) else None
         if isinstance(named, Node) and named.__hexdag_fn__ is self.fn and named.__module__ != "__main__":
             values["fn"] = named  # the module's name stands for the node, not for the function under it
@@ -327,8 +337,13 @@ def check_name(name: Any) -> None:
         )
 
 
+_NOTHING = Fraction(0)
+
+
 def exact(value: Any, what: str) -> Fraction:
     """A finite number of 0 or more as a fraction with denominator <= 10^6; `SchemaError` for anything else."""
+    if type(value) is int and value == 0:
+        return _NOTHING
     if type(value) is Fraction and value >= 0 and value.denominator <= 10**6:
         return value
     try:
@@ -338,6 +353,12 @@ def exact(value: Any, what: str) -> Fraction:
     if number < 0:
         raise SchemaError(f"{what} is 0 or more, not {value!r}")
     return number
+
+
+@lru_cache(maxsize=1000)
+def _canonical_options(*values: Any) -> tuple[bytes, ...]:
+    """The canonical bytes of each: most nodes of a graph have the same options."""
+    return tuple(map(canonical, values))
 
 
 def _is_seconds(value: Any) -> bool:
@@ -361,7 +382,10 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("blob", _is_text, "text"),
     ("requires", lambda v: all(isinstance(item, str) and item for item in v), "a set of capabilities, as text"),
 )  # fmt: skip
-_OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest"}
+_SCHEME = canonical("node/1")
+_GET_ALL = attrgetter(*NodeSpec.__slots__)
+_PUT_ALL = [getattr(NodeSpec, name).__set__ for name in NodeSpec.__slots__]
+_OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest", "_placed"}
 DEFAULTS: Mapping[str, Any] = {
     f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(NodeSpec)
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from ..base.codec import decode_data, encode_data, register
@@ -91,11 +92,17 @@ def _code_to_data(code: Code) -> dict[str, Any]:
 
 
 def _code_from_data(data: Mapping[str, Any]) -> Code:
-    params = tuple(Param(str(name), bool(required), str(kind)) for name, required, kind in data["params"])
-    digest = bytes.fromhex(data["digest"])
-    if len(digest) != 32:
+    params = tuple([(str(name), bool(required), str(kind)) for name, required, kind in data["params"]])
+    return _code(str(data["name"]), str(data["module"]), data["digest"], params, bool(data.get("known", True)))
+
+
+@lru_cache(maxsize=1000)
+def _code(name: str, module: str, digest: str, params: tuple[tuple[str, bool, str], ...], known: bool) -> Code:
+    """One object for the code that many nodes of a graph have in common."""
+    content = bytes.fromhex(digest)
+    if len(content) != 32:
         raise SchemaError("the digest of code is 32 bytes, in hexadecimal")
-    return Code(str(data["name"]), str(data["module"]), digest, params, bool(data.get("known", True)))
+    return Code(name, module, content, tuple([Param(*param) for param in params]), known)
 
 
 register(NodeSpec, "NodeSpec", spec_to_data, spec_from_data)

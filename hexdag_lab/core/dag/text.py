@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from math import isfinite
+from operator import itemgetter
 from typing import Any, Protocol
 
 from ..base.errors import DagError, SchemaError
@@ -40,8 +41,9 @@ Parts = tuple[list[tuple[NodeSpec, tuple[Wire, ...]]], int]
 
 def dag_to_data(dag: Graph) -> dict[str, Any]:
     """A graph as JSON-able data, nodes and edges sorted."""
-    nodes = [spec_to_data(dag.entries[name].spec) for name in sorted(dag.entries)]
-    edges = [[w.up, name, w.param] for name in sorted(dag.entries) for w in dag.entries[name].wires]
+    entries = sorted(dag.entries.items(), key=itemgetter(0))
+    nodes = [spec_to_data(entry.spec) for _, entry in entries]
+    edges = [[up, name, param] for name, entry in entries for up, param in entry.wires]
     return {"schema": SCHEMA, "version": dag.version, "nodes": nodes, "edges": edges}
 
 
@@ -131,11 +133,11 @@ def from_json(text: str | bytes, catalog: Mapping[str, Any] | None = None) -> Pa
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise SchemaError(f"the key {key!r} stands twice in one object")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise SchemaError(f"the key {twice!r} stands twice in one object")
     return found
 
 

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..base.codec import namedtuple
@@ -29,6 +30,7 @@ class Wire(NamedTuple):
 
 
 namedtuple(Wire)
+_wire = lru_cache(maxsize=2**12)(Wire)  # the downstreams of a node mostly share one
 
 
 def wire(
@@ -43,21 +45,33 @@ def wire(
 
     `by_name` also looks for nodes of the graph that are named like a parameter.
     """
-    kept = tuple(present)
-    filled = {w.param for w in kept} | set(spec.params)
-    open_params = [name for name in spec.code.names() if name not in filled]
-    known = {w.up for w in kept}
-    explicit = {up for up in ups if up not in known}
-    matched = {n for n in open_params if n in explicit or (by_name and n not in known and n != spec.name and exists(n))}
-    wires = [*kept, *(Wire(name, name) for name in matched)]
-    remaining = sorted(explicit - matched)
-    required = [p.name for p in spec.required() if p.name not in matched and p.name not in filled]
-    if len(remaining) == 1 and len(required) == 1:
-        wires.append(Wire(remaining[0], required[0]))
-    else:
-        param = MANY if spec.code.collector and spec.code.collector not in filled | matched else None
-        wires += [Wire(up, param) for up in remaining]
-    return tuple(sorted(wires, key=lambda w: w.up))
+    names, required, collector = spec.code.shape
+    wires = list(present)
+    explicit = set(ups)
+    filled = set(spec.params)
+    known: Container[str] = ()
+    if wires:
+        known = {w.up for w in wires}
+        explicit.difference_update(known)
+        filled.update([w.param for w in wires if w.param is not None])
+    for name in names:
+        if name in filled:
+            continue
+        if name in explicit:
+            explicit.remove(name)
+        elif not (by_name and name not in known and name != spec.name and exists(name)):
+            continue
+        wires.append(_wire(name, name))
+        filled.add(name)
+    if explicit:
+        unfilled = [name for name in required if name not in filled]
+        if len(explicit) == 1 and len(unfilled) == 1:
+            param: str | None = unfilled[0]
+        else:
+            param = MANY if collector and collector not in filled else None
+        wires += [_wire(up, param) for up in explicit]
+    wires.sort()  # by upstream: no two have the same
+    return tuple(wires)
 
 
 def rewire(spec: NodeSpec, old: Iterable[Wire], exists: Callable[[str], bool]) -> tuple[Wire, ...]:
@@ -72,14 +86,15 @@ def rewire(spec: NodeSpec, old: Iterable[Wire], exists: Callable[[str], bool]) -
 def check_wires(spec: NodeSpec, wires: Iterable[Wire]) -> None:
     """Raise `UnboundParameter` if a wire fills a parameter that is not there, or that is filled twice."""
     filled = dict.fromkeys(spec.params, "its params")
+    names, _, collector = spec.code.shape
     for up, param in wires:
         if param is None:
             continue
         if param == MANY:
-            if spec.code.collector is None:
+            if collector is None:
                 raise UnboundParameter(f"{spec.name}: takes no further inputs, so {up!r} cannot go into **kw")
             continue
-        if param not in spec.code.names():
+        if param not in names:
             raise UnboundParameter(f"{spec.name}: {up!r} should fill {param!r}, which {spec.code.name}() does not take")
         if param in filled:
             raise UnboundParameter(f"{spec.name}: {param!r} is filled by both {filled[param]} and {up!r}")

@@ -180,8 +180,7 @@ def _misfit(
     spec = specs[down]
     try:
         check_wires(spec, [wire] if rival is None else [rival, wire])
-        if spec.in_model is not None:
-            check_models(spec, [*wires, wire], specs.__getitem__)
+        check_models(spec, [wire] if spec.in_model is None else [*wires, wire], specs.__getitem__)
     except UnboundParameter as error:
         return "taken", str(error)
     except TypeMismatch as error:

@@ -1,0 +1,76 @@
+"""A persistent map for what is derived and not hashed: a large dict under ever smaller ones that hold what is newer.
+
+No dict is changed once it is in a map, so versions share them. An edit puts its changes on top as one more dict;
+before that, layers that have grown to half of the one below are merged with it. So there are at most log2(n) of them,
+a change is copied O(log n) times in its life, reads cost little more than those of a dict, and a bulk load is one dict
+(the logarithmic method: Bentley and Saxe, Decomposable Searching Problems, J. Algorithms 1, 1980). It has no order
+and no identity: what it holds can be made anew from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+Layers = tuple[dict[str, V | None], ...]
+
+
+class Overlay(Generic[V]):
+    """An immutable map from text to values; `update` returns a new one."""
+
+    __slots__ = ("_layers",)
+
+    def __init__(self, items: dict[str, V]) -> None:
+        """Takes over the dict: nobody may change it after that."""
+        self._layers: Layers[V] = (items,)  # type: ignore[assignment]  # the newest first; None where a key is gone
+
+    def get(self, key: str) -> V | None:
+        for layer in self._layers:
+            if key in layer:
+                return layer[key]
+        return None
+
+    def __getitem__(self, key: str) -> V:
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def update(self, changes: dict[str, V | None]) -> Overlay[V]:
+        """A map with these changes, whose dict it takes over; None deletes a key."""
+        if not changes:
+            return self
+        # Merged here, not in the new map: of many edits of this map only one pays for it.
+        self._layers = layers = _settled(self._layers)
+        new: Overlay[V] = Overlay.__new__(Overlay)
+        new._layers = (changes, *layers)
+        return new
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key, _ in self.items())
+
+    def items(self) -> Iterator[tuple[str, V]]:
+        """All keys and values, in no order that means anything."""
+        return iter(_merged(self._layers)[0].items())  # type: ignore[arg-type]
+
+
+def _settled(layers: Layers[V]) -> Layers[V]:
+    """The same map in layers of which each is at least twice as large as the one above."""
+    end = 1
+    while end < len(layers) and sum(map(len, layers[:end])) * 2 > len(layers[end]):
+        end += 1
+    return (*_merged(layers[:end], last=end == len(layers)), *layers[end:])
+
+
+def _merged(layers: Layers[V], last: bool = True) -> Layers[V]:
+    """The same map in one layer; what is gone can be forgotten if it was the last."""
+    if len(layers) == 1:
+        return layers
+    merged: dict[str, V | None] = {}
+    for layer in reversed(layers):
+        merged |= layer
+    if last:
+        for key in [key for key, value in merged.items() if value is None]:
+            del merged[key]
+    return (merged,)
