@@ -11,7 +11,8 @@ import hexdag_lab.core.dag as part
 
 before = {name.partition(".")[0] for name in sys.modules}
 for module in iter_modules(part.__path__):
-    import_module(f"{part.__name__}.{module.name}")
+    if module.name != "yaml_text":  # is loaded when a graph is read from YAML, and needs PyYAML
+        import_module(f"{part.__name__}.{module.name}")
 
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.dag.changeset import Changeset

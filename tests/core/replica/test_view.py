@@ -22,6 +22,10 @@ def one(x: int) -> int:
     return x
 
 
+def same(x):  # type: ignore[no-untyped-def]
+    return x
+
+
 def node(name: str, *after: str, **params: int) -> NodeSpec:
     return NodeSpec(name, step, params=params).after(*after)
 
@@ -159,9 +163,9 @@ def test_an_edge_whose_ends_do_not_fit_by_their_models_any_more_is_held_back() -
     class Words(BaseModel):
         text: str
 
-    left, right = draft(NodeSpec("load", one, out_model=Numbers, params={"x": 1}), NodeSpec("fit", one))
+    left, right = draft(NodeSpec("load", same, out_model=Numbers, params={"x": 1}), NodeSpec("fit", same))
     left = edit(left, on(left).add_edge("load", "fit"), "dana")
-    right = edit(right, on(right).replace_node("fit", NodeSpec("fit", one, in_model=Words)), "arun")
+    right = edit(right, on(right).replace_node("fit", NodeSpec("fit", same, in_model=Words)), "arun")
     shown = view(left.merge(right))
     assert not shown.dag.edges
     (conflict,) = shown.conflicts.values()
