@@ -6,7 +6,6 @@ vote: so nothing but new measurements of the very code that starts can move it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -24,23 +23,22 @@ def effect_of(state: RunState, rebased: Changeset, made: Plan, seed: str, at: fl
     """The effect of a change, with `voted`: as it is bound by a vote on an earlier one. `seed`: of the estimate."""
     assert rebased.target is not None
     target = rebased.target
-    names = sorted({*made.rerun, *made.restart, *rebased.added}.intersection(target))
-    specs = [target.entries[name].spec for name in names]
+    gained, spared = gains(state, rebased, made)
     before = voted.estimate if voted is not None else None
     held = Usual(*before.usual) if before is not None and before.usual is not None else None
     pace = Pace(state.dag, state.nodes.items(), held)
     draws = Draws(pace, seed, draws_for(len(target)))
-    seconds, spend = load(specs, draws)
+    seconds, spend = load(gained, draws)
     estimate = replace(
-        before or _difference(state, rebased, made, draws, at),
+        before or _difference(state, rebased, made, draws, at, spend, spared),
         work=spread(seconds), spend=spread(spend), usual=pace.usual,
-        known=before.known if before is not None else all(pace.known(spec) for spec in specs),
+        known=before.known if before is not None else all(pace.known(spec) for spec in gained),
     )  # fmt: skip
     kept = sum(rec.state in (NodeState.SUCCEEDED, NodeState.RUNNING) for rec in state.nodes.values())
     kept -= len([n for n in (*made.rerun, *made.restart, *made.cancel) if busy(state, n)])
     waves = voted.waves if voted is not None else (len(state.dag.waves), len(target.waves))
     return Effect(
-        kept, made.start, made.restart, made.cancel, made.rerun, made.losses, _cost(specs), estimate.work[0],
+        kept, made.start, made.restart, made.cancel, made.rerun, made.losses, _cost(rebased, made), estimate.work[0],
         sum(_spent(state.nodes[name], at) for name, _ in made.losses), waves, estimate,
     )  # fmt: skip
 
@@ -50,8 +48,11 @@ def busy(state: RunState, name: str) -> bool:
     return state.nodes[name].state in (NodeState.SUCCEEDED, NodeState.RUNNING)
 
 
-def _cost(specs: Iterable[NodeSpec]) -> Fraction:
-    return sum((spec.cost for spec in specs), Fraction(0))
+def _cost(rebased: Changeset, made: Plan) -> Fraction:
+    """Of one attempt of each node that runs more often than it would have."""
+    assert rebased.target is not None
+    more = {*made.rerun, *made.restart, *rebased.added}.intersection(rebased.target)
+    return sum((rebased.target.entries[name].spec.cost for name in more), Fraction(0))
 
 
 def _spent(rec: NodeRecord, at: float) -> float:
@@ -59,15 +60,15 @@ def _spent(rec: NodeRecord, at: float) -> float:
     return max(0.0, at - rec.began) if rec.state is NodeState.RUNNING else rec.seconds
 
 
-def _difference(state: RunState, rebased: Changeset, made: Plan, draws: Draws, at: float) -> Estimate:
+def _difference(
+    state: RunState, rebased: Changeset, made: Plan, draws: Draws, at: float, more: list[float], spared: list[NodeSpec]
+) -> Estimate:
     """How much later the run ends and how much more it costs, on equal luck with and without the change."""
     assert rebased.target is not None
     look, slots = state.nodes.get, max(1, state.slots)
     again = reopened(state, rebased.target, made)
     without = makespans(state.dag, look, (), slots, at, draws)
     then = makespans(rebased.target, look, again, slots, at, draws)
-    gained, spared = gains(state, rebased, made)
-    _, more = load(gained, draws)
     _, less = load(spared, draws)
     return Estimate(
         spread(b - a for a, b in zip(without, then, strict=True)),

@@ -21,6 +21,7 @@ from ..votes.signed import Proof
 from . import events as ev
 from .counting import pushed, recounted, with_downs
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
+from .limits import charged, clocked
 from .state import RunState, Version
 
 
@@ -69,23 +70,17 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
             nodes = nodes.set(name, rec._replace(state=NodeState.READY, result=None, why="its result was not kept"))
             left += 1
     hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
-    state = _clock(state, state.at, e.at if state.status is RunStatus.RUNNING else None)  # it did not run meanwhile
+    state = clocked(state, state.at, e.at if state.status is RunStatus.RUNNING else None)  # it did not run meanwhile
     state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict())
     return recounted(state, state.nodes)
 
 
-def _clock(state: RunState, stopped: float, since: float | None) -> RunState:
-    """With the time that it has been running written down, and running on since then."""
-    ran = state.ran if state.since is None else state.ran + max(0.0, stopped - state.since)
-    return state._replace(ran=ran, since=since)
-
-
 def _paused(state: RunState, e: ev.RunPaused) -> RunState:
-    return _clock(state, e.at, None)._replace(status=RunStatus.PAUSED, short=e.short)
+    return clocked(state, e.at, None)._replace(status=RunStatus.PAUSED, short=e.short)
 
 
 def _resumed(state: RunState, e: ev.RunResumed) -> RunState:
-    return _clock(state, e.at, e.at)._replace(status=RunStatus.RUNNING, short=None)
+    return clocked(state, e.at, e.at)._replace(status=RunStatus.RUNNING, short=None)
 
 
 def _budget_raised(state: RunState, e: ev.BudgetRaised) -> RunState:
@@ -93,7 +88,7 @@ def _budget_raised(state: RunState, e: ev.BudgetRaised) -> RunState:
 
 
 def _finished(state: RunState, e: ev.RunFinished) -> RunState:
-    state = _clock(state, e.at, None)
+    state = clocked(state, e.at, None)
     if e.status is not RunStatus.CANCELLED:
         return state._replace(status=e.status)
     nodes = state.nodes
@@ -157,17 +152,11 @@ def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
 
 def _node_started(state: RunState, e: ev.NodeStarted) -> RunState:
     rec = state.nodes[e.node]
-    state = _charged(state, e.node, rec)
+    state = charged(state, e.node, rec)
     rec = rec._replace(
         state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version
     )
     return state._replace(nodes=state.nodes.set(e.node, rec))
-
-
-def _charged(state: RunState, name: str, rec: NodeRecord) -> RunState:
-    """With one more attempt of a node paid for."""
-    cost = state.dag.entries[name].spec.cost
-    return state._replace(paid=state.paid + cost, begun=state.begun + (not rec.started))
 
 
 def _result_held(state: RunState, e: ev.ResultHeld) -> RunState:
@@ -178,7 +167,7 @@ def _result_held(state: RunState, e: ev.ResultHeld) -> RunState:
 def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     rec = state.nodes[e.node]
     if not rec.started:  # the report of its start was lost
-        state = _charged(state, e.node, rec)
+        state = charged(state, e.node, rec)
     done = rec._replace(
         state=NodeState.SUCCEEDED, submitted=False, result=e.result, seconds=e.seconds, why="", failure=None,
         worker=e.worker or rec.worker, started=max(rec.started, 1), saved=None, waits_for="", version=e.version,

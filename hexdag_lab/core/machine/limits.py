@@ -14,6 +14,18 @@ from ..votes.budget import Budget
 from .state import RunState
 
 
+def clocked(state: RunState, stopped: float, since: float | None) -> RunState:
+    """With the time that the run has been running until `stopped` written down, and running on since `since`."""
+    ran = state.ran if state.since is None else state.ran + max(0.0, stopped - state.since)
+    return state._replace(ran=ran, since=since)
+
+
+def charged(state: RunState, name: str, rec: NodeRecord) -> RunState:
+    """With one more attempt of a node paid for."""
+    cost = state.dag.entries[name].spec.cost
+    return state._replace(paid=state.paid + cost, begun=state.begun + (not rec.started))
+
+
 class Purse:
     """What a run has left of money and nodes, while attempts are being chosen."""
 

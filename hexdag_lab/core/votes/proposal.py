@@ -121,9 +121,10 @@ class Effect:
     keep      finished or running nodes that go on untouched: how many
     start     nodes that will run because of it;  restart, cancel, rerun  work that is thrown away
     losses    the attempts (node, fence) that are thrown away
-    cost      of what starts, one attempt each;  seconds  of work that starts: P50 of what is measured
+    cost      of what runs more often than without it, one attempt each
+    seconds   of work that starts, P50
     lost      seconds of work thrown away
-    waves     how many waves are left before and after
+    waves     how many waves the graph has before and after
     estimate  what it changes, as P50 and P90; None in journals of before
     """
 

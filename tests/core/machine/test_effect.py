@@ -78,6 +78,15 @@ def test_what_a_removal_spares_is_negative_and_starts_nothing() -> None:
     assert found.cancel == ("fit_6", "report")
 
 
+def test_another_definition_of_a_node_that_waits_is_work_that_starts() -> None:
+    lab = measured()
+    found = effect(lab, lab.change().replace_node("fit_6", spec("fit_6", "2", kind="fit", cost=5)))
+    told = estimate(found)
+    assert told.work[0] == pytest.approx(10.0, rel=0.4)
+    assert (told.spend, told.cost) == ((5.0, 5.0), (3.0, 3.0))
+    assert found.cost == 0, "it does not run more often than before"
+
+
 def test_the_same_proposal_has_the_same_estimate_in_any_process_and_another_id_has_other_luck() -> None:
     def told(id_: str) -> Estimate | None:
         lab = measured()
