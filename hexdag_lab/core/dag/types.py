@@ -63,11 +63,13 @@ def _read(fn: types.FunctionType) -> Iterable[tuple[str, Any]]:
 
 
 def returned(fn: Any) -> Any:
-    """What a node of this function gives: what it returns, or what that can be awaited for."""
+    """What a node of this function gives: what it returns, or what that can be awaited for.
+
+    Of one that returns None nothing is held against those below: people write it of functions that only raise, too."""
     found = hints(fn).get("return", UNKNOWN)
     if get_origin(found) in (Awaitable, Coroutine):
         found = get_args(found)[-1]
-    return found
+    return UNKNOWN if found is None else found
 
 
 def shown(annotation: Any) -> str:

@@ -134,6 +134,10 @@ def numbers() -> list[int]: ...  # type: ignore[empty-body]
 def untold(): ...  # type: ignore[no-untyped-def]
 async def later() -> str: ...  # type: ignore[empty-body]
 def promised() -> Awaitable[str]: ...  # type: ignore[empty-body]
+def fails() -> None:
+    raise ValueError("always")
+
+
 def count(text: int) -> int: ...  # type: ignore[empty-body]
 def size(text: str | list[str]) -> int: ...  # type: ignore[empty-body]
 
@@ -150,7 +154,7 @@ class TestEdges:
         ):
             Dag.of(NodeSpec("one", numbers), NodeSpec("two", size).after("one"))
 
-    @pytest.mark.parametrize("up", [text, untold, later, promised])
+    @pytest.mark.parametrize("up", [text, untold, later, promised, fails])
     def test_what_fits_or_is_not_known_passes(self, up: Any) -> None:
         assert Dag.of(NodeSpec("text", up), size)
 
