@@ -33,7 +33,8 @@ format: install ## what lint can put right by itself
 pythons: install ## only the tests on the other Pythons
 	@sh .ci/pythons
 
-bench: install ## the published figures: overhead over Dask, import, the search against a grid, drawing, proposals, votes
+bench: install ## the published figures: overhead over Dask, the graph, import, the search, drawing, proposals, votes
+	@sh .ci/bench
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.views

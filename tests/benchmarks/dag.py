@@ -72,9 +72,9 @@ def seconds(call: Callable[[], Any]) -> float:
 def interleaved(rounds: int, **calls: Callable[[], Any]) -> dict[str, float]:
     """Median seconds of each call."""
     times: dict[str, list[float]] = {label: [] for label in calls}
+    gc.collect()
     for _ in range(rounds):
         for label, call in calls.items():
-            gc.collect()
             times[label].append(seconds(call))
     return {label: statistics.median(values) for label, values in times.items()}
 
@@ -136,7 +136,7 @@ class Hexdag:
 
 
 RIVALS: dict[str, tuple[type, int]] = {  # and how often an addition is measured
-    "networkx": (Networkx, 5),
+    "networkx": (Networkx, 3),
     "rustworkx": (Rustworkx, 25),
     "hexdag 0.8": (Hexdag, 3),
 }
@@ -204,11 +204,10 @@ def worst_edge(nodes: int, dag: hx.Dag, networkx: Networkx) -> tuple[float, floa
         raise AssertionError("this edge closes a cycle")
 
     found = interleaved(
-        5,
+        3,
         lift=lambda: look(dag.add_edge(up, down)),
         cycle=cycle,
         theirs=lambda: networkx.link(up, down),
-        their_cycle=lambda: networkx.link(end, top),
     )
     lifted = dag.add_edge(up, down)
     moved = sum(lifted.level(n) != dag.level(n) for n in dag)
@@ -221,12 +220,10 @@ def memory(nodes: int, dag: hx.Dag, versions: int = 300) -> float:
     dag.digest, dag.waves  # noqa: B018
     new = list(leaves(nodes, versions))
     kept = [dag]
-    gc.collect()
     tracemalloc.start()
     for spec in new:
         kept.append(kept[-1].add_node(spec))
         kept[-1].digest  # noqa: B018
-    gc.collect()
     used = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     return used / versions
@@ -264,23 +261,34 @@ def text(nodes: int) -> tuple[float, float]:
 # -- the table
 
 
+def said(what: str) -> None:
+    print(f"  {what} ...", file=sys.stderr, flush=True)
+
+
 def row(what: str, figure: str, target: str) -> str:
     return f"| {what} | {figure} | {target} |"
 
 
 def table(nodes: int) -> list[str]:
+    said("text")
+    read, alone = text(10_000)  # first: the collector of garbage would walk over whatever else is alive
+    said("specs")
     given = specs(nodes)
-    build = interleaved(5, ours=lambda: hx.Dag.of(*given), theirs=lambda: Networkx(given))
+    said("build")
+    build = interleaved(3, ours=lambda: hx.Dag.of(*given), theirs=lambda: Networkx(given))
     dag = hx.Dag.of(*given)
     first = seconds(lambda: dag.digest)
+    said("add")
     others = list(rivals(given))
     big = added(nodes, others, dag)
     small = added(1000, [], hx.Dag.of(*specs(1000)))
+    said("worst edge")
     networkx = next(rival for label, rival in others if label == "networkx")
     lift, cycle, theirs = worst_edge(nodes, dag, networkx)
+    said("memory")
     used = memory(nodes, dag)
+    said("difference")
     ours, dicts = difference(nodes, dag)
-    read, alone = text(10_000)
     n = f"{nodes:,}"
     targets = {"networkx": ">= 10,000x", "rustworkx": ">= 250x", "hexdag 0.8": ""}
     return [

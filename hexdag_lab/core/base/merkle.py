@@ -81,32 +81,46 @@ class MerkleMap(Mapping[str, V]):
     Values with a `bytes` attribute `digest` are hashed by it, plain data by `hash_of`.
     """
 
-    __slots__ = ("_root", "_size")
+    __slots__ = ("_items", "_size", "_trie")
+
+    # A map that was made in bulk is a dict until it is edited, hashed or walked over; many are only read by key.
+    _items: dict[str, V] | None
+    _trie: _Node[V] | None
 
     def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
-        pairs = dict(items.items() if isinstance(items, Mapping) else items)
-        leaves = [_Leaf(_path_of(key), key, value) for key, value in pairs.items()]
-        self._root: _Node[V] | None = _build(leaves, 0) if leaves else None
-        self._size = len(leaves)
+        self._items = dict(items.items() if isinstance(items, Mapping) else items)
+        self._size = len(self._items)
+        self._trie = None
 
     @classmethod
     def _of(cls, root: _Node[V] | None, size: int) -> MerkleMap[V]:
         new = cls.__new__(cls)
-        new._root, new._size = root, size
+        new._trie, new._size, new._items = root, size, None
         return new
+
+    @property
+    def _root(self) -> _Node[V] | None:
+        items = self._items
+        if items is not None:
+            self._trie = (
+                _build([_Leaf(_path_of(key), key, value) for key, value in items.items()], 0) if items else None
+            )
+            self._items = None  # last: another thread then finds the trie
+        return self._trie
 
     @property
     def digest(self) -> bytes:
         """Digest of the whole content: 32 bytes."""
-        return _EMPTY_DIGEST if self._root is None else self._root.digest
+        root = self._root
+        return _EMPTY_DIGEST if root is None else root.digest
 
     def set(self, key: str, value: V) -> MerkleMap[V]:
         """A map in which `key` has `value`."""
         path = rest = _path(key)
         leaf = _Leaf(path, key, value)
-        if self._root is None:
-            return self._of(leaf, 1)
         node = self._root
+        if node is None:
+            return self._of(leaf, 1)
         top: list[_Node[V]] = [node]
         above, place, depth = top, 0, 0  # where the copy of `node` hangs
         while type(node) is _Branch:
@@ -130,8 +144,9 @@ class MerkleMap(Mapping[str, V]):
         """A map without `key`; raises KeyError if it is not there."""
         if self._leaf(key) is None:
             raise KeyError(key)
-        assert self._root is not None
-        return self._of(_delete(self._root, _path(key), 0), self._size - 1)
+        root = self._root
+        assert root is not None
+        return self._of(_delete(root, _path(key), 0), self._size - 1)
 
     def update(self, changes: Mapping[str, V | None]) -> MerkleMap[V]:
         """A map with many changes at once; None deletes a key."""
@@ -169,6 +184,9 @@ class MerkleMap(Mapping[str, V]):
         return node if isinstance(node, _Leaf) and node.path == path and node.key == key else None
 
     def __getitem__(self, key: str) -> V:
+        items = self._items
+        if items is not None:
+            return items[key]
         leaf = self._leaf(key)
         if leaf is None:
             raise KeyError(key)
@@ -179,10 +197,16 @@ class MerkleMap(Mapping[str, V]):
     @overload
     def get(self, key: str, /, default: V | T) -> V | T: ...
     def get(self, key: str, /, default: Any = None) -> Any:
+        items = self._items
+        if items is not None:
+            return items.get(key, default)
         leaf = self._leaf(key)
         return default if leaf is None else leaf.value
 
     def __contains__(self, key: object) -> bool:
+        items = self._items
+        if items is not None:
+            return key in items
         return self._leaf(key) is not None
 
     def __iter__(self) -> Iterator[str]:
@@ -199,7 +223,7 @@ class MerkleMap(Mapping[str, V]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, MerkleMap):
-            return self._root is other._root or self.digest == other.digest
+            return self is other or self.digest == other.digest
         return NotImplemented
 
     def __hash__(self) -> int:
