@@ -96,7 +96,7 @@ def _lessons(state: RunState) -> bytes:
     """What a run has taught, as far as there is room: the latest."""
     kept = lessons(state)[-MOST_LESSONS:]
     while len(text := dumps(kept)) > MOST_BYTES:
-        kept = kept[len(kept) // 2 :]
+        kept = kept[(len(kept) + 1) // 2 :]
     return text
 
 

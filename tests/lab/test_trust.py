@@ -109,7 +109,17 @@ def test_what_was_learned_is_in_the_store_and_survives_the_process(tmp_path: Pat
     with hx.Lab(pool="inline", store=store, owner="dana", leader=False) as remote:
         assert [point.sign for point in remote.trust("yes").evidence] == [-1]
         written = remote._thread.run(remote._store.get(wire.lessons("run-1")))
-        assert [lesson.good for lesson in loads(written.data)] == [False]
+        said = [(lesson.good, lesson.yes, lesson.no) for lesson in loads(written.data)]
+        assert said == [(False, ("yes",), ("no",)), (True, ("dana",), ())], "of her own ballot, what the facts say"
+
+
+def test_what_is_too_much_for_a_store_is_cut_to_the_latest(lab: hx.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hexdag_lab.runtime.batch.MOST_BYTES", 500)
+    voting(lab)
+    p = decided(lab, more, "approve")
+    for reason, left in (("", 1), ("x" * 1000, 0), ("short", 1)):
+        lab.judge(p.id, True, reason=reason)
+        assert len(lab.trust("yes").evidence) == left
 
 
 def test_an_agent_cannot_set_its_own_trust(lab: hx.Lab) -> None:

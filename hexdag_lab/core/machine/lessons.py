@@ -34,17 +34,19 @@ def lessons(state: RunState) -> tuple[Lesson, ...]:
     applied = {p.version: p.changeset for p in decided if p.version is not None}
     found = []
     for proposal in decided:
-        turned = _turned_out(state, proposal, applied) if proposal.ballots else None
-        if turned is not None:
-            judge = proposal.judged.by if proposal.judged is not None else ""
-            found.append(Lesson.of(proposal.id, *turned, proposal.ballots, judge))
-    return tuple(found)
+        facts = _turned_out(state, proposal, applied) if proposal.ballots else None
+        judged, others, own = proposal.judged, proposal.ballots, ()
+        if judged is not None:  # a person knows better, but for her own ballot the facts count
+            others = tuple(ballot for ballot in proposal.ballots if ballot.voter != judged.by)
+            own = tuple(ballot for ballot in proposal.ballots if ballot.voter == judged.by)
+            found.append(Lesson.of(proposal.id, judged.good, str(judged), others))
+        if facts is not None:
+            found.append(Lesson.of(proposal.id, *facts, others if judged is None else own))
+    return tuple(lesson for lesson in found if lesson.yes or lesson.no)
 
 
 def _turned_out(state: RunState, proposal: Proposal, applied: Mapping[int, Changeset]) -> tuple[bool, str] | None:
-    """Whether a proposal was good, and why; None while nothing says so."""
-    if proposal.judged is not None:
-        return proposal.judged.good, str(proposal.judged)
+    """Whether a proposal was good by the facts, and why; None while nothing says so."""
     if proposal.state is not ProposalState.APPLIED or proposal.version is None:
         return None
     for number in range(proposal.version + 1, proposal.version + WATCHED + 1):

@@ -53,9 +53,9 @@ class Lesson:
     no: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, proposal: str, good: bool, why: str, ballots: Iterable[Ballot], judge: str = "") -> Lesson:
-        """The lesson of some ballots. Nobody learns from her own judgement: `judge` is left out."""
-        said = [(ballot.voter, ballot.choice) for ballot in ballots if ballot.voter != judge]
+    def of(cls, proposal: str, good: bool, why: str, ballots: Iterable[Ballot]) -> Lesson:
+        """The lesson of some ballots; who abstained or was absent learns nothing."""
+        said = [(ballot.voter, ballot.choice) for ballot in ballots]
         yes = tuple(sorted(voter for voter, choice in said if choice == Choice.APPROVE))
         no = tuple(sorted(voter for voter, choice in said if choice in (Choice.REJECT, Choice.REQUEST_CHANGES)))
         return cls(proposal, good, why, yes, no)

@@ -142,6 +142,20 @@ def test_her_own_ballot_earns_nothing_by_her_own_judgement() -> None:
     assert lessons(lab.state)[0].yes == ("ada", "zoe")
 
 
+def test_nor_does_it_undo_what_the_facts_say_of_her_ballot() -> None:
+    lab = open_lab(HumanApproval())
+    lab.propose("p1", lab.change().add_node(spec("a")), "eve")
+    lab.vote("p1", "ada", False)
+    lab.vote("p1", "zoe")
+    lab.begins("a")
+    lab.fails("a")
+    lab.send(ms.Judge(9.0, "p1", "zoe", True, "bad luck"))
+    assert lessons(lab.state) == (
+        Lesson("p1", True, "zoe calls it good: bad luck", (), ("ada",)),
+        Lesson("p1", False, "a failed", ("zoe",), ()),
+    )
+
+
 def test_who_may_not_judge() -> None:
     lab = open_lab()
     lab.propose("p1", lab.change().add_node(spec("a")), "ida")

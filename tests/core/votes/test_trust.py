@@ -48,11 +48,6 @@ def test_an_abstention_and_an_absence_teach_nothing() -> None:
     assert (made.yes, made.no) == ((), ("cy",))
 
 
-def test_nobody_learns_from_her_own_judgement() -> None:
-    ballots = [Ballot(Choice.APPROVE, voter="ida"), Ballot(Choice.APPROVE, voter="ada")]
-    assert Lesson.of("p1", True, "", ballots, judge="ida").yes == ("ada",)
-
-
 def test_what_is_long_ago_counts_less() -> None:
     once_good = Trust().after(
         [*(lesson(i, True, yes="ada") for i in range(100)), *(lesson(i, False, yes="ada") for i in range(100))]
