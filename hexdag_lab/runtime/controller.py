@@ -31,11 +31,14 @@ from .feed import Feed
 from .history import history, unanswered
 from .inbox import Inbox, Item, settle
 from .lead import Lead
+from .log import kept_log
 from .shipping import Shipping
 from .thread import cancelled
 from .view import RunView
 
 COMPANY = 0.008  #: seconds that reports wait for others while the workers are busy anyway
+LOG_EVERY = 0.5  #: seconds between two commits of what nodes have said
+MOST_LOGS = 8  #: in one of them
 LAST_STEP = 5.0  #: seconds that closing waits for the step that is going on
 TICK_EVERY = 0.05  #: seconds between ticks of one run, at least
 _log = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ class Controller:
         self._stepping = self._task(self._steps())
         self._task(self._keep_lead())
         self._task(self._read_inbox())
+        self._task(self._keep_logs())
         if not wait_for_pool:
             self._task(self._open_pool())
         return True
@@ -198,11 +202,13 @@ class Controller:
         state, events = await history(self._store, run)
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
+        log = await kept_log(self._store, run)
         absent = () if state.over else await asyncio.to_thread(self.desk.recall, state)
         if run in self._states:
             return  # somebody else has asked for it meanwhile
         self._states[run] = state
         heard = self._heard
+        self.feed(run).show_log(log)
         self.feed(run).publish(state, events)
         if state.over:
             return
@@ -344,6 +350,9 @@ class Controller:
         puts, append = batch.writes(self._lead.owner)
         if batch.offset > self._offset:
             puts[wire.OFFSET] = str(batch.offset).encode()
+        for run in batch.events:
+            if batch.state(run).over:  # who sees the end of a run also sees the last that was said
+                self.feed(run).log.write(wire.log(run), puts)
         if not append and not puts:
             return
         revision = await self._store.commit(puts=puts, append=append, fence=self._lead.lease)
@@ -362,6 +371,20 @@ class Controller:
             _log.warning("run %s: %s was refused: %s", item.run, type(item.message).__name__, value)
 
     # -- other processes
+
+    async def _keep_logs(self) -> None:
+        """Let others read what nodes say. It is not journaled: the same keys are written again and again."""
+        while True:
+            await asyncio.sleep(LOG_EVERY)
+            puts: dict[str, bytes | None] = {}
+            for run in sorted(self._live):
+                if len(puts) < MOST_LOGS:
+                    self.feed(run).log.write(wire.log(run), puts)
+            if puts:
+                try:
+                    await self._store.commit(puts=puts, fence=self._lead.lease)
+                except HexdagError as error:
+                    _log.warning("what nodes say cannot be shown to other processes just now: %s", error)
 
     async def _read_inbox(self) -> None:
         while True:
