@@ -19,6 +19,8 @@ from . import html
 from .follow import Follower
 from .pane import GraphPane
 
+PAGES = ("Run", "Proposals", "Versions", "Events", "Workers", "Runs")
+MOST_DECIDED = 30  #: decided proposals on the page, the latest first
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
 
 
@@ -38,23 +40,43 @@ class Lab(Protocol):
     def vote(self, proposal: str, by: str, choice: Any, reason: str = "", via: str = "") -> None: ...
 
 
-class Dashboard:
-    """The pages of one session. `schedule(fn)` runs a function with the session's document locked."""
+class Place(NamedTuple):
+    """Where a session looks: a run and a page of it. What a reload of a browser's page shows again."""
 
-    def __init__(self, lab: Lab, identity: Identity | None, run: str | None, schedule: Callable[[Any], None]) -> None:
+    run: str | None = None
+    page: str = "Run"
+
+
+START = Place()
+
+
+class Dashboard:
+    """The pages of one session. `schedule(fn)` runs a function with the session's document locked; `moved(place)` is
+    told where the session looks now; `address(run)` is where a run is shown."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        identity: Identity | None,
+        schedule: Callable[[Any], None],
+        place: Place = START,
+        moved: Callable[[Place], None] = lambda _: None,
+        address: Callable[[str], str] | None = None,
+    ) -> None:
         self._lab, self._identity, self._schedule = lab, identity, schedule
+        self._moved, self._address = moved, address
         self._run: Any = None
         self._follower: Follower | None = None
         self._cards: dict[str, Card] = {}
         self._decided: tuple[str, ...] = ()
         self._node: str | None = None
-        self._build()
+        self._build(place.page)
         self.look_at_runs()
-        wanted = run or (self._select.options[0] if self._select.options else None)
+        wanted = place.run or (self._select.options[0] if self._select.options else None)
         if wanted:
             self._show_run(wanted)
 
-    def _build(self) -> None:
+    def _build(self, page: str) -> None:
         pane = pn.pane.HTML
         who = f"{self._identity.agent} ({self._identity.via})" if self._identity else "nobody: you can look, not vote"
         self._select = pn.widgets.Select(name="Run", options=[], width=220)
@@ -62,6 +84,7 @@ class Dashboard:
         self._header, self._said = pane("", sizing_mode="stretch_width"), pane("", sizing_mode="stretch_width")
         self._graph = GraphPane(self._selected, styles={"flex": "2 1 560px"})
         self._details = pane(html.said("Select a node."), sizing_mode="stretch_width")
+        self._output = pane("", sizing_mode="stretch_width")
         self._runs, self._versions, self._workers, self._events = (
             pane("", sizing_mode="stretch_width") for _ in range(4)
         )
@@ -74,7 +97,14 @@ class Dashboard:
         for select in (self._old, self._new):
             select.param.watch(lambda _: self._show_diff(), "value")
         self._tabs = pn.Tabs(
-            ("Run", pn.FlexBox(self._graph, side, sizing_mode="stretch_width", align_items="flex-start")),
+            (
+                "Run",
+                pn.Column(
+                    pn.FlexBox(self._graph, side, sizing_mode="stretch_width", align_items="flex-start"),
+                    self._output,
+                    sizing_mode="stretch_width",
+                ),
+            ),
             ("Proposals", pn.Column(self._open, self._closed, sizing_mode="stretch_width")),
             (
                 "Versions",
@@ -85,20 +115,27 @@ class Dashboard:
             ("Runs", self._runs),
             sizing_mode="stretch_width",
         )
+        self._tabs.active = PAGES.index(page) if page in PAGES else 0
+        self._tabs.param.watch(lambda _: self._has_moved(), "active")
         top = pn.Row(self._select, pane(html.said(f"You are {who}."), margin=(24, 10)), sizing_mode="stretch_width")
         self.view = pn.Column(top, self._header, self._said, self._tabs, sizing_mode="stretch_width")
+
+    def _has_moved(self) -> None:
+        self._moved(Place(self._run.id if self._run is not None else None, PAGES[self._tabs.active]))
 
     # -- runs
 
     def look_at_runs(self) -> None:
-        """The list of runs as it is in the store."""
+        """The list of runs as it is in the store; go on with the one that is shown if the store did not answer once."""
         try:
             rows = self._lab.runs()
+            if self._follower is not None and self._follower.feed.broken is not None:
+                self._follow(self._lab.attached(self._run.id))
         except HexdagError as error:
             self._say(f"The store does not answer: {error}. This page goes on when it does.")
             return
         self._say("")
-        self._runs.object = html.runs(rows)
+        self._runs.object = html.runs(rows, self._address)
         self._workers.object = html.workers(self._lab.workers())
         ids = [row.id for row in reversed(rows)]
         if ids != self._select.options:
@@ -116,22 +153,29 @@ class Dashboard:
             run = self._lab.attached(run_id)
         except HexdagError as error:
             return self._say(str(error))
-        self.stop()
-        self._run, self._node, self._decided = run, None, ()
+        self._node, self._decided = None, ()
         self._cards.clear()
         self._open.clear()
+        self._follow(run)
         if self._select.value != run_id and run_id in self._select.options:
             self._select.value = run_id
+        self._has_moved()
+        return None
+
+    def _follow(self, run: Any) -> None:
+        self.stop()
+        self._run = run
         self._show(run.feed.state)
         self._follower = Follower(run.feed, lambda state: self._schedule(lambda: self._show(state)))
-        return None
 
     def _show(self, state: RunState) -> None:
         if self._run is None or state.run != self._run.id:
             return
         self._header.object = html.header(state)
         self._graph.draw(state)
-        self._details.object = html.node(state, self._node)
+        log = self._run.feed.log
+        self._details.object = html.node(state, self._node, log.lines(self._node or ""))
+        self._output.object = html.output(state, log.lines())
         self._events.object = html.events(list(self._run.events()))
         self._show_proposals(state)
         numbers = [version.number for version in state.versions]
@@ -143,7 +187,8 @@ class Dashboard:
     def _selected(self, node: str | None) -> None:
         self._node = node
         if self._run is not None:
-            self._details.object = html.node(self._run.feed.state, node)
+            feed = self._run.feed
+            self._details.object = html.node(feed.state, node, feed.log.lines(node or ""))
 
     def _show_diff(self) -> None:
         if self._run is not None and self._old.value and self._new.value:
@@ -163,7 +208,8 @@ class Dashboard:
         if decided != self._decided:
             self._decided = decided
             latest = sorted((state.proposals[id_] for id_ in decided), key=lambda p: -(p.decided_at or 0))
-            self._closed.object = "<hr>".join(html.card(state, p, time.time()) for p in latest[:30])
+            now = time.time()
+            self._closed.object = "<hr>".join(html.card(state, p, now) + html.whole(p) for p in latest[:MOST_DECIDED])
 
     def _cast(self, proposal: str, choice: str, reason: str) -> str:
         """Vote for whoever this session is; what is to be said about it."""
@@ -187,7 +233,9 @@ class Card:
 
     def __init__(self, proposal: str, cast: Callable[[str, str, str], str]) -> None:
         self._proposal, self._cast = proposal, cast
+        self._ballots: Any = None  # those that are shown
         self._text = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._whole = pn.pane.HTML("", sizing_mode="stretch_width")
         self._said = pn.pane.HTML("", sizing_mode="stretch_width")
         self._reason = pn.widgets.TextInput(placeholder="reason", sizing_mode="stretch_width")
         buttons = []
@@ -200,7 +248,7 @@ class Card:
             button.on_click(partial(self._clicked, choice))
             buttons.append(button)
         self.view = pn.Column(
-            self._text, pn.FlexBox(*buttons), self._reason, self._said, sizing_mode="stretch_width",
+            self._text, self._whole, pn.FlexBox(*buttons), self._reason, self._said, sizing_mode="stretch_width",
             styles={"border": "1px solid #8886", "border-radius": "6px", "padding": "8px"},
         )  # fmt: skip
 
@@ -210,6 +258,10 @@ class Card:
 
     def show(self, state: RunState) -> None:
         """The proposal as it is now."""
-        text = html.card(state, state.proposals[self._proposal])
+        proposal = state.proposals[self._proposal]
+        text = html.card(state, proposal)
         if text != self._text.object:
             self._text.object = text
+        if self._ballots is not proposal.ballots:
+            self._ballots = proposal.ballots
+            self._whole.object = html.whole(proposal)

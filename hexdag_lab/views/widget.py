@@ -48,20 +48,22 @@ class GraphWidget(anywidget.AnyWidget):
 
 
 class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
-    """A run: a line that sums it up, the graph, and the proposals that are open."""
+    """A run: a line that sums it up, the graph, the proposals that are open, and what nodes print."""
 
     def __init__(self, feed: Feed, vote: Vote) -> None:
-        self._vote = vote
+        self._feed, self._vote = feed, vote
         self._header = ipywidgets.HTML(html.header(feed.state))
         self.graph = GraphWidget(feed)
         self._cards = ipywidgets.VBox([])
+        self.output = ipywidgets.HTML()
         self.cards: dict[str, CardWidget] = {}
-        super().__init__([self._header, self.graph, self._cards])
+        super().__init__([self._header, self.graph, self._cards, self.output])
         self._follower = Follower(feed, self._show)
 
     def _show(self, state: RunState) -> None:
         self._header.value = html.header(state)
         self.graph.draw(state)
+        self.output.value = html.output(state, self._feed.log.lines())
         shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}
         for id_, card in (self.cards | shown).items():
             card.show(state)
@@ -82,7 +84,8 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self, proposal: str, vote: Vote) -> None:
         self._proposal, self._vote = proposal, vote
-        self._text, self._said = ipywidgets.HTML(), ipywidgets.HTML()
+        self._ballots: Any = None  # those that are shown
+        self._text, self._whole, self._said = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.reason = ipywidgets.Text(placeholder="reason (optional to approve)", description="")
         self.buttons = {
             "approve": ipywidgets.Button(description="Approve", button_style="success"),
@@ -93,7 +96,8 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
             button.on_click(lambda _, choice=choice: self._cast(choice))
         row = ipywidgets.HBox([*self.buttons.values(), self.reason])
         super().__init__(
-            [self._text, row, self._said], layout=ipywidgets.Layout(border="1px solid #8886", padding="6px")
+            [self._text, self._whole, row, self._said],
+            layout=ipywidgets.Layout(border="1px solid #8886", padding="6px"),
         )
 
     def _cast(self, choice: str) -> None:
@@ -105,9 +109,11 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def show(self, state: RunState) -> None:
         """The proposal as it is now."""
-        text = html.card(state, state.proposals[self._proposal])
-        if text != self._text.value:
-            self._text.value = text
+        proposal = state.proposals[self._proposal]
+        self._text.value = html.card(state, proposal)  # what is the same is not sent again
+        if self._ballots is not proposal.ballots:
+            self._ballots = proposal.ballots
+            self._whole.value = html.whole(proposal)
 
     def freeze(self) -> None:
         """It is decided: the buttons do nothing more."""
