@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from html import escape
+from textwrap import dedent
 
 from ..core.machine.state import RunState
 from ..core.machine.story import sentence, why
@@ -40,9 +41,10 @@ def header(state: RunState) -> str:
         f"<b>{escape(h.run)}</b>",
         f'<b class="status">{escape(h.status)}</b>',
         f"v{h.version}",
-        f"{h.done}/{h.nodes} nodes",
-        f"{h.running} running",
+        f"{h.done}/{h.nodes} nodes done",
     ]
+    if h.running:
+        parts.append(f"{h.running} running")
     if h.open:
         parts.append(f"<b>{h.open} open proposal{'s' * (h.open != 1)}</b>")
     return wrap(f'<div class="bar">{"".join(f"<span>{part}</span>" for part in parts)}</div>')
@@ -151,7 +153,8 @@ def failure(state: RunState, name: str) -> str:
     found = state.nodes[name].failure
     if found is None:
         return ""
-    trace = "\n".join(models.plain(line) for line in found.trace[-LONGEST_TRACE:].splitlines())
+    lines = dedent(found.trace[-LONGEST_TRACE:]).splitlines()
+    trace = "\n".join(models.plain(line) for line in lines)
     error = models.clean(str(found), 1000)
     title = f'<b class="bad">{models.MARKS[NodeState.FAILED]} {escape(name)}</b>'
     return f"<div>{title} {escape(error)}</div>" + (f'<pre class="trace">{escape(trace)}</pre>' if trace else "")

@@ -20,6 +20,7 @@ from .follow import Follower
 from .pane import GraphPane
 
 PAGES = ("Run", "Proposals", "Versions", "Events", "Workers", "Runs")
+FIRST_ON_A_PHONE = "@media (max-width: 700px) { :host { order: -1; } }"
 MOST_DECIDED = 30  #: decided proposals on the page, the latest first
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
 
@@ -82,29 +83,23 @@ class Dashboard:
         self._select = pn.widgets.Select(name="Run", options=[], width=220)
         self._select.param.watch(lambda event: self._show_run(event.new), "value")
         self._header, self._said = pane("", sizing_mode="stretch_width"), pane("", sizing_mode="stretch_width")
-        self._graph = GraphPane(self._selected, styles={"flex": "2 1 560px"})
+        self._graph = GraphPane(self._selected, sizing_mode="stretch_width", margin=(0, 10))
         self._details = pane(html.said("Select a node."), sizing_mode="stretch_width")
         self._output = pane("", sizing_mode="stretch_width")
         self._runs, self._versions, self._workers, self._events = (
             pane("", sizing_mode="stretch_width") for _ in range(4)
         )
         self._open, self._needed = (pn.Column(sizing_mode="stretch_width") for _ in range(2))
-        # Beside the graph where the window is wide, below it on a phone.
-        side = pn.Column(self._needed, self._details, styles={"flex": "1 1 320px"})
+        # Beside the graph where the window is wide; on a phone what has to be decided comes first.
+        main = pn.Column(self._graph, self._output, styles={"flex": "2 1 560px", "min-width": "0"})
+        side = pn.Column(self._needed, self._details, styles={"flex": "1 1 320px"}, stylesheets=[FIRST_ON_A_PHONE])
         self._closed = pane("", sizing_mode="stretch_width")
         self._old, self._new = (pn.widgets.Select(name=name, options=[], width=110) for name in ("from", "to"))
         self._diff = pane("", sizing_mode="stretch_width")
         for select in (self._old, self._new):
             select.param.watch(lambda _: self._show_diff(), "value")
         self._tabs = pn.Tabs(
-            (
-                "Run",
-                pn.Column(
-                    pn.FlexBox(self._graph, side, sizing_mode="stretch_width", align_items="flex-start"),
-                    self._output,
-                    sizing_mode="stretch_width",
-                ),
-            ),
+            ("Run", pn.FlexBox(main, side, sizing_mode="stretch_width", align_items="flex-start")),
             ("Proposals", pn.Column(self._open, self._closed, sizing_mode="stretch_width")),
             (
                 "Versions",
@@ -248,7 +243,8 @@ class Card:
             button.on_click(partial(self._clicked, choice))
             buttons.append(button)
         self.view = pn.Column(
-            self._text, self._whole, pn.FlexBox(*buttons), self._reason, self._said, sizing_mode="stretch_width",
+            self._text, self._whole, pn.FlexBox(*buttons), self._reason, self._said,
+            sizing_mode="stretch_width", margin=(10, 10, 5, 10),
             styles={"border": "1px solid #8886", "border-radius": "6px", "padding": "8px"},
         )  # fmt: skip
 
