@@ -56,7 +56,11 @@ def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
         pages.stop()
 
     pn.state.on_session_destroyed(gone)
-    pn.state.add_periodic_callback(pages.look_at_runs, period=RUNS_EVERY)
+
+    def look() -> None:
+        pages.look_at_runs()
+
+    pn.state.add_periodic_callback(look, period=RUNS_EVERY)
     return pages.view
 
 
@@ -64,6 +68,13 @@ def in_cell(lab: Lab, agent: str) -> Any:
     """The pages in a notebook cell, voting for the notebook's owner."""
     pn.extension()
     pages = Dashboard(lab, Identity(agent, "notebook"), lambda work: work())
+
+    def look() -> None:
+        if not pages.look_at_runs():
+            looking.stop()
+            pages.stop()
+
+    looking = pn.state.add_periodic_callback(look, period=RUNS_EVERY)
     return pages.view
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import panel as pn
 
-from ..core.base.errors import HexdagError, Refused
+from ..core.base.errors import HexdagError, Refused, StoreUnavailable
 from ..core.machine.state import RunState
 from . import html
 from .follow import Follower
@@ -21,6 +21,7 @@ from .pane import GraphPane
 
 PAGES = ("Run", "Proposals", "Versions", "Events", "Workers", "Runs")
 FIRST_ON_A_PHONE = "@media (max-width: 700px) { :host { order: -1; } }"
+LINGER = 8.0  #: seconds that the card of a decided proposal stays
 MOST_DECIDED = 30  #: decided proposals on the page, the latest first
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
 
@@ -120,21 +121,29 @@ class Dashboard:
 
     # -- runs
 
-    def look_at_runs(self) -> None:
-        """The list of runs as it is in the store; go on with the one that is shown if the store did not answer once."""
+    def look_at_runs(self) -> bool:
+        """The list of runs as it is in the store; go on with the one that is shown if the store did not answer once.
+
+        False if the lab is closed, so that there is no use in looking again."""
         try:
             rows = self._lab.runs()
             if self._follower is not None and self._follower.feed.broken is not None:
                 self._follow(self._lab.attached(self._run.id))
-        except HexdagError as error:
+        except StoreUnavailable as error:
             self._say(f"The store does not answer: {error}. This page goes on when it does.")
-            return
+            return True
+        except HexdagError as error:
+            self._say(str(error))
+            return False
         self._say("")
+        if self._run is not None:
+            self._show_proposals(self._run.feed.state)
         self._runs.object = html.runs(rows, self._address)
         self._workers.object = html.workers(self._lab.workers())
         ids = [row.id for row in reversed(rows)]
         if ids != self._select.options:
             self._select.options = ids
+        return True
 
     def _say(self, text: str) -> None:
         wanted = html.note(text) if text else ""
@@ -193,6 +202,7 @@ class Dashboard:
 
     def _show_proposals(self, state: RunState) -> None:
         shown = {p.id: self._cards.get(p.id) or Card(p.id, self._cast) for p in state.open_proposals()}
+        shown = {id_: card for id_, card in self._cards.items() if id_ not in shown and card.lingers} | shown
         for card in shown.values():
             card.show(state)
         if list(shown) != list(self._cards) or not self._open.objects:
@@ -232,6 +242,7 @@ class Card:
         self._text = pn.pane.HTML("", sizing_mode="stretch_width")
         self._whole = pn.pane.HTML("", sizing_mode="stretch_width")
         self._said = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._gone = float("inf")
         self._reason = pn.widgets.TextInput(placeholder="reason", sizing_mode="stretch_width")
         buttons = []
         for choice, label, kind in (
@@ -242,8 +253,9 @@ class Card:
             button = pn.widgets.Button(name=label, button_type=kind)
             button.on_click(partial(self._clicked, choice))
             buttons.append(button)
+        self._buttons = pn.FlexBox(*buttons)
         self.view = pn.Column(
-            self._text, self._whole, pn.FlexBox(*buttons), self._reason, self._said,
+            self._text, self._whole, self._buttons, self._reason, self._said,
             sizing_mode="stretch_width", margin=(10, 10, 5, 10),
             styles={"border": "1px solid #8886", "border-radius": "6px", "padding": "8px"},
         )  # fmt: skip
@@ -252,9 +264,17 @@ class Card:
         text = self._cast(self._proposal, choice, self._reason.value_input or self._reason.value or "")
         self._said.object = html.note(text) if text else ""
 
+    @property
+    def lingers(self) -> bool:
+        """Whether it is still to be seen: a card does not vanish from under the hand of somebody who was too late."""
+        return time.monotonic() < self._gone
+
     def show(self, state: RunState) -> None:
-        """The proposal as it is now."""
+        """The proposal as it is now; once it is decided there is nothing left to click."""
         proposal = state.proposals[self._proposal]
+        if proposal.terminal and self._buttons.visible:
+            self._gone = time.monotonic() + LINGER
+            self._buttons.visible = self._reason.visible = False
         text = html.card(state, proposal)
         if text != self._text.object:
             self._text.object = text
