@@ -66,7 +66,7 @@ def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
 
 def in_cell(lab: Lab, agent: str) -> Any:
     """The pages in a notebook cell, voting for the notebook's owner."""
-    pn.extension()
+    pn.extension(inline=True)  # nothing is loaded from elsewhere
     pages = Dashboard(lab, Identity(agent, "notebook"), lambda work: work())
 
     def look() -> None:

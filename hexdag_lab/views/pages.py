@@ -17,10 +17,11 @@ from ..core.base.errors import HexdagError, Refused, StoreUnavailable
 from ..core.machine.state import RunState
 from . import html
 from .follow import Follower
-from .pane import GraphPane
+from .pane import GraphPane, Stack
 
 PAGES = ("Run", "Proposals", "Versions", "Events", "Workers", "Runs")
 FIRST_ON_A_PHONE = "@media (max-width: 700px) { :host { order: -1; } }"
+READABLE_IN_THE_DARK = ".bk-tab.bk-active { color: inherit !important; }"
 LINGER = 8.0  #: seconds that the card of a decided proposal stays
 MOST_DECIDED = 30  #: decided proposals on the page, the latest first
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
@@ -90,7 +91,7 @@ class Dashboard:
         self._runs, self._versions, self._workers, self._events = (
             pane("", sizing_mode="stretch_width") for _ in range(4)
         )
-        self._open, self._needed = (pn.Column(sizing_mode="stretch_width") for _ in range(2))
+        self._open, self._needed = (Stack(sizing_mode="stretch_width") for _ in range(2))
         # Beside the graph where the window is wide; on a phone what has to be decided comes first.
         main = pn.Column(self._graph, self._output, styles={"flex": "2 1 560px", "min-width": "0"})
         side = pn.Column(self._needed, self._details, styles={"flex": "1 1 320px"}, stylesheets=[FIRST_ON_A_PHONE])
@@ -110,6 +111,7 @@ class Dashboard:
             ("Workers", self._workers),
             ("Runs", self._runs),
             sizing_mode="stretch_width",
+            stylesheets=[READABLE_IN_THE_DARK],
         )
         self._tabs.active = PAGES.index(page) if page in PAGES else 0
         self._tabs.param.watch(lambda _: self._has_moved(), "active")

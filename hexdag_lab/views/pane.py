@@ -1,12 +1,15 @@
-"""The live graph in Panel: the same module as in a cell, in the dashboard's other shell."""
+"""The live graph in Panel: the same module as in a cell, in the dashboard's other shell; and a column that grows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import panel as pn
 import param
+from bokeh.models.ui import UIElement
 from panel.custom import AnyWidgetComponent
+from panel.io.notebook import patch_inline_stylesheets
 
 from ..core.machine.state import RunState
 from .graph import Stream
@@ -40,3 +43,16 @@ class GraphPane(AnyWidgetComponent):
         first, self._state = self._state is None, state
         for message in self._stream.hello(state) if first else self._stream.update(state):
             self.send(message)
+
+
+class Stack(pn.Column):
+    """A column whose content changes while it is shown. In a notebook Panel takes the styles of what is there at first
+    from its own files, and those of all that comes later from another host; here they are never from there."""
+
+    def _get_objects(self, model: Any, old_objects: Any, doc: Any, root: Any, comm: Any = None) -> Any:
+        found = super()._get_objects(model, old_objects, doc, root, comm)
+        if comm is not None:
+            for child in found[0]:
+                for part in child.select({"type": UIElement}):
+                    patch_inline_stylesheets(part)
+        return found
