@@ -31,14 +31,12 @@ from .feed import Feed
 from .history import history, unanswered
 from .inbox import Inbox, Item, settle
 from .lead import Lead
-from .log import kept_log
+from .log import Log, keep_logs, kept_log
 from .shipping import Shipping
 from .thread import cancelled
 from .view import RunView
 
 COMPANY = 0.008  #: seconds that reports wait for others while the workers are busy anyway
-LOG_EVERY = 0.5  #: seconds between two commits of what nodes have said
-MOST_LOGS = 8  #: in one of them
 LAST_STEP = 5.0  #: seconds that closing waits for the step that is going on
 TICK_EVERY = 0.05  #: seconds between ticks of one run, at least
 _log = logging.getLogger(__name__)
@@ -84,7 +82,7 @@ class Controller:
         self._stepping = self._task(self._steps())
         self._task(self._keep_lead())
         self._task(self._read_inbox())
-        self._task(self._keep_logs())
+        self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
         if not wait_for_pool:
             self._task(self._open_pool())
         return True
@@ -159,6 +157,9 @@ class Controller:
         if self.broken is not None:
             feed.end(self.broken)
         return feed
+
+    def _logs(self) -> dict[str, Log]:
+        return {run: self.feed(run).log for run in sorted(self._live)}
 
     def view(self, run: str) -> RunView:
         """A run as it is now."""
@@ -371,20 +372,6 @@ class Controller:
             _log.warning("run %s: %s was refused: %s", item.run, type(item.message).__name__, value)
 
     # -- other processes
-
-    async def _keep_logs(self) -> None:
-        """Let others read what nodes say. It is not journaled: the same keys are written again and again."""
-        while True:
-            await asyncio.sleep(LOG_EVERY)
-            puts: dict[str, bytes | None] = {}
-            for run in sorted(self._live):
-                if len(puts) < MOST_LOGS:
-                    self.feed(run).log.write(wire.log(run), puts)
-            if puts:
-                try:
-                    await self._store.commit(puts=puts, fence=self._lead.lease)
-                except HexdagError as error:
-                    _log.warning("what nodes say cannot be shown to other processes just now: %s", error)
 
     async def _read_inbox(self) -> None:
         while True:

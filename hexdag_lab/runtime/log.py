@@ -6,19 +6,25 @@ counted. So that other processes and later ones can read it, the leader keeps it
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..ports import Store
+from ..core.base.errors import HexdagError
+from ..ports import CommitRefused, Lease, Store
 from . import wire
 
 PER_NODE, PER_RUN = 200, 4000  #: lines
 LONGEST = 1100  #: characters of a line
 PACKED = 60_000  #: bytes in the store, at most
+KEEP_EVERY = 0.5  #: seconds between two commits of what nodes have said
+MOST_KEYS = 8  #: in one of them
+_log = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
@@ -118,6 +124,25 @@ class Log:
         log = cls(Line(*fields) for fields in json.loads(zlib.decompress(data)))
         log.kept = log.seq
         return log
+
+
+async def keep_logs(store: Store, logs: Callable[[], Mapping[str, Log]], lease: Callable[[], Lease | None]) -> None:
+    """Let other processes read the logs of the runs that are led here, for ever."""
+    while True:
+        await asyncio.sleep(KEEP_EVERY)
+        puts: dict[str, bytes | None] = {}
+        found = logs()
+        for run, log in found.items():
+            if len(puts) < MOST_KEYS:
+                log.write(wire.log(run), puts)
+        try:
+            done = not puts or not isinstance(await store.commit(puts=puts, fence=lease()), CommitRefused)
+        except HexdagError as error:
+            _log.warning("what nodes say cannot be shown to other processes just now: %s", error)
+            done = False
+        if not done:
+            for log in found.values():
+                log.kept = 0
 
 
 async def kept_log(store: Store, run: str) -> Log:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from textwrap import dedent
 
@@ -191,17 +191,28 @@ def runs(rows: list[object], address: Callable[[str], str] | None = None) -> str
     )
 
 
-def workers(rows: list[dict[str, object]]) -> str:
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{escape(str(row.get(key, '')))}</td>" for key in ("id", "host", "state", "slots", "capabilities")
-        )
-        + "</tr>"
-        for row in rows
-    )
-    heads = "".join(f"<th>{key}</th>" for key in ("worker", "host", "state", "slots", "can"))
-    return wrap(f"<table><tr>{heads}</tr>{body}</table>" if rows else '<span class="dim">no workers known here</span>')
+def workers(rows: Sequence[Mapping[str, object]], state: RunState | None = None) -> str:
+    """The workers as the process that leads knows them, and what they do for a run, which any process knows."""
+    known = [[row.get(key, "") for key in ("id", "host", "state", "slots", "capabilities")] for row in rows]
+    parts = [_table(("worker", "host", "state", "slots", "can"), known)] if known else []
+    if state is not None and (busy := models.workers(state)):
+        ran = [[row.worker, _some(row.running) or "nothing now", row.done] for row in busy]
+        parts.append(f"<div><b>{escape(state.run)}</b></div>" + _table(("worker", "runs", "has finished"), ran))
+    return wrap("<br>".join(parts) or '<span class="dim">No worker has run a node yet.</span>')
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(models.clean(name, 40) for name in names[:most]) + more
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
+
+
+def _cell(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
 
 
 def note(text: str) -> str:

@@ -278,6 +278,25 @@ def whole(proposal: Proposal) -> str:
     return "\n".join(plain(line) for text in cut for line in text.splitlines())
 
 
+class WorkerRow(NamedTuple):
+    """What a run's journal knows of a worker: the nodes that it runs now, and how many it has finished."""
+
+    worker: str
+    running: tuple[str, ...]
+    done: int
+
+
+def workers(state: RunState) -> tuple[WorkerRow, ...]:
+    """The workers that have run a node's latest attempt, sorted."""
+    running: dict[str, list[str]] = {}
+    done: Counter[str] = Counter()
+    for name, rec in sorted(state.nodes.items()):
+        if rec.worker:
+            running.setdefault(rec.worker, []).extend([name] * (rec.state is NodeState.RUNNING))
+            done[rec.worker] += rec.state in SETTLED
+    return tuple(WorkerRow(worker, tuple(names), done[worker]) for worker, names in sorted(running.items()))
+
+
 class Line(Protocol):
     """A line that a node has said or printed; `left_out` lines of the same node before it are not there."""
 

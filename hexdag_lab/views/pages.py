@@ -141,7 +141,7 @@ class Dashboard:
         if self._run is not None:
             self._show_proposals(self._run.feed.state)
         self._runs.object = html.runs(rows, self._address)
-        self._workers.object = html.workers(self._lab.workers())
+        self._workers.object = html.workers(self._lab.workers(), self._run.feed.state if self._run else None)
         ids = [row.id for row in reversed(rows)]
         if ids != self._select.options:
             self._select.options = ids

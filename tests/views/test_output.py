@@ -93,3 +93,14 @@ def test_the_whole_of_what_a_card_cuts_can_be_seen() -> None:
         assert "<details>" in shown
         assert "<b>" not in shown
         assert words(shown).endswith("lea: <b>because</b>\nof " + "this and  " * 100)
+
+
+def test_the_workers_page_says_who_runs_what_also_far_from_the_workers() -> None:
+    with hx.Lab(pool="inline", store="memory://") as lab:
+        run = lab.start(hx.Dag.of(talks))
+        assert "No worker has run" in words(html.workers([]))
+        run.wait(20)
+        rows = lab.workers()
+        assert words(html.workers([], run.feed.state)) == "run-1workerrunshas finishedinlinenothing now1"
+        assert "inline" in words(html.workers(rows, run.feed.state)).partition("run-1")[0]
+        assert models.workers(run.feed.state) == (models.WorkerRow("inline", (), 1),)
