@@ -58,6 +58,11 @@ class Printed:
     def write(self, stream: str, text: str) -> None:
         """Take what was written; tell it now, or soon."""
         with self._lock:
+            if "\n" not in text:  # `print` writes each word by itself
+                self._open[stream].add(text)
+                if self._timer is None:
+                    self._tell_in_time()
+                return
             parts = text.rsplit("\n", MOST_LINES)
             if "\n" in parts[0]:  # more than can be told at once
                 self._left_out += len(self._lines) + parts.pop(0).count("\n") + 1
@@ -126,6 +131,8 @@ class Printed:
 class _Open:
     """A line that is being written."""
 
+    __slots__ = ("_cut", "_text", "fresh")
+
     def __init__(self) -> None:
         self._text, self._cut, self.fresh = "", 0, False
 
@@ -134,9 +141,12 @@ class _Open:
         if "\r" in text:  # what stands before it is written over
             shown = text.rstrip("\r")
             text, self._cut = shown.rpartition("\r")[2] + text[len(shown) :][:1], 0
-        self._cut += max(0, len(text) - LONGEST)
-        self._text = text[:LONGEST]
-        self.fresh = self.fresh or bool(more)
+        if len(text) > LONGEST:
+            self._cut += len(text) - LONGEST
+            text = text[:LONGEST]
+        self._text = text
+        if more:
+            self.fresh = True
 
     @property
     def text(self) -> str:
