@@ -67,7 +67,8 @@ class Feed:
             reader()
 
     def on_log(self, reader: Callable[[], None]) -> Callable[[], None]:
-        """Call `reader()`, which returns at once, when there is more in the log; the returned function ends that."""
+        """Call `reader()`, which returns at once, when there is more in the log or the feed ends; the returned function
+        ends that."""
         self._readers.append(reader)
 
         def stop() -> None:
@@ -96,6 +97,7 @@ class Feed:
             observers, self._observers = self._observers, []
         for _, pending in observers:
             pending.put(_END)
+        self._tell_readers()
         for _, future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_exception(why)

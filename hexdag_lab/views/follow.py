@@ -29,7 +29,7 @@ class Feed(Protocol):
 
 class Follower:
     """Calls `show(state)` on a thread of its own for the latest state whenever it has changed or nodes have said
-    something, and once a second while a proposal is open, until `stop()` or the end of the run."""
+    something, and once a second while a proposal is open, until `stop()`, or the end of the run or of the feed."""
 
     def __init__(self, feed: Feed, show: Callable[[RunState], None]) -> None:
         self.feed, self._show = feed, show
@@ -49,7 +49,7 @@ class Follower:
             state = self.feed.state
             if changed or state.open:
                 self._show(state)
-            if state.over:
+            if state.over or self.feed.broken is not None:
                 return self.stop()
             time.sleep(FRAME)
         return None

@@ -61,7 +61,8 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
         self._follower = Follower(feed, self._show)
 
     def _show(self, state: RunState) -> None:
-        self._header.value = html.header(state)
+        end = html.note(str(self._feed.broken)) if self._feed.broken is not None and not state.over else ""
+        self._header.value = html.header(state) + end
         self.graph.draw(state)
         self.output.value = html.output(state, self._feed.log.lines())
         shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}

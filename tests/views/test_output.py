@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html as std
 import re
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import hexdag_lab as hx
 from hexdag_lab.runtime.log import Line
 from hexdag_lab.views import html, models
 from hexdag_lab.views.widget import RunWidget
-from tests.runtime.kit import until
+from tests.runtime.kit import open_gate, pass_gate, until
 
 
 def line(node: str, text: str, **more: Any) -> Line:
@@ -77,6 +79,18 @@ def test_a_cell_shows_prints_tracebacks_and_the_count_of_what_is_not_there() -> 
         assert "return 1 / x  # the user's own line" in page
         flood = words(html.output(state, [line("talks", "end", left_out=1_234_567)]))
         assert "talks | … 1,234,567 lines are left out" in flood
+
+
+def test_a_cell_of_a_lab_that_is_closed_says_how_to_go_on_and_follows_no_more(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    lab = hx.Lab(pool="inline", store=f"sqlite:///{tmp_path}/lab.db")
+    run = lab.start(hx.Dag.of(hx.NodeSpec("waits", pass_gate, params={"gate": str(gate)})))
+    cell = RunWidget(run.feed, run.cast)
+    lab.close()
+    until(lambda: "lab.attach(run_id) goes on with the run" in cell.children[0].value)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "hexdag-view"])
+    cell.close()
+    open_gate(gate)
 
 
 def test_the_whole_of_what_a_card_cuts_can_be_seen() -> None:
