@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -100,13 +100,17 @@ class Printed:
             left_out, self._left_out = self._left_out, 0
             self._next = time.monotonic() + EVERY
             for stream, group in groupby(lines, key=lambda line: line[0]):
-                self._tell(Said("\n".join(text for _, text in group), stream, left_out))
+                self._told(Said("\n".join(text for _, text in group), stream, left_out))
                 left_out = 0
             for stream, line in self._open.items():
                 if line.fresh:
                     line.fresh = False
-                    self._tell(Said(line.text, stream, left_out, passing=True))
+                    self._told(Said(line.text, stream, left_out, passing=True))
                     left_out = 0
+
+    def _told(self, said: Said) -> None:
+        with suppress(Exception):  # as on a worker that is going down: no print is a reason to fail a node
+            self._tell(said)
 
     def before(self, say: Callable[[Any], None]) -> Callable[[Any], None]:
         """`say`, after what was printed before."""

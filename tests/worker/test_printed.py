@@ -196,6 +196,18 @@ def test_a_line_is_told_while_the_node_goes_on() -> None:
         assert lines(said) == ["first", "second"]
 
 
+def test_a_print_that_cannot_be_told_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    def nobody(_: Said) -> None:
+        raise ConnectionError("the worker is going down")
+
+    with printing(nobody):
+        print("goes on")
+    assert out.getvalue() == "goes on\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_prints_where_it_did() -> None:
     said: list[Said] = []
