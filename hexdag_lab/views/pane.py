@@ -7,7 +7,6 @@ from typing import Any
 
 import panel as pn
 import param
-from bokeh.models.ui import UIElement
 from panel.custom import AnyWidgetComponent
 from panel.io.notebook import patch_inline_stylesheets
 
@@ -53,6 +52,7 @@ class Stack(pn.Column):
         found = super()._get_objects(model, old_objects, doc, root, comm)
         if comm is not None:
             for child in found[0]:
-                for part in child.select({"type": UIElement}):
-                    patch_inline_stylesheets(part)
+                for part in child.references():
+                    if hasattr(part, "stylesheets"):
+                        patch_inline_stylesheets(part)
         return found
