@@ -17,7 +17,7 @@ from ..core.base.errors import HexdagError, Refused, StoreUnavailable
 from ..core.machine.state import RunState
 from . import html
 from .follow import Follower
-from .pane import GraphPane, Stack
+from .pane import GraphPane, Html, Stack
 
 PAGES = ("Run", "Proposals", "Versions", "Events", "Workers", "Runs")
 FIRST_ON_A_PHONE = "@media (max-width: 700px) { :host { order: -1; } }"
@@ -80,7 +80,7 @@ class Dashboard:
             self._show_run(wanted)
 
     def _build(self, page: str) -> None:
-        pane = pn.pane.HTML
+        pane = Html
         who = f"{self._identity.agent} ({self._identity.via})" if self._identity else "nobody: you can look, not vote"
         self._select = pn.widgets.Select(name="Run", options=[], width=220)
         self._select.param.watch(lambda event: self._show_run(event.new), "value")
@@ -210,7 +210,7 @@ class Dashboard:
         if list(shown) != list(self._cards) or not self._open.objects:
             self._cards = shown
             views: list[Any] = [card.view for card in shown.values()]
-            self._open[:] = self._needed[:] = views or [pn.pane.HTML(html.said("Nothing waits for a decision."))]
+            self._open[:] = self._needed[:] = views or [Html(html.said("Nothing waits for a decision."))]
         decided = tuple(sorted(p.id for p in state.proposals.values() if p.terminal))
         if decided != self._decided:
             self._decided = decided
@@ -241,9 +241,9 @@ class Card:
     def __init__(self, proposal: str, cast: Callable[[str, str, str], str]) -> None:
         self._proposal, self._cast = proposal, cast
         self._ballots: Any = None  # those that are shown
-        self._text = pn.pane.HTML("", sizing_mode="stretch_width")
-        self._whole = pn.pane.HTML("", sizing_mode="stretch_width")
-        self._said = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._text = Html("", sizing_mode="stretch_width")
+        self._whole = Html("", sizing_mode="stretch_width")
+        self._said = Html("", sizing_mode="stretch_width")
         self._gone = float("inf")
         self._reason = pn.widgets.TextInput(placeholder="reason", sizing_mode="stretch_width")
         buttons = []

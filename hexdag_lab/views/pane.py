@@ -44,6 +44,16 @@ class GraphPane(AnyWidgetComponent):
             self.send(message)
 
 
+class Html(pn.pane.HTML):
+    """HTML of which only the text changes: Panel would send the styles again with it, in a notebook by addresses of
+    another host."""
+
+    def _update(self, ref: str, model: Any) -> None:
+        properties = self._get_properties(model.document)
+        properties.pop("stylesheets", None)
+        model.update(**properties)
+
+
 class Stack(pn.Column):
     """A column whose content changes while it is shown. In a notebook Panel takes the styles of what is there at first
     from its own files, and those of all that comes later from another host; here they are never from there."""
