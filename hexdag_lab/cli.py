@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve, "the dashboard in a browser: it watches the store and votes through it")
     serve.add_argument("--port", type=int, default=5006, help="0 picks a free one; default: %(default)s")
     serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")
-    command("inbox", _inbox, "open proposals, the most urgent first")
+    inbox = command("inbox", _inbox, "open proposals, the most urgent first")
+    inbox.add_argument("--full", action="store_true", help="also all words that are too long for a card")
     vote = command(
         "vote", _vote, "vote on a proposal: approve, reject, abstain or request_changes", "proposal", "choice"
     )
@@ -304,7 +305,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _inbox(options: argparse.Namespace) -> int:
-    from .views import terminal
+    from .views import models, terminal
 
     console = _console()
     with _watch(options.store) as lab:
@@ -312,6 +313,9 @@ def _inbox(options: argparse.Namespace) -> int:
         for proposal in found:
             state = lab.attached(proposal.id.rpartition("/")[0]).view.state
             console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width, lab.owner.id))
+            if words := models.whole(state, state.proposals[proposal.id], lab.owner.id):
+                text = words if options.full else "its words are cut here: hexdag-lab inbox --full shows all"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
             console.print(f"hexdag-lab vote {proposal.id} approve|reject|abstain|request_changes", style="dim")
     if not found:
         console.print("nothing waits for a decision")

@@ -23,6 +23,7 @@ from ..core.machine.story import story
 from ..core.runs.run import RunStatus
 from ..core.votes.budget import Budget
 from ..runtime.feed import Feed
+from ..runtime.log import Line
 from ..runtime.view import RunView
 from .inputs import inputs_of
 from .proposal import ProposalHandle
@@ -223,6 +224,17 @@ class Run:
     def events(self, after: int = 0) -> tuple[Any, ...]:
         """The events with seq > after, in order."""
         return tuple(self.feed.events[max(0, after) :])
+
+    def log(self, node: Any = None) -> tuple[Line, ...]:
+        """The last lines that a node, or all nodes, have said or printed, in the order they came.
+
+        Each has `.at .node .attempt .text .stream`; as text it is "fit | epoch 3". They are bounded and not in the
+        journal: `.left_out` says how many lines of that node before this one are not here."""
+        name = None if node is None else node_name(node)
+        if name is not None:
+            self.view.node(name)
+        found: tuple[Line, ...] = self.feed.log.lines(name)
+        return found
 
     def observe(self, fn: Callable[[Any], None]) -> Callable[[], None]:
         """Call `fn(event)` for each event from now on, on another thread; the returned function ends that."""

@@ -34,6 +34,7 @@ from .history import history, unanswered
 from .inbox import Inbox, Item, settle
 from .keys import Keys, admitted
 from .lead import Lead
+from .log import Log, keep_logs, kept_log
 from .shipping import Shipping
 from .thread import cancelled
 from .view import RunView
@@ -85,6 +86,7 @@ class Controller:
         self._stepping = self._task(self._steps())
         self._task(self._keep_lead())
         self._task(self._read_inbox())
+        self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
         if not wait_for_pool:
             self._task(self._open_pool())
         return True
@@ -160,6 +162,9 @@ class Controller:
             feed.end(self.broken)
         return feed
 
+    def _logs(self) -> dict[str, Log]:
+        return {run: self.feed(run).log for run in sorted(self._live)}
+
     def view(self, run: str) -> RunView:
         """A run as it is now."""
         return RunView(self.feed(run).state, self.reader(run))
@@ -203,11 +208,13 @@ class Controller:
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
         link = await last_link(self._store, run, state.seq)
+        log = await kept_log(self._store, run)
         absent = () if state.over else await asyncio.to_thread(self.desk.recall, state)
         if run in self._states:
             return None  # somebody else has asked for it meanwhile
         self._states[run], self._links[run] = state, link
         heard = self._heard
+        self.feed(run).show_log(log)
         self.feed(run).publish(state, events)
         if state.over:
             return await self._hear_late(run, heard)
@@ -366,6 +373,9 @@ class Controller:
         puts, append = batch.writes(self._lead.owner, self._links, self._shipping.key)
         if batch.offset > self._offset:
             puts[wire.OFFSET] = str(batch.offset).encode()
+        for run in batch.events:
+            if batch.state(run).over:  # who sees the end of a run also sees the last that was said
+                self.feed(run).log.write(wire.log(run), puts)
         if not append and not puts:
             return
         revision = await self._store.commit(puts=puts, append=append, fence=self._lead.lease)

@@ -11,9 +11,11 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from ..core.machine.state import RunState
+from .log import Log
 
 Observer = Callable[[Any], None]
 _END = object()
@@ -27,9 +29,11 @@ class Feed:
         self.state = state or RunState()
         self.events: list[Any] = []
         self.notes: dict[str, Any] = {}
+        self.log = Log()
         self.broken: Exception | None = None
         self._waiting: list[tuple[Callable[[RunState], bool], Future[RunState]]] = []
         self._observers: list[tuple[Observer, queue.SimpleQueue[Any]]] = []
+        self._readers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def publish(self, state: RunState, events: Sequence[Any]) -> None:
@@ -46,10 +50,32 @@ class Feed:
                 future.set_result(state)
 
     def note(self, note: Any) -> None:
-        """Progress or a line of log of a running node."""
+        """Progress of a running node, or lines that it said or printed."""
         rec = self.state.nodes.get(note.node)
         if rec is not None and rec.fence == note.fence:  # else it is from an attempt that is not wanted any more
             self.notes[note.node] = note
+            self.log.add(note)
+            self._tell_readers()
+
+    def show_log(self, log: Log) -> None:
+        """This is what the run's nodes have said, as it was read from the store."""
+        self.log = log
+        self._tell_readers()
+
+    def _tell_readers(self) -> None:
+        for reader in list(self._readers):
+            reader()
+
+    def on_log(self, reader: Callable[[], None]) -> Callable[[], None]:
+        """Call `reader()`, which returns at once, when there is more in the log or the feed ends; the returned function
+        ends that."""
+        self._readers.append(reader)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._readers.remove(reader)
+
+        return stop
 
     def until(self, met: Callable[[RunState], bool]) -> Future[RunState]:
         """A future that gets the first state for which `met` holds."""
@@ -71,6 +97,7 @@ class Feed:
             observers, self._observers = self._observers, []
         for _, pending in observers:
             pending.put(_END)
+        self._tell_readers()
         for _, future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_exception(why)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from ..core.base.codec import loads
@@ -19,11 +19,13 @@ from ..ports import CommitRefused, Store
 from . import wire
 from .feed import Feed
 from .history import history
+from .log import kept_log
 from .shipping import Shipping
 from .view import RunView
 
 PATIENCE = 20.0  #: seconds for the leader to answer a command
 LOOK_EVERY = 0.05  #: seconds
+LOG_EVERY = 0.5  #: seconds between looks at what nodes say
 _log = logging.getLogger(__name__)
 
 
@@ -62,15 +64,17 @@ class Remote:
         )
 
     def feed(self, run: str) -> Feed:
-        """The published states of a run, followed from its journal."""
+        """The published states of a run, followed from its journal; anew, if the store did not answer once."""
         with self._lock:
-            if run not in self._feeds:
+            feed = self._feeds.get(run)
+            if feed is None or (feed.broken is not None and self.broken is None):
                 self._feeds[run] = Feed()
                 self._following[run] = asyncio.run_coroutine_threadsafe(self._follow(run), self._loop)
             return self._feeds[run]
 
     async def _follow(self, run: str) -> None:
         feed = self._feeds[run]
+        listening = asyncio.create_task(self._read_log(run, feed))
         try:
             await self._read_and_watch(run, feed)
         except HexdagError as error:
@@ -78,15 +82,29 @@ class Remote:
         except Exception as error:  # a bug here must not leave anybody waiting
             _log.exception("run %s cannot be followed", run)
             feed.end(error)
+        finally:
+            listening.cancel()
 
     async def _read_and_watch(self, run: str, feed: Feed) -> None:
         state, events = await history(self._store, run)
+        feed.show_log(await kept_log(self._store, run))
         feed.publish(state, events)
         async with aclosing(self._store.watch(wire.journal(run), state.seq)) as news:
             async for row in news:
                 event = loads(row.data)
                 state = evolve(state, event)
+                if state.over:
+                    feed.show_log(await kept_log(self._store, run))
                 feed.publish(state, [event])
+
+    async def _read_log(self, run: str, feed: Feed) -> None:
+        """Show what nodes say, while the run goes on. A store that does not answer is told by who reads the journal."""
+        with suppress(HexdagError):
+            while not feed.state.over:
+                await asyncio.sleep(LOG_EVERY)
+                log = await kept_log(self._store, run)
+                if log.seq > feed.log.seq:
+                    feed.show_log(log)
 
     def view(self, run: str) -> RunView:
         """A run as it was at the last event that was seen."""

@@ -52,6 +52,11 @@ def last(node: str) -> str:
     return f"last/{node}"
 
 
+def log(run: str) -> str:
+    """The key of the last lines that a run's nodes have said."""
+    return f"log/{run}"
+
+
 def reply_key(command: str) -> str:
     """The key of the answer to a command."""
     return f"reply/{command}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import panel as pn
 
-from .pages import RUNS_EVERY, Dashboard, Identity, Lab
+from .pages import RUNS_EVERY, Dashboard, Identity, Lab, Place
 
 TITLE = "hexdag_lab"
 
@@ -30,7 +31,7 @@ def identity_of(tokens: Mapping[str, str], arguments: Mapping[str, list[bytes]],
 def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
     """The pages for the session that is being made now."""
     arguments = pn.state.session_args
-    wanted = arguments.get("run", [b""])[0].decode("utf-8", "replace") or None
+    given = {key: values[0].decode("utf-8", "replace") for key, values in arguments.items() if values}
     identity = identity_of(tokens, arguments, pn.state.user)
     document = pn.state.curdoc
     alive = [True]
@@ -39,21 +40,41 @@ def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
         if alive[0] and document is not None:
             document.add_next_tick_callback(work)
 
-    pages = Dashboard(lab, identity, wanted, schedule)
+    def moved(place: Place) -> None:
+        if pn.state.location is not None:
+            where: dict[str, Any] = place._asdict()
+            pn.state.location.update_query(**where)
+
+    def address(run: str) -> str:
+        return "?" + urlencode(given | {"run": run, "page": "Run"})
+
+    place = Place(given.get("run") or None, given.get("page", "Run"))
+    pages = Dashboard(lab, identity, schedule, place, moved, address)
 
     def gone(_: Any) -> None:
         alive[0] = False
         pages.stop()
 
     pn.state.on_session_destroyed(gone)
-    pn.state.add_periodic_callback(pages.look_at_runs, period=RUNS_EVERY)
+
+    def look() -> None:
+        pages.look_at_runs()
+
+    pn.state.add_periodic_callback(look, period=RUNS_EVERY)
     return pages.view
 
 
 def in_cell(lab: Lab, agent: str) -> Any:
     """The pages in a notebook cell, voting for the notebook's owner."""
-    pn.extension()
-    pages = Dashboard(lab, Identity(agent, "notebook"), None, lambda work: work())
+    pn.extension(inline=True)  # nothing is loaded from elsewhere
+    pages = Dashboard(lab, Identity(agent, "notebook"), lambda work: work())
+
+    def look() -> None:
+        if not pages.look_at_runs():
+            looking.stop()
+            pages.stop()
+
+    looking = pn.state.add_periodic_callback(look, period=RUNS_EVERY)
     return pages.view
 
 

@@ -17,32 +17,39 @@ class Feed(Protocol):
     """Where states of a run come from."""
 
     state: RunState
+    broken: Exception | None
 
     def observe(self, observer: Callable[[Any], None], /) -> Callable[[], None]: ...
 
+    @property
+    def log(self) -> Any: ...
+
+    def on_log(self, reader: Callable[[], None], /) -> Callable[[], None]: ...
+
 
 class Follower:
-    """Calls `show(state)` on a thread of its own for the latest state whenever it has changed, and once a second while
-    a proposal is open, until `stop()` or the end of the run."""
+    """Calls `show(state)` on a thread of its own for the latest state whenever it has changed or nodes have said
+    something, and once a second while a proposal is open, until `stop()`, or the end of the run or of the feed."""
 
     def __init__(self, feed: Feed, show: Callable[[RunState], None]) -> None:
-        self._feed, self._show = feed, show
+        self.feed, self._show = feed, show
         self._changed, self._over = threading.Event(), threading.Event()
         self._end_observing = feed.observe(lambda _: self._changed.set())
+        self._end_listening = feed.on_log(self._changed.set)
         self._changed.set()
         self._thread = threading.Thread(target=self._run, name="hexdag-view", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._over.is_set():
-            changed = self._changed.wait(CLOCK if self._feed.state.open else None)
+            changed = self._changed.wait(CLOCK if self.feed.state.open else None)
             if self._over.is_set():
                 return None
             self._changed.clear()
-            state = self._feed.state
+            state = self.feed.state
             if changed or state.open:
                 self._show(state)
-            if state.over:
+            if state.over or self.feed.broken is not None:
                 return self.stop()
             time.sleep(FRAME)
         return None
@@ -50,5 +57,6 @@ class Follower:
     def stop(self) -> None:
         """End the following; nothing is left behind."""
         self._end_observing()
+        self._end_listening()
         self._over.set()
         self._changed.set()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
+from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ..core.dag.changeset import Changeset
 from ..core.dag.conflict import Conflict
@@ -94,6 +96,8 @@ def clock(seconds: float) -> str:
 
 
 MOST_CHANGES = 12  #: lines of changes on a card
+MOST_OF_NODE, MOST_LINES = 6, 40  #: lines that are shown of a node, and of a run
+LONGEST_REASON, LONGEST_VOTE = 300, 120  #: characters of a proposal's reason, and of a ballot's, on a card
 #: what a check that holds is called on a card; one that does not says all it has to say
 HOLDS = {
     "acyclic": "acyclic",
@@ -153,7 +157,7 @@ def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> C
     return Card(
         proposal.id,
         f"{clean(proposal.by, 40)} proposes {proposal.summary}, against v{proposal.base}",
-        clean(proposal.reason, 300),
+        clean(proposal.reason, LONGEST_REASON),
         changes(proposal.changeset, state.dag),
         effect_text(effect) if effect else f"the run may use {proposal.raises} more" if proposal.raises else "",
         _estimate(state, proposal) if effect else "",
@@ -308,7 +312,7 @@ def _vote(ballot: Ballot, proposal: Proposal, policy: Policy) -> str:
     return (
         said
         + (f"({float(weight):.2f})" if weight else "(advice)")
-        + (f' "{clean(ballot.reason, 120)}"' if ballot.reason else "")
+        + (f' "{clean(ballot.reason, LONGEST_VOTE)}"' if ballot.reason else "")
     )
 
 
@@ -325,10 +329,77 @@ def _deadline(state: RunState, proposal: Proposal, now: float) -> tuple[float | 
 
 
 def clean(text: str, most: int) -> str:
-    """Text of an agent for a screen: no control or bidirectional characters, cut with a mark."""
-    plain = "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else " " for c in text[: most * 4])
-    plain = " ".join(plain.split())
-    return plain if len(plain) <= most and len(text) <= most * 4 else plain[: most - 1] + "…"
+    """Text of an agent for a screen, in one line: no control or bidirectional characters, cut with a mark."""
+    line = " ".join(plain(text[: most * 4]).split())
+    return line if len(line) <= most and len(text) <= most * 4 else line[: most - 1] + "…"
+
+
+def plain(text: str) -> str:
+    """A line as it stands, but for what would not be shown as it stands: control and bidirectional characters."""
+    text = text.expandtabs(8)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def printed(text: str, most: int) -> str:
+    """A line that was meant for a terminal, without its colours."""
+    line = plain(ANSI.sub("", text))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+def whole(state: RunState, proposal: Proposal, viewer: str = "") -> str:
+    """Line by line, the words on a proposal's card that had to be cut there; empty if none had."""
+    said = [(proposal.by, proposal.reason, LONGEST_REASON)]
+    said += [(ballot.voter, ballot.reason, LONGEST_VOTE) for ballot in proposal.seen_by(viewer, state.policy)]
+    cut = [f"{by}: {text}" for by, text, most in said if len(text) > most]
+    return "\n".join(plain(line) for text in cut for line in text.splitlines())
+
+
+class WorkerRow(NamedTuple):
+    """What a run's journal knows of a worker: the nodes that it runs now, and how many it has finished."""
+
+    worker: str
+    running: tuple[str, ...]
+    done: int
+
+
+def workers(state: RunState) -> tuple[WorkerRow, ...]:
+    """The workers that have run a node's latest attempt, sorted."""
+    running: dict[str, list[str]] = {}
+    done: Counter[str] = Counter()
+    for name, rec in sorted(state.nodes.items()):
+        if rec.worker:
+            running.setdefault(rec.worker, []).extend([name] * (rec.state is NodeState.RUNNING))
+            done[rec.worker] += rec.state in SETTLED
+    return tuple(WorkerRow(worker, tuple(names), done[worker]) for worker, names in sorted(running.items()))
+
+
+class Line(Protocol):
+    """A line that a node has said or printed; `left_out` lines of the same node before it are not there."""
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def stream(self) -> str: ...
+    @property
+    def left_out(self) -> int: ...
+
+
+def tail(lines: Sequence[Line]) -> list[Line]:
+    """The last lines: so many of a node, and so many of all."""
+    of: Counter[str] = Counter()
+    found = []
+    for line in reversed(lines):
+        of[line.node] += 1
+        if of[line.node] <= MOST_OF_NODE:
+            found.append(line)
+        if len(found) == MOST_LINES:
+            break
+    return found[::-1]
 
 
 class VersionRow(NamedTuple):

@@ -1,12 +1,14 @@
-"""The live graph in Panel: the same module as in a cell, in the dashboard's other shell."""
+"""The live graph in Panel: the same module as in a cell, in the dashboard's other shell; and a column that grows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import panel as pn
 import param
 from panel.custom import AnyWidgetComponent
+from panel.io.notebook import patch_inline_stylesheets
 
 from ..core.machine.state import RunState
 from .graph import Stream
@@ -40,3 +42,27 @@ class GraphPane(AnyWidgetComponent):
         first, self._state = self._state is None, state
         for message in self._stream.hello(state) if first else self._stream.update(state):
             self.send(message)
+
+
+class Html(pn.pane.HTML):
+    """HTML of which only the text changes: Panel would send the styles again with it, in a notebook by addresses of
+    another host."""
+
+    def _update(self, ref: str, model: Any) -> None:
+        properties = self._get_properties(model.document)
+        properties.pop("stylesheets", None)
+        model.update(**properties)
+
+
+class Stack(pn.Column):
+    """A column whose content changes while it is shown. In a notebook Panel takes the styles of what is there at first
+    from its own files, and those of all that comes later from another host; here they are never from there."""
+
+    def _get_objects(self, model: Any, old_objects: Any, doc: Any, root: Any, comm: Any = None) -> Any:
+        found = super()._get_objects(model, old_objects, doc, root, comm)
+        if comm is not None:
+            for child in found[0]:
+                for part in child.references():
+                    if hasattr(part, "stylesheets"):
+                        patch_inline_stylesheets(part)
+        return found

@@ -48,20 +48,23 @@ class GraphWidget(anywidget.AnyWidget):
 
 
 class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
-    """A run: a line that sums it up, the graph, and the proposals that are open."""
+    """A run: a line that sums it up, the graph, the proposals that are open, and what nodes print."""
 
     def __init__(self, feed: Feed, vote: Vote, viewer: str = "") -> None:
-        self._vote, self._viewer = vote, viewer
+        self._feed, self._vote, self._viewer = feed, vote, viewer
         self._header = ipywidgets.HTML(html.header(feed.state))
         self.graph = GraphWidget(feed)
         self._cards = ipywidgets.VBox([])
+        self.output = ipywidgets.HTML()
         self.cards: dict[str, CardWidget] = {}
-        super().__init__([self._header, self.graph, self._cards])
+        super().__init__([self._header, self.graph, self._cards, self.output])
         self._follower = Follower(feed, self._show)
 
     def _show(self, state: RunState) -> None:
-        self._header.value = html.header(state)
+        end = html.note(str(self._feed.broken)) if self._feed.broken is not None and not state.over else ""
+        self._header.value = html.header(state) + end
         self.graph.draw(state)
+        self.output.value = html.output(state, self._feed.log.lines())
         shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}
         for id_, card in (self.cards | shown).items():
             card.show(state, self._viewer)
@@ -82,7 +85,8 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self, proposal: str, vote: Vote) -> None:
         self._proposal, self._vote, self._seen = proposal, vote, ""
-        self._text, self._said = ipywidgets.HTML(), ipywidgets.HTML()
+        self._ballots: Any = None  # those that are shown
+        self._text, self._whole, self._said = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.reason = ipywidgets.Text(placeholder="reason (optional to approve)", description="")
         self.buttons = {
             "approve": ipywidgets.Button(description="Approve", button_style="success"),
@@ -93,7 +97,8 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
             button.on_click(lambda _, choice=choice: self._cast(choice))
         row = ipywidgets.HBox([*self.buttons.values(), self.reason])
         super().__init__(
-            [self._text, row, self._said], layout=ipywidgets.Layout(border="1px solid #8886", padding="6px")
+            [self._text, self._whole, row, self._said],
+            layout=ipywidgets.Layout(border="1px solid #8886", padding="6px"),
         )
 
     def _cast(self, choice: str) -> None:
@@ -106,9 +111,11 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
     def show(self, state: RunState, viewer: str = "") -> None:
         """The proposal as it is now."""
         proposal = state.proposals[self._proposal]
-        text, self._seen = html.card(state, proposal, viewer=viewer), proposal.seen
-        if text != self._text.value:
-            self._text.value = text
+        self._seen = proposal.seen
+        self._text.value = html.card(state, proposal, viewer=viewer)  # what is the same is not sent again
+        if self._ballots is not proposal.ballots:
+            self._ballots = proposal.ballots
+            self._whole.value = html.whole(state, proposal, viewer)
 
     def freeze(self) -> None:
         """It is decided: the buttons do nothing more."""

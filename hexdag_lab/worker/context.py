@@ -36,13 +36,21 @@ class CodeBlob:
 
 @record
 class Note:
-    """Progress (0 to 1) or a line of log from a running attempt: shown, not journaled."""
+    """Progress (0 to 1), a line of log, or lines that it printed, from a running attempt: shown, not journaled.
+
+    stream  "stdout" or "stderr" if it was printed;  left_out  how many lines before these were too many to be told
+    passing  another line will be written over this one;  attempt  1, 2, ...; 0 if it is not the attempt that says it
+    """
 
     at: float
     node: str
     fence: int
     text: str = ""
     fraction: float | None = None
+    attempt: int = 0
+    stream: str = ""
+    left_out: int = 0
+    passing: bool = False
 
 
 class Suspend(BaseException):
@@ -157,7 +165,7 @@ class RunContext:
         self._note(str(text))
 
     def _note(self, text: str, fraction: float | None = None) -> None:
-        self._say(Note(time.time(), self.task.node, self.task.fence, text, fraction))
+        self._say(Note(time.time(), self.task.node, self.task.fence, text, fraction, self.attempt))
 
 
 _current: ContextVar[RunContext] = ContextVar("hexdag_lab_context")

@@ -25,6 +25,7 @@ from . import values
 from .calls import validated_input, validated_output, with_positional
 from .context import Note, RunContext, Say, Suspend, enter
 from .failures import failure_of
+from .printed import Said, printing
 from .ship import Loaded, load
 
 
@@ -71,12 +72,18 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
     def seconds() -> float:
         return time.perf_counter() - began
 
+    def tell(said: Said) -> None:
+        text, stream, left_out, passing = said
+        say(Note(time.time(), task.node, task.fence, text, None, task.attempt, stream, left_out, passing))
+
     try:
         loaded = load(code, task.code.partition(".")[0])
         arguments = _arguments(task, upstream, world)
-        ctx = RunContext(task, world.worker, arguments, _restored(task, world), say, world.dag)
+        restored = _restored(task, world)
         try:
-            value = _called(loaded, task, arguments, ctx)
+            with printing(tell) as printed:
+                ctx = RunContext(task, world.worker, arguments, restored, printed.before(say), world.dag)
+                value = _called(loaded, task, arguments, ctx)
         except Suspend as suspend:
             say(_suspended(task, suspend, ctx, seconds(), world))
             return NOTHING

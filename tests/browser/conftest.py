@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -129,3 +130,29 @@ def port() -> int:
         probe.bind(("127.0.0.1", 0))
         free: int = probe.getsockname()[1]
         return free
+
+
+@pytest.fixture
+def address(lab: Process, start: Start) -> str:
+    """The dashboard's address with the owner's token; each file has a `lab` of its own."""
+    served = start("hexdag-lab", "serve", "--port", "0")
+    match = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", served.line("token="))
+    assert match, served.text()
+    return match.group()
+
+
+def without_token(address: str) -> str:
+    return address.partition("?")[0]
+
+
+def tab(page: Any, name: str) -> None:
+    page.locator(".bk-tab", has_text=re.compile(rf"^{name}$")).click()
+
+
+def open_proposals(page: Any) -> None:
+    page.get_by_text("1 open proposal").first.wait_for(timeout=30_000)
+    tab(page, "Proposals")
+
+
+def approve_button(page: Any) -> Any:
+    return page.get_by_role("button", name="Approve").locator("visible=true").first

@@ -6,11 +6,10 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .conftest import Pages, Process, Start
+from .conftest import Pages, Process, Start, approve_button, open_proposals, tab, without_token
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -22,32 +21,6 @@ def lab(start: Start, tmp_path: Path) -> Process:
     process = start(sys.executable, "lab_script.py")
     process.line("ready")
     return process
-
-
-@pytest.fixture
-def address(lab: Process, start: Start) -> str:
-    """The dashboard's address with the owner's token."""
-    served = start("hexdag-lab", "serve", "--port", "0")
-    match = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", served.line("token="))
-    assert match, served.text()
-    return match.group()
-
-
-def without_token(address: str) -> str:
-    return address.partition("?")[0]
-
-
-def tab(page: Any, name: str) -> None:
-    page.locator(".bk-tab", has_text=re.compile(rf"^{name}$")).click()
-
-
-def open_proposals(page: Any) -> None:
-    page.get_by_text("1 open proposal").first.wait_for(timeout=30_000)
-    tab(page, "Proposals")
-
-
-def approve_button(page: Any) -> Any:
-    return page.get_by_role("button", name="Approve").locator("visible=true").first
 
 
 def test_approve_by_click_and_see_the_new_node_succeed(lab: Process, address: str, pages: Pages) -> None:

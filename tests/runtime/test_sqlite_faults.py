@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -343,6 +344,30 @@ def test_a_writer_that_does_not_end_is_reported_and_not_waited_for_for_ever(
                 await store.commit(puts={"k": b"v"})
             assert await store.get("k") is None  # readers go on meanwhile
         assert not isinstance(await store.commit(puts={"k": b"v"}), CommitRefused)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_is_moved_away_or_replaced_is_not_written_to_and_works_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        (tmp_path / "home").mkdir()
+        store = await opened(tmp_path / "home" / "lab.db")
+        await store.commit(puts={"k": b"v"})
+        (tmp_path / "home").rename(tmp_path / "away")
+        with pytest.raises(StoreUnavailable, match=r"lab\.db is not there any more"):
+            await store.commit(puts={"k": b"lost"})
+        other = await opened(tmp_path / "home" / "lab.db")
+        with pytest.raises(StoreUnavailable, match="or is another file than the one that was opened; put it back"):
+            await store.get("k")
+        await other.close()
+        shutil.rmtree(tmp_path / "home")
+        (tmp_path / "away").rename(tmp_path / "home")
+        found = await store.get("k")
+        assert found is not None
+        assert found.data == b"v"
         await store.close()
 
     asyncio.run(scenario())

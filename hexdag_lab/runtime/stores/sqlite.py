@@ -75,6 +75,7 @@ class SqliteStore:
         self._bell = Bell()
         # what follows belongs to the worker thread
         self._db: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
         self._boot = boot_id()
         self._own = 0
         self._unsaved = 0
@@ -189,7 +190,19 @@ class SqliteStore:
     def _sql(self) -> sqlite3.Connection:
         if self._db is None:
             raise self._closed()
+        if self._inode() != self._opened:  # SQLite would go on with a file that nobody can find any more
+            raise StoreUnavailable(
+                f"the store {self.path} is not there any more, or is another file than the one that was opened;"
+                " put it back, or close the lab and open it anew"
+            )
         return self._db
+
+    def _inode(self) -> tuple[int, int] | None:
+        """Which file is there under the path, if any."""
+        with suppress(OSError):
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
+        return None
 
     def _connect(self) -> None:
         if self._db is not None:
@@ -205,7 +218,7 @@ class SqliteStore:
             db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
             undo.callback(db.close)
             self._prepare(db)
-            self._db = db
+            self._db, self._opened = db, self._inode()
             undo.pop_all()
 
     def _disconnect(self) -> None:

@@ -289,6 +289,16 @@ function render({ model, el }) {
     event.preventDefault();
   });
 
+  // A notebook marks widgets whose kernel is gone; nothing will change here any more, and the reader is told so.
+  const gone = element("div", box, { hidden: true }, "padding:4px 2px;color:#D55E00");
+  box.prepend(gone);
+  const connected = () => {
+    gone.hidden = !el.closest(".jupyter-widgets-disconnected");
+    const attach = graph ? ` lab.attach(${JSON.stringify(graph.head.run)}) in a new cell goes on with the run.` : "";
+    gone.textContent = `The kernel of this cell is gone: this is what it saw last.${attach}`;
+  };
+  if (model.send) model.on("comm_live_update", () => setTimeout(connected));
+
   const resized = new ResizeObserver(() => { if (graph && !moved) fit(); draw(); });
   resized.observe(canvas);
   model.on("msg:custom", receive);
@@ -296,6 +306,7 @@ function render({ model, el }) {
   return () => {
     resized.disconnect();
     model.off("msg:custom", receive);
+    if (model.send) model.off("comm_live_update");
     cancelAnimationFrame(due);
   };
 }
