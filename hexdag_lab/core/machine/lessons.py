@@ -35,13 +35,13 @@ def lessons(state: RunState) -> tuple[Lesson, ...]:
     found = []
     for proposal in decided:
         facts = _turned_out(state, proposal, applied) if proposal.ballots else None
-        judged, others, own = proposal.judged, proposal.ballots, ()
+        ballots, judged = proposal.ballots, proposal.judged
         if judged is not None:  # a person knows better, but for her own ballot the facts count
-            others = tuple(ballot for ballot in proposal.ballots if ballot.voter != judged.by)
-            own = tuple(ballot for ballot in proposal.ballots if ballot.voter == judged.by)
+            others = [ballot for ballot in ballots if ballot.voter != judged.by]
             found.append(Lesson.of(proposal.id, judged.good, str(judged), others))
+            ballots = tuple(ballot for ballot in ballots if ballot.voter == judged.by)
         if facts is not None:
-            found.append(Lesson.of(proposal.id, *facts, others if judged is None else own))
+            found.append(Lesson.of(proposal.id, *facts, ballots))
     return tuple(lesson for lesson in found if lesson.yes or lesson.no)
 
 
