@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,36 @@ from hexdag_lab.runtime.stores.memory import MemoryStore
 from hexdag_lab.runtime.stores.sqlite import SqliteStore
 from hexdag_lab.testing.conformance import STORE_CHECKS, Check, MakeStore, check_store
 
+LOCAL, SERVERS = ("memory", "sqlite"), ("redis", "valkey", "etcd", "consul")
+Outcomes = dict[Check, BaseException | None]
 
-@pytest.fixture(params=["memory", "sqlite"])
+
+@pytest.fixture(params=LOCAL)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
-    """Makes stores on one backing of each kind."""
+    """Makes stores on one backing of each kind that needs no server."""
     url = f"memory://{secrets.token_hex(8)}" if request.param == "memory" else f"sqlite:///{tmp_path}/lab.db"
     return lambda: store_of(url)
 
 
+@pytest.fixture(scope="module", params=LOCAL + SERVERS)
+def outcomes(
+    request: pytest.FixtureRequest, server_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Outcomes:
+    """How each check ends on a kind of store. They run side by side: most only wait for a lease to end."""
+    local = {"memory": "memory://all-checks", "sqlite": f"sqlite:///{tmp_path_factory.mktemp('checks')}/lab.db"}
+    url = local.get(request.param) or server_url(request.param)
+
+    async def all_checks() -> Outcomes:
+        ends = [check(lambda: store_of(url)) for check in STORE_CHECKS]
+        return dict(zip(STORE_CHECKS, await asyncio.gather(*ends, return_exceptions=True), strict=True))
+
+    return asyncio.run(all_checks())
+
+
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
-def test_a_store_keeps_its_promise(check: Check, make: MakeStore) -> None:
-    asyncio.run(check(make))
+def test_a_store_keeps_its_promise(check: Check, outcomes: Outcomes) -> None:
+    if outcomes[check] is not None:
+        raise outcomes[check]
 
 
 def test_every_check_says_in_a_sentence_what_it_checks() -> None:
