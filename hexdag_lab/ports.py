@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from .core.base.errors import StoreUnavailable
 from .core.runs.attempt import Task
 
 Put = Callable[[str, Any], None]
@@ -60,6 +61,10 @@ class Limits(NamedTuple):
     value: int
     commit: int | None = None
     keys: int | None = None
+
+
+class StoreAway(StoreUnavailable):
+    """The server of a store does not answer: it is down, or cut off, and may be back. Whoever leads waits for it."""
 
 
 @runtime_checkable

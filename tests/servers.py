@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,18 @@ def redis(program: str, folder: Path, *options: str) -> Server:
 # etcd
 
 
+class Member(Server):
+    """One member of an etcd cluster."""
+
+    def post(self, path: str, body: Any) -> Any:
+        """What its gateway answers to a request of the tests' own."""
+        import httpx
+
+        return (
+            httpx.post(f"{self.url.replace('etcd', 'http')}/v3/{path}", json=body, timeout=5).raise_for_status().json()
+        )
+
+
 class Etcd:
     """An etcd cluster of some members."""
 
@@ -128,7 +141,7 @@ class Etcd:
             command += ["--listen-client-urls", client, "--advertise-client-urls", client]
             command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
             command += ["--initial-cluster", cluster, "--initial-cluster-state", "new"]
-            self.members.append(Server("etcd", command, clients[i], folder / f"log{i}"))
+            self.members.append(Member("etcd", command, clients[i], folder / f"log{i}"))
 
     def start(self) -> Etcd:
         """All members: none is ready before a majority is there."""
@@ -144,13 +157,11 @@ class Etcd:
     def url(self) -> str:
         return f"etcd://{','.join(f'127.0.0.1:{member.port}' for member in self.members)}"
 
-    def leader(self) -> Server:
+    def leader(self) -> Member:
         """The member that leads now."""
-        import httpx
-
         for member in self.members:
             if member.process is not None:
-                said = httpx.post(f"http://127.0.0.1:{member.port}/v3/maintenance/status", json={}, timeout=5).json()
+                said = member.post("maintenance/status", {})
                 if said.get("leader") == said["header"]["member_id"]:
                     return member
         raise AssertionError("no member of etcd leads")
@@ -169,6 +180,7 @@ def consul(program: str, folder: Path) -> Server:
     http, server, serf, wan = free_ports(4)
     ports = {"http": http, "server": server, "serf_lan": serf, "serf_wan": wan, "dns": -1, "grpc": -1}
     settings = {"ports": ports, "performance": {"raft_multiplier": 1}, "session_ttl_min": "1s"}
+    settings["acl"] = {"enabled": True, "default_policy": "allow"}  # so that a wrong token is refused
     (folder / "settings.json").write_text(json.dumps(settings))
     command = [program, "agent", "-server", "-bootstrap-expect=1", f"-data-dir={folder / 'data'}", "-node=c0"]
     command += ["-bind=127.0.0.1", "-client=127.0.0.1", f"-config-file={folder / 'settings.json'}"]

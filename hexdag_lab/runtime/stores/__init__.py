@@ -64,9 +64,9 @@ def _behind_a_server(url: str, extra: str, name: str) -> Store:
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith(__name__):
             raise
-        raise StoreUnavailable(
-            f"a store in {extra} needs the package {error.name}: pip install 'hexdag-lab[{extra}]'"
-        ) from error
+        package = str(error.name).partition(".")[0]
+        text = f"a store in {extra} needs the package {package}: pip install 'hexdag-lab[{extra}]'"
+        raise StoreUnavailable(text) from error
     store: Store = getattr(module, name)(url)
     return store
 
@@ -87,9 +87,10 @@ def check_sizes(
     sizes = {f"the value of {key!r}": len(data) for key, data in puts.items() if data is not None}
     for stream, rows in append.items():
         sizes[f"a row for stream {stream!r}"] = max(map(len, rows), default=0)
+    most = min(limits.value, LARGEST)
     for what, size in sizes.items():
-        if size > limits.value:
-            raise _too_large(what, size, limits.value)
+        if size > most:
+            raise _too_large(what, size, most)
     if limits.commit is not None:
         size = sum(len(data or b"") for data in puts.values()) + sum(sum(map(len, rows)) for rows in append.values())
         if size > limits.commit:
@@ -104,7 +105,7 @@ def check_sizes(
 
 def _too_large(what: str, size: int, most: int) -> SchemaError:
     return SchemaError(
-        f"{what} has {size:,} bytes and this store takes at most {most:,}; keep it as a blob and store its SHA-256"
+        f"{what} has {size:,} bytes and a store takes at most {most:,}; keep it as a blob and store its SHA-256"
     )
 
 

@@ -67,9 +67,9 @@ RENEW = "#!lua\nreturn redis.call('HGET', KEYS[1], 'token') == ARGV[1] and redis
 RELEASE = "#!lua\nreturn redis.call('HGET', KEYS[1], 'token') == ARGV[1] and redis.call('DEL', KEYS[1])"
 
 ADVICE = (
-    ("NOPERM", "let this user run scripts and all commands on keys of the lab"),
-    ("READONLY", "it is a replica; name the primary"),
-    ("OOM", "give it more memory (maxmemory); nothing acknowledged is lost"),
+    ("permissions", "let this user run scripts and all commands on keys of the lab"),
+    ("read only replica", "it is a replica; name the primary"),
+    ("maxmemory", "give it more memory (maxmemory); nothing acknowledged is lost"),
     ("MISCONF", "its disk is full or failing; free some space: nothing acknowledged is lost"),
 )
 

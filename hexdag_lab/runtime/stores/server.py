@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ...core.base.errors import StoreUnavailable
-from ...ports import CommitRefused, Durability, Lease, Limits, Row, Value
+from ...ports import CommitRefused, Durability, Lease, Limits, Row, StoreAway, Value
 from . import check_sizes, process_gone
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class ServerStore(ABC):
             except Unanswered as error:
                 if clock() + pause > give_up:
                     advice = "is it running, and the address right?"
-                    raise self._unavailable(f"does not answer: {error}", advice) from None
+                    raise StoreAway(f"the store {self.where} does not answer: {error}; {advice}") from None
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.25)
 
