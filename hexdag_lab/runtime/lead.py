@@ -26,7 +26,7 @@ class Lead:
 
     def __init__(self, store: Store, owner: str) -> None:
         self._store, self.owner = store, owner
-        self._mark, self._rev, self._number = b"", 0, 0
+        self._rev = self._number = 0  # of the last mark
         self._insisting = asyncio.Lock()
         self.lease: Lease | None = None
 
@@ -85,7 +85,7 @@ class Lead:
                 await self._insist(lease)  # it did nothing, so it can be done under another lease
                 return False
             answer = led.rev  # done before, and the answer was lost
-        self._mark, self._rev = mark, answer
+        self._rev = answer
         return True
 
     async def _insist(self, lost: Lease | None) -> None:
@@ -112,14 +112,13 @@ class Lead:
         return f"{self.owner} {self.lease.token} {self._number}".encode()
 
     async def _leave_mark(self) -> bool:
-        mark = self._next_mark()
-        revision = await self._store.commit(puts={wire.LED: mark}, fence=self.lease)
+        revision = await self._store.commit(puts={wire.LED: self._next_mark()}, fence=self.lease)
         if isinstance(revision, CommitRefused):
             return False
-        self._mark, self._rev = mark, revision
+        self._rev = revision
         return True
 
     async def _untouched(self) -> bool:
-        """Whether we were the last to lead; our last commit may have been done though we were not told."""
+        """Whether we were the last to lead; under which lease does not matter, nor whether we were told."""
         led = await self._store.get(wire.LED)
-        return led is not None and led.data.rpartition(b" ")[0] == self._mark.rpartition(b" ")[0]
+        return led is not None and led.data.startswith(f"{self.owner} ".encode())

@@ -229,7 +229,7 @@ def test_a_redis_without_memory_refuses_whole_commits(tmp_path: Path) -> None:
                 await store.commit(puts={"n": b"%d" % done, f"big {done}": bytes(300_000)}, append={"log": [b"x"]})
                 done += 1
 
-        with pytest.raises(StoreUnavailable, match="give it more memory .*; nothing acknowledged is lost"):
+        with pytest.raises(StoreUnavailable, match=r"give it more memory .*; nothing acknowledged is lost"):
             await fill()
         value = await store.get("n")
         assert value is not None
