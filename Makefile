@@ -33,11 +33,12 @@ format: install ## what lint can put right by itself
 pythons: install ## only the tests on the other Pythons
 	@sh .ci/pythons
 
-bench: install ## the published figures: overhead over Dask, import, the search against a grid, drawing
+bench: install ## the published figures: overhead over Dask, import, drawing, the search against a grid, stores
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.views
 	$(BIN)/python -m tests.benchmarks.search
+	$(BIN)/python -m tests.benchmarks.stores
 
 screenshots: install ## the pictures in README, from a run of the demo
 	$(BIN)/python docs/make_screenshots.py

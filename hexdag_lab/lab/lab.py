@@ -53,7 +53,7 @@ class Lab:
     """A lab: workers, a journal, agents, and the runs they change.
 
     pool     "dask" (a cluster of the lab's own), "inline", a scheduler address, or a `distributed.Client`
-    store    "sqlite:///path", "memory://", or a `Store`
+    store    "sqlite:///path", "memory://", "redis://host", "etcd://host,host,host", "consul://host", or a `Store`
     blobs    where big results go, an fsspec URL; default: beside the store
     policy   who decides: a policy or "solo", "pair", "committee", "autopilot"
     workers, threads   of the lab's own pool;  owner   default: the login name

@@ -18,7 +18,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ...core.base.errors import StoreUnavailable
 from ...ports import CommitRefused, Durability, Lease, Limits, Row, StoreAway, Value
@@ -31,6 +31,7 @@ OPENING = 2.5  #: seconds that `open` tries; with the last request it stays belo
 PATIENCE = 3.0  #: seconds that any other call tries, then it raises
 REQUEST = 1.5  #: seconds for one request: well below what callers wait, so that there is time for another server
 HINT = 1.0  #: seconds that a watcher waits for a hint before it looks by itself
+WORTH_A_WORD = 4  #: failures in a row of a watcher; fewer are one server of several
 BATCH = 1000  #: rows that a watcher reads at once
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Address(NamedTuple):
             shown = f"{parts.scheme}://{hosts}"
             raise ValueError(f"{shown} is no store: write {parts.scheme}://host:{port}, and ?lab=NAME for a second lab")
         named = tuple(host if host.rpartition(":")[2].isdecimal() else f"{host}:{port}" for host in hosts.split(","))
-        return cls(named, user, password, parts.path.strip("/"), lab)
+        return cls(named, unquote(user), unquote(password), parts.path.strip("/"), lab)
 
 
 class ServerStore(ABC):
@@ -180,18 +181,18 @@ class ServerStore(ABC):
 
     async def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows after `after`, for ever; what the server says meanwhile is only a hint to read."""
-        away = False
+        failures = 0
         while True:
             try:
                 rows = await self._read(stream, after, BATCH)
                 if not rows:
                     async with asyncio.timeout(HINT + REQUEST):
                         await self._news(stream, after)
-                away = False
+                failures = 0
             except (Unanswered, TimeoutError) as error:
-                if not away:
+                failures, rows = failures + 1, []
+                if failures == WORTH_A_WORD:
                     _log.warning("the store %s does not answer; its watchers wait: %s", self.where, error)
-                away, rows = True, []
                 await asyncio.sleep(0.2)
             for row in rows:
                 after = row.seq

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from hexdag_lab.ports import CommitRefused, Row, Store, StoreAway
@@ -36,6 +37,7 @@ class Load:
         self.url, self.writers = url, writers
         self.acknowledged: list[bytes] = []
         self.unsure = 0
+        self._at: list[float] = []
         self._stop = asyncio.Event()
         self._watched: list[Row] = []
 
@@ -59,6 +61,7 @@ class Load:
             said = b"%d-%d" % (writer, number)
             rev = await self._surely(store, key, rev, said)
             self.acknowledged.append(said)
+            self._at.append(asyncio.get_running_loop().time())
 
     async def _surely(self, store: Store, key: str, rev: int, said: bytes) -> int:
         """As the port says: guard, and after an unknown outcome read what is there."""
@@ -73,6 +76,10 @@ class Load:
                 return found.rev
             except StoreAway:
                 self.unsure += 1
+
+    def longest_pause(self) -> float:
+        """The most seconds between two acknowledgements."""
+        return max(later - earlier for earlier, later in pairwise(self._at))
 
     async def acknowledges(self, more: int) -> None:
         """Wait until so many more commits are acknowledged."""

@@ -174,6 +174,7 @@ def test_a_store_that_is_not_open_says_so(server_url: Callable[[str], str]) -> N
 def test_a_url_tells_hosts_login_and_lab() -> None:
     address = Address.of("etcd://anna:geheim@one,two:4000?lab=team", 2379)
     assert address == (("one:2379", "two:4000"), "anna", "geheim", "", "team")
+    assert Address.of("etcd://a%40b:p%3Aw@h", 1)[1:3] == ("a@b", "p:w")
     assert Address.of("redis://host:1/3", 6379) == (("host:1",), "", "", "3", "hexdag")
 
 
@@ -228,10 +229,10 @@ def test_an_outage_is_logged_once_by_a_watcher(
         assert isinstance(store, ServerStore)
         await store.open()
         read = store._read
-        store._read, sent = losing(read, 3, arrives=False)  # type: ignore[method-assign]
+        store._read, sent = losing(read, 6, arrives=False)  # type: ignore[method-assign]
         watching = store.watch("outage")
         seen = asyncio.ensure_future(anext(watching))
-        await until(lambda: len(sent) == 4)
+        await until(lambda: len(sent) == 7)
         await store.commit(append={"outage": [b"after"]})
         assert (await seen).data == b"after"
         await watching.aclose()

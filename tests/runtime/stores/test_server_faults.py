@@ -279,8 +279,18 @@ def test_wrong_credentials_for_etcd_are_said(tmp_path: Path) -> None:
             assert f"the store etcd://{address} refuses" in message
             assert said in message
         asyncio.run(closed_again(f"etcd://root:geheim@{address}"))
+        asyncio.run(restarted_meanwhile(f"etcd://root:geheim@{address}", etcd.members[0]))
     finally:
         etcd.kill()
+
+
+async def restarted_meanwhile(url: str, member: Server) -> None:
+    """A server that has started again knows none of the tokens that it gave; the store logs in anew."""
+    store = await opened(url)
+    member.kill()
+    member.start()
+    assert isinstance(await store.commit(puts={"k": b"after"}), int)
+    await store.close()
 
 
 def test_wrong_credentials_for_consul_are_said(server_url: Any) -> None:
@@ -288,6 +298,19 @@ def test_wrong_credentials_for_consul_are_said(server_url: Any) -> None:
     message = refusal(f"consul://:falsch@{address}")
     assert f"the store consul://{address} refuses to let us in" in message
     assert "give a token that may read and write keys and sessions" in message
+
+
+def test_a_lease_that_is_too_short_for_consul_is_as_short_as_consul_allows(server_url: Any) -> None:
+    async def scenario() -> None:
+        store = await opened(server_url("consul"))
+        lease = await store.acquire("short", "anna", 0.1)
+        assert lease is not None
+        assert await store.acquire("short", "bert", 0.1) is None
+        assert await store.renew(lease)
+        await store.release(lease)
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 async def closed_again(url: str) -> None:
