@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from hexdag_lab.core.base.errors import StoreUnavailable
 from hexdag_lab.ports import CommitRefused, StoreAway
-from hexdag_lab.runtime.stores import server, store_of
+from hexdag_lab.runtime.stores import owner_id, server, store_of
 from hexdag_lab.runtime.stores.server import Address, ServerStore, Unanswered
 from tests.runtime.stores.load import until
 from tests.servers import free_ports
@@ -121,6 +123,23 @@ def test_a_store_that_stays_away_is_given_up_in_time(play: Any, monkeypatch: pyt
     play(scenario)
 
 
+def test_a_dead_process_of_this_host_loses_its_lease_at_once(play: Any) -> None:
+    say_who = "from hexdag_lab.runtime.stores import owner_id; print(owner_id())"
+    dead = subprocess.run([sys.executable, "-c", say_who], capture_output=True, text=True, check=True).stdout.strip()
+
+    async def scenario(store: ServerStore, mine: str) -> None:
+        old = await store.acquire(mine, dead, 60.0)
+        assert old is not None
+        assert await store.holder(mine) is None
+        new = await store.acquire(mine, owner_id(), 60.0)
+        assert new is not None
+        assert new.token > old.token
+        assert await store.commit(fence=old) == ("fence", mine)
+        assert await store.acquire(mine, "elsewhere:1:1:1", 60.0) is None
+
+    play(scenario)
+
+
 # servers that are not there, or not for us -----------------------------------------------------------------
 
 
@@ -195,8 +214,6 @@ def test_no_password_is_shown() -> None:
 def test_a_client_that_is_not_installed_is_named_with_the_line_that_installs_it(
     scheme: str, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     for name in [name for name in sys.modules if name.startswith(("hexdag_lab.runtime.stores.", f"{client}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, client, None)
