@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..runtime.stores import where
+
 _CLOSERS: dict[int, Callable[[], None]] = {}
 _REGISTERED: list[bool] = []
 
@@ -23,7 +25,7 @@ def key_of(store: Any) -> str:
         return ""
     if store.startswith("sqlite:///"):
         return f"sqlite:///{Path(store.removeprefix('sqlite:///')).resolve()}"
-    return store
+    return where(store)
 
 
 def home_of(store: Any) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:

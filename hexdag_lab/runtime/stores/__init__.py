@@ -58,6 +58,11 @@ def store_of(url: str | Store) -> Store:
     raise ValueError(f"there is no store for {url!r}; known are: {'; '.join(KNOWN)}")
 
 
+def where(url: str) -> str:
+    """A URL for people, and to compare: that of a server with its port, and without the password."""
+    return str(getattr(store_of(url), "where", url)) if url.partition("://")[0] in SERVERS else url
+
+
 def _behind_a_server(url: str, extra: str, name: str) -> Store:
     try:
         module = import_module(f".{extra}", __name__)

@@ -59,7 +59,7 @@ class ConsulStore(ServerStore):
 
     def __init__(self, url: str) -> None:
         address = Address.of(url, 8500)
-        super().__init__(f"consul://{','.join(address.hosts)}")
+        super().__init__(f"consul://{','.join(address.hosts)}", address.lab)
         self._hosts, self._lab = address.hosts, f"{address.lab}/"
         self._token = {"X-Consul-Token": address.password} if address.password else {}
         self._members: Members | None = None

@@ -19,7 +19,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from ...core.base.errors import SchemaError
 from ...ports import CommitRefused, Durability, Lease, Limits, Row, Value
@@ -60,7 +60,7 @@ class EtcdStore(ServerStore):
 
     def __init__(self, url: str) -> None:
         address = Address.of(url, 2379)
-        super().__init__(f"etcd://{','.join(address.hosts)}")
+        super().__init__(f"etcd://{','.join(address.hosts)}", address.lab)
         self._address, self._lab = address, f"{address.lab}/"
         self._members: Members | None = None
         self._token: dict[str, str] = {}
@@ -68,7 +68,7 @@ class EtcdStore(ServerStore):
 
     async def _connect(self) -> None:
         self._members = self._members or Members(self._address.hosts)
-        version = (await self._members.ask("GET", "/version")).json().get("etcdserver", "?")
+        version = self._json(await self._members.ask("GET", "/version")).get("etcdserver", "?")
         if version in DAMAGED:
             _log.warning("etcd %s (%s) can damage its data when it is killed; use a later one", version, self.where)
         if self._address.user:
@@ -92,15 +92,19 @@ class EtcdStore(ServerStore):
         if self._members is None:
             raise self._closed()
         response = await self._members.ask("POST", f"/v3{path}", body, self._token)
-        try:
-            answer = response.json()
-        except ValueError:
-            raise self._unavailable(f"answers {response.status_code} and no JSON", "is it etcd 3.4 or later?") from None
-        if response.status_code == 200:
-            return dict(answer.get("result", answer))
-        return await self._refused(answer)
+        answer = self._json(response)
+        if response.status_code != 200:
+            await self._refused(answer)
+        result: dict[str, Any] = answer.get("result", answer)
+        return result
 
-    async def _refused(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+    def _json(self, response: Any) -> dict[str, Any]:
+        try:
+            return dict(response.json())
+        except (ValueError, TypeError):
+            raise self._unavailable(f"answers {response.status_code} and no JSON", "is it etcd 3.4 or later?") from None
+
+    async def _refused(self, answer: Mapping[str, Any]) -> NoReturn:
         code, message = int(answer.get("code", 2)), str(answer.get("message") or answer.get("error"))
         if "invalid auth token" in message:  # tokens last minutes
             await self._log_in()

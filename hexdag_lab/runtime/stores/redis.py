@@ -84,7 +84,7 @@ class RedisStore(ServerStore):
         scheme = url.partition("://")[0]
         if len(address.hosts) > 1 or not (address.path or "0").isdecimal():
             raise ValueError(f"{scheme}://{','.join(address.hosts)} is no store: write {scheme}://host:6379/0")
-        super().__init__(f"{scheme}://{address.hosts[0]}/{address.path or 0}")
+        super().__init__(f"{scheme}://{address.hosts[0]}/{address.path or 0}", address.lab)
         self._url = url.partition("?")[0]
         self._lab = f"{address.lab}/"
         self._client: Redis | None = None
@@ -100,7 +100,7 @@ class RedisStore(ServerStore):
             once = Retry(NoBackoff(), 0)  # what to send again is decided here
             self._client = Redis.from_url(self._url, retry=once, socket_timeout=REQUEST, socket_connect_timeout=REQUEST)
             self._scripts = [self._client.register_script(text) for text in (COMMIT, TAKE, RENEW, RELEASE)]
-        info: dict[str, Any] = await self._ask(self._redis.info("everything"))
+        info: dict[str, Any] = await self._ask(self._redis.info())
         if int(str(info["redis_version"]).partition(".")[0]) < 7:
             raise self._unavailable(f"is Redis {info['redis_version']}", "use Redis 7 or later, or Valkey")
         if info.get("role") != "master" or info.get("cluster_enabled"):

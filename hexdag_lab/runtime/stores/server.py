@@ -27,6 +27,7 @@ from . import check_sizes, process_gone
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+LAB = "hexdag"  #: the name of a lab that is given none
 OPENING = 2.5  #: seconds that `open` tries; with the last request it stays below 5
 PATIENCE = 3.0  #: seconds that any other call tries, then it raises
 REQUEST = 1.5  #: seconds for one request: well below what callers wait, so that there is time for another server
@@ -64,7 +65,7 @@ class Address(NamedTuple):
         login, _, hosts = parts.netloc.rpartition("@")
         user, _, password = login.partition(":")
         options = parse_qs(parts.query)
-        lab = options.pop("lab", ["hexdag"])[-1]
+        lab = options.pop("lab", [LAB])[-1]
         if options or not hosts or not lab.strip("/"):
             shown = f"{parts.scheme}://{hosts}"
             raise ValueError(f"{shown} is no store: write {parts.scheme}://host:{port}, and ?lab=NAME for a second lab")
@@ -78,8 +79,8 @@ class ServerStore(ABC):
     limits: Limits
     durability: Durability = Durability(crash=False, power=False, failover=False)  # known once it is open
 
-    def __init__(self, where: str) -> None:
-        self.where = where  # for messages: without the password
+    def __init__(self, where: str, lab: str) -> None:
+        self.where = where if lab == LAB else f"{where}?lab={lab}"  # for messages: without the password
         self._slot = f"once/{secrets.token_hex(8)}"
         self._rev: int | None = 0
         self._turn = asyncio.Lock()
@@ -148,30 +149,29 @@ class ServerStore(ABC):
         append: Mapping[str, Sequence[bytes]],
         fence: Lease | None,
     ) -> int | CommitRefused:
-        mark, refused = secrets.token_bytes(8), None
+        mark, refused, copies = secrets.token_bytes(8), None, 0
         rev, self._rev = self._rev, None  # not known until there is an answer, also if we are cancelled
-        first = True
 
         async def attempt() -> int | CommitRefused:
-            nonlocal rev, refused, first
+            nonlocal rev, refused, copies
             while True:
                 if rev is None:
                     slot = await self._get(self._slot)
-                    if slot is not None and slot.data == mark:
-                        return slot.rev  # an earlier copy was done
                     rev = 0 if slot is None else slot.rev
+                    if slot is not None and slot.data == mark:
+                        self._rev = rev
+                        return rev  # an earlier copy was done
                 if refused is not None:
                     self._rev = rev
                     return refused
-                sent, rev, alone, first = rev, None, first, False
+                sent, rev, copies = rev, None, copies + 1
                 answer = await self._commit({**guards, self._slot: sent}, {**puts, self._slot: mark}, append, fence)
                 if not isinstance(answer, CommitRefused):
                     self._rev = answer
                     return answer
-                if answer.key == self._slot:
-                    continue
-                refused = answer
-                rev = sent if alone else None  # refused because an earlier copy was done? The slot tells
+                if answer.key != self._slot:
+                    refused = answer
+                    rev = sent if copies == 1 else None  # else an earlier copy may be why: the slot tells
 
         return await self._patiently(PATIENCE, attempt)
 

@@ -13,7 +13,7 @@ import pytest
 
 from hexdag_lab.core.base.errors import StoreUnavailable
 from hexdag_lab.ports import CommitRefused, StoreAway
-from hexdag_lab.runtime.stores import owner_id, server, store_of
+from hexdag_lab.runtime.stores import owner_id, server, store_of, where
 from hexdag_lab.runtime.stores.server import Address, ServerStore, Unanswered
 from tests.runtime.stores.load import until
 from tests.servers import free_ports
@@ -22,9 +22,13 @@ Scenario = Callable[[ServerStore, str], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(params=["redis", "etcd", "consul"])
-def play(request: pytest.FixtureRequest, server_url: Callable[[str], str]) -> Callable[[Scenario], None]:
+def play(
+    request: pytest.FixtureRequest, server_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Scenario], None]:
     """Runs a scenario with an open store, and a prefix for names of its own."""
     url = server_url(request.param)
+    monkeypatch.setattr(server, "OPENING", 20.0)  # others keep the machine busy
+    monkeypatch.setattr(server, "PATIENCE", 20.0)
 
     async def played(scenario: Scenario) -> None:
         store = store_of(url)
@@ -165,14 +169,14 @@ def test_a_server_that_is_down_is_said_within_5_seconds() -> None:
 
 def test_a_server_that_is_no_store_is_said(server_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "OPENING", 0.2)
-    redis = server_url("redis").removeprefix("redis://")
 
-    async def opened(scheme: str) -> None:
-        await store_of(f"{scheme}://{redis}").open()
+    async def opened(url: str) -> None:
+        await store_of(url).open()
 
-    for scheme in ("etcd", "consul"):
-        with pytest.raises(StoreUnavailable, match=f"the store {scheme}://{redis} "):
-            asyncio.run(opened(scheme))
+    for is_one, is_named in (("redis", "etcd"), ("redis", "consul"), ("consul", "etcd"), ("etcd", "consul")):
+        url = server_url(is_one).replace(is_one, is_named)
+        with pytest.raises(StoreUnavailable, match=f"the store {url} "):
+            asyncio.run(opened(url))
 
 
 def test_a_store_that_is_not_open_says_so(server_url: Callable[[str], str]) -> None:
@@ -208,6 +212,13 @@ def test_a_url_that_says_too_little_or_too_much_is_refused(url: str) -> None:
 def test_no_password_is_shown() -> None:
     for url in ("redis://anna:geheim@h/0", "etcd://anna:geheim@h", "consul://:geheim@h"):
         assert "geheim" not in repr(store_of(url))
+        assert "geheim" not in where(url)
+
+
+def test_different_urls_of_one_lab_are_one() -> None:
+    assert where("redis://:x@h?lab=a") == where("redis://h:6379/0?lab=a") == "redis://h:6379/0?lab=a"
+    assert where("etcd://h?lab=hexdag") == where("etcd://h:2379") != where("etcd://h?lab=other")
+    assert where("memory://a") == "memory://a"
 
 
 @pytest.mark.parametrize(("scheme", "client"), [("redis", "redis"), ("etcd", "httpx"), ("consul", "httpx")])

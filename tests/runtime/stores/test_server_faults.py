@@ -206,16 +206,18 @@ def test_durability_is_what_the_server_is_set_to(
     assert ("--appendonly yes --appendfsync always" in caplog.text) == (not survives[1])
 
 
-def test_a_redis_that_is_a_replica_or_forgets_keys_is_refused(tmp_path: Path) -> None:
+def test_a_redis_that_is_a_replica_or_in_a_cluster_or_forgets_keys_is_refused(tmp_path: Path) -> None:
     replica = servers.redis(servers.redis_program(), tmp_path / "a", "--replicaof", "127.0.0.1", "1")
     small = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
     forgetful = servers.redis(servers.redis_program(), tmp_path / "b", *small)
+    cluster = servers.redis(servers.redis_program(), tmp_path / "c", "--cluster-enabled", "yes")
     try:
         assert "is a replica; name a single primary" in refusal(replica.url)
+        assert "is a part of a cluster; name a single primary" in refusal(cluster.url)
         assert "throws keys away when memory is short; CONFIG SET maxmemory-policy noeviction" in refusal(forgetful.url)
     finally:
-        replica.kill()
-        forgetful.kill()
+        for server in (replica, cluster, forgetful):
+            server.kill()
 
 
 def test_a_redis_user_needs_scripts_and_may_lack_the_settings(tmp_path: Path) -> None:
