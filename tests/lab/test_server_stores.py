@@ -122,6 +122,20 @@ def journal(url: str, run: str) -> tuple[list[int], Counter[str]]:
     return [event.seq for event in events], Counter(type(event).__name__ for event in events)
 
 
+def test_the_command_line_takes_the_url_of_a_server(redis: servers.Server) -> None:
+    with hx.Lab(pool="inline", store=redis.url, owner="dana") as lab:
+        lab.start(hx.Dag.of(hx.NodeSpec("one", slow_double, params={"x": 1})), run_id="ledger").wait(20)
+        command = [sys.executable, "-m", "hexdag_lab", "--store", redis.url]
+        said = subprocess.run([*command, "runs"], capture_output=True, text=True, check=True).stdout
+        assert "ledger" in said
+        redis.kill()
+        down = subprocess.run([*command, "runs"], capture_output=True, text=True, check=False)
+        redis.start()
+    assert down.returncode == 2
+    assert f"the store {redis.url}/0 does not answer" in down.stdout + down.stderr
+    assert "Traceback" not in down.stderr
+
+
 # another process, another folder ----------------------------------------------------------------------------
 
 
