@@ -22,7 +22,7 @@ from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
 from ..core.votes.agent import Role, Seat, weight_of
 from ..core.votes.policy import Policy, policy_of
-from ..ports import Store
+from ..ports import Durability, Store
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
@@ -152,6 +152,11 @@ class Lab:
         """Whether any process leads the lab now."""
         self._check_open()
         return self.leads or self._thread.run(self._store.holder(wire.LEADER)) is not None
+
+    @property
+    def durability(self) -> Durability:
+        """What an acknowledged commit survives: a killed process, a power cut, the loss of the leading server."""
+        return self._store.durability
 
     # -- agents
 

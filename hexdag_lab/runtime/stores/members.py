@@ -54,4 +54,4 @@ class Members:
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:  # TimeoutError is an OSError, too
             if self._hosts[0] == host:
                 self.next()
-            raise Unanswered(f"{host}: {type(error).__name__} {error}") from error
+            raise Unanswered(f"{host}: {type(error).__name__} {error}".strip()) from error
