@@ -47,7 +47,11 @@ class Server:
         assert self.process is None
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._until(lambda: _listens(self.port), f"{self.command[0]} does not listen")
+        try:
+            self._until(lambda: _listens(self.port), f"{self.command[0]} does not listen")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _until(self, met: Callable[[], bool], what: str) -> None:
@@ -83,6 +87,25 @@ def started(kind: str, folder: Path) -> Server | Etcd:
     if kind == "consul":
         return consul(consul_program(), folder)
     return redis({"redis": redis_program, "valkey": valkey_program}[kind](), folder)
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = [_program("openssl", "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += [
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
 
 
 # Redis and Valkey
@@ -130,7 +153,7 @@ class Member(Server):
 class Etcd:
     """An etcd cluster of some members."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, *options: str) -> None:
         program = _program("etcd", "etcd-server")
         folder.mkdir(parents=True, exist_ok=True)
         ports = free_ports(2 * count)
@@ -142,7 +165,7 @@ class Etcd:
             command = [program, "--name", f"m{i}", "--data-dir", folder / f"m{i}", "--log-level", "error"]
             command += ["--listen-client-urls", client, "--advertise-client-urls", client]
             command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
-            command += ["--initial-cluster", cluster, "--initial-cluster-state", "new"]
+            command += ["--initial-cluster", cluster, "--initial-cluster-state", "new", *options]
             self.members.append(Member("etcd", command, clients[i], folder / f"log{i}"))
 
     def start(self) -> Etcd:
@@ -176,13 +199,14 @@ class Etcd:
 # Consul
 
 
-def consul(program: str, folder: Path) -> Server:
-    """One Consul server, with sessions that may be as short as the tests want them."""
+def consul(program: str, folder: Path, **more: Any) -> Server:
+    """One Consul server, with sessions that may be as short as the tests want them, and more settings."""
     folder.mkdir(parents=True, exist_ok=True)
     http, server, serf, wan = free_ports(4)
     ports = {"http": http, "server": server, "serf_lan": serf, "serf_wan": wan, "dns": -1, "grpc": -1}
     settings = {"ports": ports, "performance": {"raft_multiplier": 1}, "session_ttl_min": "1s"}
     settings["acl"] = {"enabled": True, "default_policy": "allow"}  # so that a wrong token is refused
+    settings |= more | {"ports": ports | more.get("ports", {})}
     (folder / "settings.json").write_text(json.dumps(settings))
     command = [program, "agent", "-server", "-bootstrap-expect=1", f"-data-dir={folder / 'data'}", "-node=c0"]
     command += ["-bind=127.0.0.1", "-client=127.0.0.1", f"-config-file={folder / 'settings.json'}"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
-from hexdag_lab.ports import CommitRefused, Lease, Store
+from hexdag_lab.ports import CommitRefused, Lease, Limits, Row, Store
 from hexdag_lab.runtime.stores import LARGEST, Bell, heard, owner_id, process_gone, store_of
 from hexdag_lab.runtime.stores.memory import MemoryStore
 from hexdag_lab.runtime.stores.sqlite import SqliteStore
@@ -92,7 +92,53 @@ class Half(MemoryStore):
         return answer
 
 
-@pytest.mark.parametrize("broken", [Forgetful, Careless, Half])
+class Boundless(MemoryStore):
+    """A store that takes more than it says."""
+
+    limits = Limits(2**16)
+
+    async def commit(
+        self,
+        guards: Mapping[str, int] = {},
+        puts: Mapping[str, bytes | None] = {},
+        append: Mapping[str, Sequence[bytes]] = {},
+        fence: Lease | None = None,
+    ) -> int | CommitRefused:
+        self.limits = MemoryStore.limits
+        try:
+            return await super().commit(guards, puts, append, fence)
+        finally:
+            self.limits = Boundless.limits
+
+
+class Muddled(MemoryStore):
+    """A store that keeps the rows of streams together whose names begin alike."""
+
+    async def commit(
+        self,
+        guards: Mapping[str, int] = {},
+        puts: Mapping[str, bytes | None] = {},
+        append: Mapping[str, Sequence[bytes]] = {},
+        fence: Lease | None = None,
+    ) -> int | CommitRefused:
+        return await super().commit(guards, puts, {short(stream): rows for stream, rows in append.items()}, fence)
+
+    async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
+        return await super().read(short(stream), after, limit)
+
+
+class Hasty(MemoryStore):
+    """A store whose pages of a long commit leave out its last rows."""
+
+    async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
+        return (await super().read(stream, after, limit))[:200]
+
+
+def short(stream: str) -> str:
+    return "/".join(stream.split("/")[:3])
+
+
+@pytest.mark.parametrize("broken", [Forgetful, Careless, Half, Boundless, Muddled, Hasty])
 def test_the_suite_finds_a_store_that_breaks_a_promise(broken: type[MemoryStore]) -> None:
     store = broken()
     with pytest.raises(AssertionError, match="broken promise"):

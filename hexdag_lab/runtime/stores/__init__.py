@@ -35,7 +35,8 @@ KNOWN = (
 
 SERVERS = {
     "redis": ("redis", "RedisStore"), "rediss": ("redis", "RedisStore"),
-    "etcd": ("etcd", "EtcdStore"), "consul": ("consul", "ConsulStore"),
+    "etcd": ("etcd", "EtcdStore"), "etcds": ("etcd", "EtcdStore"),
+    "consul": ("consul", "ConsulStore"), "consuls": ("consul", "ConsulStore"),
 }  # fmt: skip
 """For each scheme of a server: the module, which is also the name of the extra that installs its client, and class."""
 

@@ -53,21 +53,21 @@ def _data(entry: Mapping[str, Any]) -> bytes:
 
 
 class ConsulStore(ServerStore):
-    """A store in one Consul datacenter: "consul://:token@host:8500,host:8500?lab=name"."""
+    """A store in one Consul datacenter: "consul://:token@host:8500,host:8500?lab=name"; "consuls" for TLS."""
 
     limits = Limits(LARGEST, LARGEST, 60)
 
     def __init__(self, url: str) -> None:
         address = Address.of(url, 8500)
-        super().__init__(f"consul://{','.join(address.hosts)}", address.lab)
-        self._hosts, self._lab = address.hosts, f"{address.lab}/"
+        super().__init__(f"{address.scheme}://{','.join(address.hosts)}", address.lab)
+        self._hosts, self._tls, self._lab = address.hosts, address.scheme == "consuls", f"{address.lab}/"
         self._token = {"X-Consul-Token": address.password} if address.password else {}
         self._members: Members | None = None
         self._heads: dict[str, tuple[int, int]] = {}  # of each stream: the last seq and its index, as last seen
         self._sessions: dict[tuple[str, int], str] = {}  # of the leases that were taken here
 
     async def _connect(self) -> None:
-        self._members = self._members or Members(self._hosts, self._token)
+        self._members = self._members or Members(self._hosts, self._tls, self._token)
         servers = (await self._ask("GET", "/v1/status/peers")).json()
         await self._get(self._slot)  # may we?
         self.durability = Durability(crash=True, power=True, failover=len(servers) >= 3)

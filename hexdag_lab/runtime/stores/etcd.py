@@ -54,20 +54,20 @@ def _data(entry: Mapping[str, Any]) -> bytes:
 
 
 class EtcdStore(ServerStore):
-    """A store in one etcd cluster: "etcd://user:password@host:2379,host:2379,host:2379?lab=name"."""
+    """A store in one etcd cluster: "etcd://user:password@host:2379,host:2379,host:2379?lab=name"; "etcds" for TLS."""
 
     limits = Limits(LARGEST, LARGEST, 120)
 
     def __init__(self, url: str) -> None:
         address = Address.of(url, 2379)
-        super().__init__(f"etcd://{','.join(address.hosts)}", address.lab)
+        super().__init__(f"{address.scheme}://{','.join(address.hosts)}", address.lab)
         self._address, self._lab = address, f"{address.lab}/"
         self._members: Members | None = None
         self._token: dict[str, str] = {}
         self._heads: dict[str, tuple[int, int]] = {}  # of each stream: the last seq and its revision, as last seen
 
     async def _connect(self) -> None:
-        self._members = self._members or Members(self._address.hosts)
+        self._members = self._members or Members(self._address.hosts, self._address.scheme == "etcds")
         version = self._json(await self._members.ask("GET", "/version")).get("etcdserver", "?")
         if version in DAMAGED:
             _log.warning("etcd %s (%s) can damage its data when it is killed; use a later one", version, self.where)

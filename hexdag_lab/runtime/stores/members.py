@@ -7,6 +7,7 @@ and not the caller's patience.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,11 +19,14 @@ from .server import REQUEST, Unanswered
 
 
 class Members:
-    """Asks one member at a time. All faults of the way there are `Unanswered`."""
+    """Asks one member at a time. All faults of the way there are `Unanswered`.
 
-    def __init__(self, hosts: Sequence[str], headers: Mapping[str, str] = {}) -> None:
-        self._hosts = deque(hosts)
-        self._client = httpx.AsyncClient(timeout=REQUEST, headers=dict(headers), trust_env=False)
+    Over TLS, a member's certificate is held against the authorities that this host trusts, or SSL_CERT_FILE names."""
+
+    def __init__(self, hosts: Sequence[str], tls: bool, headers: Mapping[str, str] = {}) -> None:
+        self._hosts, self._scheme = deque(hosts), "https" if tls else "http"
+        trusted = ssl.create_default_context() if tls else False
+        self._client = httpx.AsyncClient(timeout=REQUEST, headers=dict(headers), trust_env=False, verify=trusted)
 
     async def close(self) -> None:
         """Hang up."""
@@ -31,14 +35,16 @@ class Members:
     async def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = {}) -> httpx.Response:
         """One request to one member; its answer, whatever it says."""
         async with self._asking() as host, asyncio.timeout(REQUEST):  # httpx has no limit for a whole request
-            return await self._client.request(method, f"http://{host}{path}", json=body, headers=dict(headers))
+            return await self._client.request(
+                method, f"{self._scheme}://{host}{path}", json=body, headers=dict(headers)
+            )
 
     @asynccontextmanager
     async def stream(self, path: str, body: Any, headers: Mapping[str, str] = {}) -> AsyncIterator[httpx.Response]:
         """An answer that comes bit by bit."""
         async with (
             self._asking() as host,
-            self._client.stream("POST", f"http://{host}{path}", json=body, headers=dict(headers)) as response,
+            self._client.stream("POST", f"{self._scheme}://{host}{path}", json=body, headers=dict(headers)) as response,
         ):
             yield response
 

@@ -81,10 +81,10 @@ class RedisStore(ServerStore):
 
     def __init__(self, url: str) -> None:
         address = Address.of(url, 6379)
-        scheme = url.partition("://")[0]
         if len(address.hosts) > 1 or not (address.path or "0").isdecimal():
-            raise ValueError(f"{scheme}://{','.join(address.hosts)} is no store: write {scheme}://host:6379/0")
-        super().__init__(f"{scheme}://{address.hosts[0]}/{address.path or 0}", address.lab)
+            hosts = ",".join(address.hosts)
+            raise ValueError(f"{address.scheme}://{hosts} is no store: write {address.scheme}://host:6379/0")
+        super().__init__(f"{address.scheme}://{address.hosts[0]}/{address.path or 0}", address.lab)
         self._url = url.partition("?")[0]
         self._lab = f"{address.lab}/"
         self._client: Redis | None = None

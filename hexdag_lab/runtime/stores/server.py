@@ -52,6 +52,7 @@ class Held(NamedTuple):
 class Address(NamedTuple):
     """What a store's URL says: "scheme://user:password@host:port,host:port/path?lab=name"."""
 
+    scheme: str
     hosts: tuple[str, ...]
     user: str
     password: str
@@ -70,7 +71,7 @@ class Address(NamedTuple):
             shown = f"{parts.scheme}://{hosts}"
             raise ValueError(f"{shown} is no store: write {parts.scheme}://host:{port}, and ?lab=NAME for a second lab")
         named = tuple(host if host.rpartition(":")[2].isdecimal() else f"{host}:{port}" for host in hosts.split(","))
-        return cls(named, unquote(user), unquote(password), parts.path.strip("/"), lab)
+        return cls(parts.scheme, named, unquote(user), unquote(password), parts.path.strip("/"), lab)
 
 
 class ServerStore(ABC):

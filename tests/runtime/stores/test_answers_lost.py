@@ -196,9 +196,9 @@ def test_a_store_that_is_not_open_says_so(server_url: Callable[[str], str]) -> N
 
 def test_a_url_tells_hosts_login_and_lab() -> None:
     address = Address.of("etcd://anna:geheim@one,two:4000?lab=team", 2379)
-    assert address == (("one:2379", "two:4000"), "anna", "geheim", "", "team")
-    assert Address.of("etcd://a%40b:p%3Aw@h", 1)[1:3] == ("a@b", "p:w")
-    assert Address.of("redis://host:1/3", 6379) == (("host:1",), "", "", "3", "hexdag")
+    assert address == ("etcd", ("one:2379", "two:4000"), "anna", "geheim", "", "team")
+    assert Address.of("etcd://a%40b:p%3Aw@h", 1)[2:4] == ("a@b", "p:w")
+    assert Address.of("redis://host:1/3", 6379) == ("redis", ("host:1",), "", "", "3", "hexdag")
 
 
 @pytest.mark.parametrize(

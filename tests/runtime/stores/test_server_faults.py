@@ -325,6 +325,33 @@ def test_wrong_credentials_for_consul_are_said(server_url: Any) -> None:
     assert "give a token that may read and write keys and sessions" in message
 
 
+@pytest.mark.parametrize("kind", ["rediss", "etcds", "consuls"])
+def test_over_tls_a_server_has_to_prove_who_it_is(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cert, key = map(str, servers.certificate(tmp_path / "tls"))
+    (port,) = servers.free_ports(1)
+    server: Any
+    if kind == "rediss":
+        tls = ("--tls-port", str(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+        server = servers.redis(servers.redis_program(), tmp_path / "redis", *tls, "--tls-ca-cert-file", cert)
+    elif kind == "etcds":
+        tls = ("--cert-file", cert, "--key-file", key, "--listen-client-urls", f"https://127.0.0.1:{port}")
+        server = Etcd(tmp_path / "etcd", 1, *tls, "--advertise-client-urls", f"https://127.0.0.1:{port}")
+        server.members[0].port = port
+        server.start()
+    else:
+        settings = {"cert_file": cert, "key_file": key, "ports": {"https": port}}
+        server = servers.consul(servers.consul_program(), tmp_path / "consul", **settings)
+    monkeypatch.setattr("hexdag_lab.runtime.stores.server.OPENING", 15.0)
+    try:
+        monkeypatch.setenv("SSL_CERT_FILE", cert)
+        asyncio.run(closed_again(f"{kind}://127.0.0.1:{port}"))
+        monkeypatch.setattr("hexdag_lab.runtime.stores.server.OPENING", 0.1)
+        monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+        assert "certificate" in refusal(f"{kind}://127.0.0.1:{port}").lower()
+    finally:
+        server.kill()
+
+
 def test_a_lease_that_is_too_short_for_consul_is_as_short_as_consul_allows(server_url: Any) -> None:
     async def scenario() -> None:
         store = await opened(server_url("consul"))
