@@ -33,7 +33,7 @@ format: install ## what lint can put right by itself
 pythons: install ## only the tests on the other Pythons
 	@sh .ci/pythons
 
-bench: install ## the published figures: overhead over Dask, the graph, import, the search, drawing, proposals, votes
+bench: install ## the published figures: overhead over Dask, the graph, import, the search, drawing, proposals, votes, stores
 	@sh .ci/bench
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.imports
@@ -41,6 +41,7 @@ bench: install ## the published figures: overhead over Dask, the graph, import, 
 	$(BIN)/python -m tests.benchmarks.proposals
 	$(BIN)/python -m tests.benchmarks.search
 	$(BIN)/python -m tests.benchmarks.votes
+	$(BIN)/python -m tests.benchmarks.stores
 
 screenshots: install ## the pictures in README, from a run of the demo
 	$(BIN)/python docs/make_screenshots.py

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from .core.base.errors import StoreUnavailable
 from .core.runs.attempt import Task
 
 Put = Callable[[str, Any], None]
@@ -53,14 +54,30 @@ class Durability(NamedTuple):
     failover: bool
 
 
+class Limits(NamedTuple):
+    """The most that a store takes: bytes of one value or row, bytes of all values and rows of one commit, and keys of
+    one commit, each stream counted as two. None: what memory and disk allow."""
+
+    value: int
+    commit: int | None = None
+    keys: int | None = None
+
+
+class StoreAway(StoreUnavailable):
+    """The server of a store does not answer: it is down, or cut off, and may be back. Whoever leads waits for it."""
+
+
 @runtime_checkable
 class Store(Protocol):
     """A small linearizable store with one primitive, `commit`. All methods may raise `StoreUnavailable`.
 
-    Limits that every store takes: 64 KiB a value or row for portability (SQLite takes more), 32 keys a commit.
+    What every store takes, whatever its `limits` say: a value or row of 64 KiB, 32 keys a commit. If `commit` raises
+    `StoreUnavailable`, it may have been done or not, or be done a little later: guard it with a key that it puts, and
+    read that key.
     """
 
     durability: Durability
+    limits: Limits
 
     async def open(self) -> None:
         """Connect, create what is missing; `StoreUnavailable` within 5 s if nobody answers."""
@@ -80,13 +97,14 @@ class Store(Protocol):
     ) -> int | CommitRefused:
         """Atomically: if every guarded key has its revision (0: absent) and the fence is the current, unexpired lease,
         put all values (None deletes), append all rows, and return the new revision; else change nothing. The fence
-        is looked at first; what is too large for the store raises `SchemaError`."""
+        is looked at first; what is beyond the store's `limits` raises `SchemaError`, and nothing is done."""
 
     async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
         """The rows of a stream with seq > after, in order, at most `limit`."""
 
     def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
-        """The rows of a stream with seq > after, for ever; a row is seen at most 1 s after its commit."""
+        """The rows of a stream with seq > after, for ever; a row is seen at most 1 s after its commit. A server that is
+        away is waited for."""
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease | None:
         """The lease of that name, or None while another holder's is alive. The same owner string may take its own

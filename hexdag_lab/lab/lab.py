@@ -27,7 +27,7 @@ from ..core.votes.policy import Policy
 from ..core.votes.presets import policy_of
 from ..core.votes.proposal import ProposalState
 from ..core.votes.trust import Lesson, Standing, Trust, standing
-from ..ports import Store
+from ..ports import Durability, Store
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
@@ -62,7 +62,7 @@ class Lab:
     """A lab: workers, a journal, agents, and the runs they change.
 
     pool     "dask" (a cluster of the lab's own), "inline", a scheduler address, or a `distributed.Client`
-    store    "sqlite:///path", "memory://", or a `Store`
+    store    "sqlite:///path", "memory://", "redis://host", "etcd://host,host,host", "consul://host", or a `Store`
     blobs    where big results go, an fsspec URL; default: beside the store
     policy   who decides: a policy or "solo", "pair", "owners", "committee", "autopilot"
     workers, threads   of the lab's own pool;  owner   default: the login name
@@ -162,6 +162,11 @@ class Lab:
         """Whether any process leads the lab now."""
         self._check_open()
         return self.leads or self._thread.run(self._store.holder(wire.LEADER)) is not None
+
+    @property
+    def durability(self) -> Durability:
+        """What an acknowledged commit survives: a killed process, a power cut, the loss of the leading server."""
+        return self._store.durability
 
     # -- agents
 

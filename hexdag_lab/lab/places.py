@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..runtime.stores import where
+
 _CLOSERS: dict[int, Callable[[], None]] = {}
 _REGISTERED: list[bool] = []
 
@@ -23,13 +25,17 @@ def key_of(store: Any) -> str:
         return ""
     if store.startswith("sqlite:///"):
         return f"sqlite:///{Path(store.removeprefix('sqlite:///')).resolve()}"
-    return store
+    return where(store)
 
 
 def home_of(store: Any) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """The directory beside the store: the key and, by default, the blobs are there. A private one has to go again."""
+    """The directory beside the store: the key and, by default, the blobs are there. A private one has to go again.
+
+    Beside a store on a server it is `.hexdag` here: whoever votes from another host needs a copy of the key."""
     if isinstance(store, str) and store.startswith("sqlite:///"):
         return Path(store.removeprefix("sqlite:///")).absolute().parent, None
+    if isinstance(store, str) and not store.startswith("memory:"):
+        return Path(".hexdag").absolute(), None
     temporary = tempfile.TemporaryDirectory(prefix="hexdag-lab-")
     return Path(temporary.name), temporary
 

@@ -16,11 +16,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from ..core.base.errors import AlreadyDecided, HexdagError, NotFinished, Refused, SchemaError, StoreUnavailable
+from ..core.base.errors import AlreadyDecided, HexdagError, NotFinished, Refused, SchemaError
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
-from ..ports import CommitRefused, Pool, Store
+from ..ports import Pool, Store
 from ..worker.context import CodeBlob, Note
 from ..worker.failures import with_sources
 from . import wire
@@ -378,13 +378,7 @@ class Controller:
                 self.feed(run).log.write(wire.log(run), puts)
         if not append and not puts:
             return
-        revision = await self._store.commit(puts=puts, append=append, fence=self._lead.lease)
-        if isinstance(revision, CommitRefused):
-            await self._lead.insist()  # it did nothing, so it can be done under another lease
-            revision = await self._store.commit(puts=puts, append=append, fence=self._lead.lease)
-        if isinstance(revision, CommitRefused):
-            await self._lead.insist()
-            raise StoreUnavailable(f"the store refuses to commit ({revision.kind} {revision.key}), though we lead")
+        await self._lead.commit(puts, append)
         self._offset = max(self._offset, batch.offset)
         self._links |= batch.links
 

@@ -1,19 +1,23 @@
 """`Lead`: the right of one process to lead a lab. It is a lease in the store, and every commit is fenced with it.
 
-A process that was away for longer than its lease lasts, as a laptop that slept, takes it again if nobody else has led
-meanwhile; a mark that each leader leaves tells. Otherwise it has to step down.
+Each commit also leaves a mark, "owner token number", guarded by the revision of the mark before. It tells two things.
+After an answer that was lost, whether the commit was done: a store that is away is waited for, and nothing is journaled
+twice. And for a process that was away for longer than its lease lasts, as a laptop that slept, whether nobody else has
+led meanwhile: then it takes the lease again. Otherwise it has to step down.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 
 from ..core.base.errors import LabInUse, StoreUnavailable
-from ..ports import CommitRefused, Lease, Store
+from ..ports import CommitRefused, Lease, Store, StoreAway
 from . import wire
 
 LEASE_SECONDS = 15.0
+AGAIN = 0.5  #: seconds between looks for a store that is away
 _log = logging.getLogger(__name__)
 
 
@@ -22,7 +26,8 @@ class Lead:
 
     def __init__(self, store: Store, owner: str) -> None:
         self._store, self.owner = store, owner
-        self._mark = b""
+        self._rev = self._number = 0  # of the last mark
+        self._insisting = asyncio.Lock()
         self.lease: Lease | None = None
 
     async def take(self) -> bool:
@@ -49,18 +54,48 @@ class Lead:
             await asyncio.sleep(LEASE_SECONDS / 3)
             try:
                 lease = self.lease
-                if lease is not None and not await self._store.renew(lease) and lease is self.lease:
-                    await self.insist()
+                if lease is not None and not await self._store.renew(lease):
+                    await self._insist(lease)
             except StoreUnavailable as error:
                 _log.warning("the lease could not be renewed: %s", error)
 
-    async def insist(self) -> None:
+    async def commit(self, puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]) -> None:
+        """Commit under the lease, once, however long the store is away. Raises `LabInUse`, and what a store refuses."""
+        mark, away = self._next_mark(), False
+        while True:
+            try:
+                if await self._committed(mark, puts, append):
+                    break
+            except StoreAway as error:
+                if not away:
+                    _log.warning("runs wait, and go on when their store is back: %s", error)
+                away = True
+                await asyncio.sleep(AGAIN)
+        if away:
+            _log.warning("the store is back, and runs go on")
+
+    async def _committed(
+        self, mark: bytes, puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]
+    ) -> bool:
+        lease = self.lease
+        answer = await self._store.commit({wire.LED: self._rev}, {**puts, wire.LED: mark}, append, lease)
+        if isinstance(answer, CommitRefused):
+            led = await self._store.get(wire.LED)
+            if led is None or led.data != mark:
+                await self._insist(lease)  # it did nothing, so it can be done under another lease
+                return False
+            answer = led.rev  # done before, and the answer was lost
+        self._rev = answer
+        return True
+
+    async def _insist(self, lost: Lease | None) -> None:
         """Have the lead again, or raise `LabInUse`."""
-        if not await self.regain():
-            raise LabInUse(
-                "another process leads this lab now; this one was away too long and has stepped down. "
-                "Lab() gives a remote handle"
-            )
+        async with self._insisting:
+            if self.lease is lost and not await self.regain():
+                raise LabInUse(
+                    "another process leads this lab now; this one was away too long and has stepped down. "
+                    "Lab() gives a remote handle"
+                )
 
     async def give_back(self) -> None:
         """Let somebody else lead, if the store can be told."""
@@ -71,13 +106,19 @@ class Lead:
             except StoreUnavailable as error:
                 _log.warning("the lease could not be given back, and ends by itself: %s", error)
 
-    async def _leave_mark(self) -> bool:
+    def _next_mark(self) -> bytes:
         assert self.lease is not None
-        self._mark = f"{self.owner} {self.lease.token}".encode()
-        revision = await self._store.commit(puts={wire.LED: self._mark}, fence=self.lease)
-        return not isinstance(revision, CommitRefused)
+        self._number += 1
+        return f"{self.owner} {self.lease.token} {self._number}".encode()
+
+    async def _leave_mark(self) -> bool:
+        revision = await self._store.commit(puts={wire.LED: self._next_mark()}, fence=self.lease)
+        if isinstance(revision, CommitRefused):
+            return False
+        self._rev = revision
+        return True
 
     async def _untouched(self) -> bool:
-        """Whether we were the last to take the lead."""
-        mark = await self._store.get(wire.LED)
-        return mark is not None and mark.data == self._mark
+        """Whether we were the last to lead; under which lease does not matter, nor whether we were told."""
+        led = await self._store.get(wire.LED)
+        return led is not None and led.data.startswith(f"{self.owner} ".encode())

@@ -15,7 +15,7 @@ from ..core.base.codec import loads
 from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
 from ..core.machine.evolve import evolve
 from ..core.runs.value import Kept
-from ..ports import CommitRefused, Store
+from ..ports import CommitRefused, Store, StoreAway
 from . import wire
 from .feed import Feed
 from .history import history
@@ -53,9 +53,10 @@ class Remote:
         assert not isinstance(outcome, CommitRefused)
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
-            answer = await self._store.get(wire.reply_key(id_))
-            if answer is not None:
-                return wire.unpack_reply(answer.data)
+            with suppress(StoreAway):  # the command is in the inbox, and the answer there when the store is back
+                answer = await self._store.get(wire.reply_key(id_))
+                if answer is not None:
+                    return wire.unpack_reply(answer.data)
             await asyncio.sleep(LOOK_EVERY)
         raise StoreUnavailable(
             f"nobody has answered within {PATIENCE:.0f} s: the process that leads this lab is gone or stuck, or does "

@@ -15,11 +15,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
-from ...core.base.errors import SchemaError
-from ...ports import Store
+from ...core.base.errors import SchemaError, StoreUnavailable
+from ...ports import Limits, Store
 
 LARGEST = 16 * 2**20
 """The most bytes that a value or row may have in a store of this machine."""
@@ -27,7 +28,17 @@ LARGEST = 16 * 2**20
 KNOWN = (
     "sqlite:///relative.db or sqlite:////absolute/path.db (a file on a local disk)",
     "memory://name (shared by name in this process) or memory:// (private)",
+    "redis://user:password@host:6379/0 (Redis 7 or Valkey)",
+    "etcd://host:2379,host:2379,host:2379",
+    "consul://:token@host:8500",
 )
+
+SERVERS = {
+    "redis": ("redis", "RedisStore"), "rediss": ("redis", "RedisStore"),
+    "etcd": ("etcd", "EtcdStore"), "etcds": ("etcd", "EtcdStore"),
+    "consul": ("consul", "ConsulStore"), "consuls": ("consul", "ConsulStore"),
+}  # fmt: skip
+"""For each scheme of a server: the module, which is also the name of the extra that installs its client, and class."""
 
 
 def store_of(url: str | Store) -> Store:
@@ -43,7 +54,27 @@ def store_of(url: str | Store) -> Store:
         from .sqlite import SqliteStore
 
         return SqliteStore(_sqlite_path(url, rest))
+    if mark and scheme in SERVERS:
+        return _behind_a_server(url, *SERVERS[scheme])
     raise ValueError(f"there is no store for {url!r}; known are: {'; '.join(KNOWN)}")
+
+
+def where(url: str) -> str:
+    """A URL for people, and to compare: that of a server with its port, and without the password."""
+    return str(getattr(store_of(url), "where", url)) if url.partition("://")[0] in SERVERS else url
+
+
+def _behind_a_server(url: str, extra: str, name: str) -> Store:
+    try:
+        module = import_module(f".{extra}", __name__)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith(__name__):
+            raise
+        package = str(error.name).partition(".")[0]
+        text = f"a store in {extra} needs the package {package}: pip install 'hexdag-lab[{extra}]'"
+        raise StoreUnavailable(text) from error
+    store: Store = getattr(module, name)(url)
+    return store
 
 
 def _sqlite_path(url: str, rest: str) -> str:
@@ -55,20 +86,32 @@ def _sqlite_path(url: str, rest: str) -> str:
     return path
 
 
-def check_sizes(puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]) -> None:
+def check_sizes(
+    limits: Limits, guards: Mapping[str, int], puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]
+) -> None:
     """Refuse what is too large, before anything is sent."""
-    for key, data in puts.items():
-        if data is not None and len(data) > LARGEST:
-            raise _too_large(f"the value of {key!r}", len(data))
+    sizes = {f"the value of {key!r}": len(data) for key, data in puts.items() if data is not None}
     for stream, rows in append.items():
-        for row in rows:
-            if len(row) > LARGEST:
-                raise _too_large(f"a row for stream {stream!r}", len(row))
+        sizes[f"a row for stream {stream!r}"] = max(map(len, rows), default=0)
+    most = min(limits.value, LARGEST)
+    for what, size in sizes.items():
+        if size > most:
+            raise _too_large(what, size, most)
+    if limits.commit is not None:
+        size = sum(len(data or b"") for data in puts.values()) + sum(sum(map(len, rows)) for rows in append.values())
+        if size > limits.commit:
+            raise _too_large("a commit", size, limits.commit)
+    keys = len(guards.keys() | puts.keys()) + 2 * len(append)
+    if limits.keys is not None and keys > limits.keys:
+        raise SchemaError(
+            f"a commit has {keys} keys, streams counted twice, and this store takes at most {limits.keys};"
+            " make several commits of it"
+        )
 
 
-def _too_large(what: str, size: int) -> SchemaError:
+def _too_large(what: str, size: int, most: int) -> SchemaError:
     return SchemaError(
-        f"{what} has {size:,} bytes and a store takes at most {LARGEST:,}; keep it as a blob and store its SHA-256"
+        f"{what} has {size:,} bytes and a store takes at most {most:,}; keep it as a blob and store its SHA-256"
     )
 
 

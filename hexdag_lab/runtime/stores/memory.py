@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
-from ...ports import CommitRefused, Durability, Lease, Row, Value
-from . import Bell, check_sizes, heard, process_gone
+from ...ports import CommitRefused, Durability, Lease, Limits, Row, Value
+from . import LARGEST, Bell, check_sizes, heard, process_gone
 
 _NAMED: dict[str, MemoryStore] = {}
 _NAMING = Lock()
@@ -36,6 +36,7 @@ class MemoryStore:
     """A store in dictionaries behind one lock; any thread and any event loop may use it."""
 
     durability: Durability = Durability(crash=False, power=False, failover=False)
+    limits: Limits = Limits(LARGEST)
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -64,7 +65,7 @@ class MemoryStore:
         fence: Lease | None = None,
     ) -> int | CommitRefused:
         """All of it, or nothing and why."""
-        check_sizes(puts, append)
+        check_sizes(self.limits, guards, puts, append)
         await asyncio.sleep(0)  # others get a turn, as with a store that really waits
         with self._lock:
             refused = self._refusal(guards, fence)

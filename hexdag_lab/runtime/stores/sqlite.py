@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from ...core.base.errors import StoreUnavailable
-from ...ports import CommitRefused, Durability, Lease, Row, Value
-from . import Bell, boot_id, check_sizes, heard, host_clock, process_gone
+from ...ports import CommitRefused, Durability, Lease, Limits, Row, Value
+from . import LARGEST, Bell, boot_id, check_sizes, heard, host_clock, process_gone
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -68,6 +68,7 @@ class SqliteStore:
     """A store in one file. A relative path is resolved at once; missing directories are made by `open`."""
 
     durability: Durability = Durability(crash=True, power=True, failover=False)
+    limits: Limits = Limits(LARGEST)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
@@ -142,7 +143,7 @@ class SqliteStore:
         fence: Lease | None = None,
     ) -> int | CommitRefused:
         """All of it in one transaction, or nothing and why."""
-        check_sizes(puts, append)
+        check_sizes(self.limits, guards, puts, append)
         return await self._run(self._commit, guards, puts, append, fence)
 
     async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
