@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from ..core.base.errors import UnboundParameter
+from ..core.base.errors import NotAllowed, UnboundParameter
 from ..core.dag.dag import Dag
 from ..core.dag.wiring import MANY
 from ..core.runs.value import Kept
 from ..runtime.view import RunView
+
+
+def check_start(dag: Dag, given: Mapping[str, Any], schedule: str, agents: Container[str]) -> None:
+    """Raise what is wrong with the arguments of `lab.start`."""
+    if not isinstance(dag, Dag):
+        raise TypeError(f"start takes a Dag, not {type(dag).__name__}: hx.Dag.of(…)")
+    if schedule not in ("ready", "waves"):
+        raise ValueError(f'schedule is "ready" or "waves", not {schedule!r}')
+    check_inputs(dag, given)
+    for name, spec in dag.nodes.items():
+        if spec.agent is not None and spec.agent not in agents:
+            fix = f"lab.add_agent(hx.Agent({spec.agent!r}, role='executor'))"
+            text = f"node {name} is given to {spec.agent!r}, whom this lab does not know"
+            raise NotAllowed(text, rule="agent", fix=fix)
 
 
 def check_inputs(dag: Dag, inputs: Mapping[str, Any]) -> None:

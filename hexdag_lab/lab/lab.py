@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ..agents import Agent, HumanAgent, name_of
-from ..core.base.errors import HexdagError, LabInUse, NotAllowed, Refused, SchemaError
+from ..core.base.errors import HexdagError, LabInUse, Refused
 from ..core.base.frozen import FrozenDict
 from ..core.dag.catalog import Catalog
 from ..core.dag.dag import Dag
@@ -21,7 +21,7 @@ from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
-from ..core.votes.agent import Role, Seat, weight_of
+from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
 from ..core.votes.presets import policy_of
@@ -41,15 +41,15 @@ from ..runtime.stores import owner_id, store_of
 from ..runtime.thread import LoopThread
 from ..worker.blobs import blobs_of
 from .draft import SharedDraft
-from .inputs import check_inputs
+from .inputs import check_start
 from .places import close_at_exit, closed, home_of, key_of, login
 from .proposal import ProposalHandle
 from .rows import RunRow, checked_id, free_id, lessons_of, run_rows, summary_of
 from .run import Run
+from .seats import EXECUTOR, seat_of, seats_of
 from .waiting import answer
 
 DEFAULT_STORE = "sqlite:///.hexdag/lab.db"
-EXECUTOR = "executor"
 GOING_ON = ("RUNNING", "PAUSED")
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class Lab:
         if not isinstance(agent, Agent):
             raise TypeError(f"add_agent takes an Agent or a HumanAgent, not {type(agent).__name__}")
         self._must_lead("add an agent")
-        seat = self._seat(agent)
+        seat = seat_of(agent, self.shipping, self.keys)
         self._agents[agent.id] = agent
         if agent == self.owner:
             self.owner = agent
@@ -191,29 +191,8 @@ class Lab:
                 self.command(run, ms.Join(time.time(), seat))
         return agent
 
-    def _seat(self, agent: Agent) -> Seat:
-        return Seat(
-            agent.id, Role(agent.role), weight_of(agent.trust), agent.family, frozenset(agent.capabilities),
-            agent.human, False, self._reference(agent.vote, agent.id), self._reference(agent.on_event, agent.id),
-            agent.public_key or self.keys.public(agent.id),
-            agent.caps,
-        )  # fmt: skip
-
-    def _reference(self, function: Any, agent: str) -> str | None:
-        if function is None:
-            return None
-        try:
-            return self.shipping.function(function, f"a function of agent {agent}")
-        except SchemaError:
-            return "here"  # it closes over something that lives here only: it answers while this process does
-
     def _seats(self) -> tuple[Seat, ...]:
-        seats = {
-            self.owner.id: Seat(self.owner.id, human=True, implicit=True, key=self.keys.public(self.owner.id)),
-            EXECUTOR: Seat(EXECUTOR, Role.EXECUTOR, key=self.keys.public(EXECUTOR)),
-        }
-        seats |= {name: self._seat(agent) for name, agent in self._agents.items()}
-        return tuple(seats[name] for name in sorted(seats))
+        return seats_of(self.owner, self._agents, self.shipping, self.keys)
 
     # -- runs
 
@@ -233,17 +212,8 @@ class Lab:
 
         Raises `UnboundParameter` for unknown or missing inputs, `SchemaError` for code that cannot be shipped.
         """
-        if not isinstance(dag, Dag):
-            raise TypeError(f"start takes a Dag, not {type(dag).__name__}: hx.Dag.of(…)")
-        if schedule not in ("ready", "waves"):
-            raise ValueError(f'schedule is "ready" or "waves", not {schedule!r}')
         given = dict(inputs or {})
-        check_inputs(dag, given)
-        for name, spec in dag.nodes.items():
-            if spec.agent is not None and spec.agent not in {EXECUTOR, *self.agents}:
-                fix = f"lab.add_agent(hx.Agent({spec.agent!r}, role='executor'))"
-                text = f"node {name} is given to {spec.agent!r}, whom this lab does not know"
-                raise NotAllowed(text, rule="agent", fix=fix)
+        check_start(dag, given, schedule, {EXECUTOR, *self.agents})
         self._must_lead("start a run")
         kept = FrozenDict({name: self.shipping.keep(value) for name, value in given.items()})
         rule = self.policy if policy is None else policy_of(policy)

@@ -158,6 +158,9 @@ def test_a_run_of_one_process_is_attached_watched_and_voted_on_from_another_thro
         with hx.Lab(store=store, leader=False) as stranger, pytest.raises(hx.NotAllowed, match="does not carry the"):
             stranger.vote("run-1/p1", "dana", "approve")
         shutil.copy(first / ".hexdag" / "key", second / ".hexdag" / "key")
+        with hx.Lab(store=store, leader=False) as keyless, pytest.raises(hx.NotAllowed, match="not signed with it"):
+            keyless.vote("run-1/p1", "dana", "approve")
+        shutil.copytree(first / ".hexdag" / "keys", second / ".hexdag" / "keys", dirs_exist_ok=True)
         with hx.Lab(store=store, leader=False) as lab:
             run = lab.attach("run-1")
             seen: list[str] = []

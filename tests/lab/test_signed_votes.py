@@ -19,7 +19,7 @@ from hexdag_lab.core.votes.signed import canonical_text
 from hexdag_lab.lab.audit import audit
 from hexdag_lab.runtime.keys import Keys, good, public_half, sign
 from hexdag_lab.runtime.seal import make_secret
-from hexdag_lab.views.pages import Dashboard, Identity
+from hexdag_lab.views.pages import Dashboard, Identity, Place
 from tests.lab.conftest import until
 from tests.lab.test_remote import leader  # noqa: F401
 
@@ -206,12 +206,12 @@ def test_the_token_of_a_dashboard_votes_under_its_agents_key(leader: Any, tmp_pa
     with hx.Lab(store=store(tmp_path), owner="dana", leader=False) as lab:
         run = lab.attach("run-1")
         p = run.propose(change(run), by="critic")
-        nobody = Dashboard(lab, None, run.id, lambda work: work())
-        assert "cannot vote" in nobody._cast(p.id, "approve", "")
+        nobody = Dashboard(lab, None, lambda work: work(), Place(run.id))
+        assert "cannot vote" in nobody._cast(p.id, "approve", "", "")
         nobody.stop()
-        pages = Dashboard(lab, Identity("dana", "token"), run.id, lambda work: work())
+        pages = Dashboard(lab, Identity("dana", "token"), lambda work: work(), Place(run.id))
         try:
-            pages._cast(p.id, "approve", "seen in a browser")
+            pages._cast(p.id, "approve", "seen in a browser", "")
         finally:
             pages.stop()
         assert p.state == "APPLIED"

@@ -1,0 +1,42 @@
+"""The seats of a lab's agents: what a run has to know of them, their shipped functions and public keys with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..agents import Agent
+from ..core.base.errors import SchemaError
+from ..core.votes.agent import Role, Seat, weight_of
+from ..runtime.keys import Keys
+from ..runtime.shipping import Shipping
+
+EXECUTOR = "executor"  #: the lab's own agent, who proposes for nodes that name nobody
+
+
+def seats_of(owner: Agent, agents: Mapping[str, Agent], shipping: Shipping, keys: Keys) -> tuple[Seat, ...]:
+    """All seats by name: the owner's, though nobody has added her, the executor's, and those of the agents."""
+    seats = {
+        owner.id: Seat(owner.id, human=True, implicit=True, key=keys.public(owner.id)),
+        EXECUTOR: Seat(EXECUTOR, Role.EXECUTOR, key=keys.public(EXECUTOR)),
+    }
+    seats |= {name: seat_of(agent, shipping, keys) for name, agent in agents.items()}
+    return tuple(seats[name] for name in sorted(seats))
+
+
+def seat_of(agent: Agent, shipping: Shipping, keys: Keys) -> Seat:
+    """The seat of an agent that somebody has added."""
+    return Seat(
+        agent.id, Role(agent.role), weight_of(agent.trust), agent.family, frozenset(agent.capabilities), agent.human,
+        votes=_reference(agent.vote, agent.id, shipping), hooks=_reference(agent.on_event, agent.id, shipping),
+        key=agent.public_key or keys.public(agent.id), caps=agent.caps,
+    )  # fmt: skip
+
+
+def _reference(function: Any, agent: str, shipping: Shipping) -> str | None:
+    if function is None:
+        return None
+    try:
+        return shipping.function(function, f"a function of agent {agent}")
+    except SchemaError:
+        return "here"  # it closes over something that lives here only: it answers while this process does
