@@ -101,9 +101,9 @@ def test_the_whole_of_what_a_card_cuts_can_be_seen() -> None:
         run = lab.start(hx.Dag.of(talks))
         change = hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", talks))
         short = run.propose(change, by="critic", reason="short")
-        assert html.whole(run.feed.state.proposals[short.id]) == ""
+        assert html.whole(run.feed.state, run.feed.state.proposals[short.id]) == ""
         short.vote("lea", "approve", long)
-        shown = html.whole(run.feed.state.proposals[short.id])
+        shown = html.whole(run.feed.state, run.feed.state.proposals[short.id])
         assert "<details>" in shown
         assert "<b>" not in shown
         assert words(shown).endswith("lea: <b>because</b>\nof " + "this and  " * 100)
