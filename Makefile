@@ -1,12 +1,13 @@
 # `make demo` and `make test` need make and a Python (3.11 - 3.14), nothing else. Each target first brings .venv
 # up to requirements.lock and pyproject.toml; where it is, the network is not asked.
 BIN := .venv/bin
+NOTEBOOKS := $(BIN)/python -m pytest -q --nbval --nbval-current-env notebooks
 
-.PHONY: help install demo test lint format pythons bench screenshots lock clean
+.PHONY: help install demo test test-slow lint format pythons bench screenshots lock clean
 .NOTPARALLEL:
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: ## .venv with the locked packages and this checkout
 	@sh .ci/bootstrap
@@ -14,11 +15,15 @@ install: ## .venv with the locked packages and this checkout
 demo: install ## the demo
 	$(BIN)/hexdag-lab demo
 
-test: lint ## everything that must hold: lint, the whole suite, then its core on every other Python present
+test: lint ## everything that must hold: lint, the suite, the notebooks, the graph on every other Python present
 	@sh .ci/packages
 	$(BIN)/python -m pytest
-	for time in first second third; do $(BIN)/python -m pytest -q --nbval --nbval-current-env notebooks || exit; done
-	@sh .ci/pythons
+	$(NOTEBOOKS)
+	@sh .ci/pythons tests/core/base tests/core/dag tests/pythons
+
+test-slow: install ## the rest: the notebooks three times in a row, all of the core on every other Python present
+	for time in first second third; do $(NOTEBOOKS) || exit; done
+	@sh .ci/pythons tests/core tests/laws tests/pythons
 
 lint: install ## style, types and the arrows between the parts
 	$(BIN)/ruff check
@@ -31,7 +36,7 @@ format: install ## what lint can put right by itself
 	$(BIN)/ruff format
 
 pythons: install ## only the tests on the other Pythons
-	@sh .ci/pythons
+	@sh .ci/pythons tests/core tests/laws tests/pythons
 
 bench: install ## the published figures: overhead over Dask, the graph, import, the search, drawing, proposals, votes, stores
 	@sh .ci/bench
