@@ -11,7 +11,7 @@ from ..core.machine.state import RunState
 from ..core.machine.story import sentence, why
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal
-from . import models
+from . import models, outcomes
 
 MOST_EVENTS = 200
 MOST_FAILURES = 5
@@ -98,7 +98,7 @@ def versions(state: RunState) -> str:
     rows = "".join(
         f"<tr><td>v{row.number}</td><td>{escape(row.by)}</td><td>{escape(row.change)}</td>"
         f"<td>{escape(row.reason)}</td><td>{escape(row.votes)}</td></tr>"
-        for row in models.versions(state)
+        for row in outcomes.versions(state)
     )
     return wrap(
         f"<table><tr><th>version</th><th>by</th><th>change</th><th>reason</th><th>votes</th></tr>{rows}</table>"

@@ -17,7 +17,7 @@ from ..core.machine.story import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.plan import plan
 from ..core.runs.run import SETTLED, NodeState
-from ..core.votes.ballot import Ballot, Choice
+from ..core.votes.ballot import Ballot
 from ..core.votes.policy import Policy, Verdict
 from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal, ProposalState
 from ..core.votes.weighing import ORCHESTRATORS, voting_weight
@@ -400,59 +400,3 @@ def tail(lines: Sequence[Line]) -> list[Line]:
         if len(found) == MOST_LINES:
             break
     return found[::-1]
-
-
-class VersionRow(NamedTuple):
-    """A version in the table of what happened: who, what, why, on whose votes."""
-
-    number: int
-    by: str
-    change: str
-    reason: str
-    votes: str
-
-
-def versions(state: RunState) -> tuple[VersionRow, ...]:
-    """All versions, the first one first."""
-    rows = []
-    for version in state.versions:
-        proposal = state.proposals.get(version.proposal) if version.proposal else None
-        change = proposal.summary if proposal else f"{len(version.dag)} nodes"
-        votes = _votes(proposal, state) if proposal else ""
-        rows.append(VersionRow(version.number, clean(version.by, 40), change, clean(version.reason, 80), votes))
-    return tuple(rows)
-
-
-class AsideRow(NamedTuple):
-    """A proposal that has not become a version: who, what, why, and what became of it."""
-
-    id: str
-    by: str
-    change: str
-    reason: str
-    votes: str
-    state: str
-    why: str
-
-
-def set_aside(state: RunState) -> tuple[AsideRow, ...]:
-    """The proposals that have not become versions, in the order they were made."""
-    found = sorted((p for p in state.proposals.values() if p.version is None), key=lambda p: (p.at, p.id))
-    return tuple(
-        AsideRow(
-            p.id,
-            clean(p.by, 40),
-            p.summary,
-            clean(p.reason, 80),
-            _votes(p, state),
-            p.state.value,
-            clean(p.why, 120),
-        )
-        for p in found
-    )
-
-
-def _votes(proposal: Proposal, state: RunState) -> str:
-    """Who said what; who kept out of it is left out."""
-    said = [b for b in proposal.seen_by("", state.policy) if b.choice not in (Choice.ABSTAIN, Choice.ABSENT)]
-    return ", ".join(f"{clean(b.voter, 40)} {b.choice.value.replace('_', ' ')}" for b in said)

@@ -18,7 +18,7 @@ from rich.text import Text
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal
-from . import models
+from . import models, outcomes
 
 STYLES = {
     NodeState.RUNNING: "bold cyan",
@@ -71,7 +71,7 @@ def _waiting(state: RunState, proposal: Proposal, now: float) -> Text:
 
 def history(state: RunState, width: int) -> Text:
     """The versions in one line, the latest last."""
-    rows = models.versions(state)
+    rows = outcomes.versions(state)
     words = [f"● v{row.number}" + (f" {row.by} {row.change}" if row.number > 1 else "") for row in rows]
     text = " ─ ".join(words)
     while len(words) > 1 and len(text) > width:
@@ -184,8 +184,8 @@ def _checks(checks: tuple[tuple[bool, str], ...]) -> Text:
 
 def versions(state: RunState, width: int = 100) -> Table:
     """What became of the graph, version by version; then the proposals that did not become one."""
-    rows = [(f"v{row.number}", row.by, row.change, row.reason, row.votes) for row in models.versions(state)]
-    for aside in models.set_aside(state):
+    rows = [(f"v{row.number}", row.by, row.change, row.reason, row.votes) for row in outcomes.versions(state)]
+    for aside in outcomes.set_aside(state):
         reason = " — ".join(part for part in (aside.reason, f"{aside.state}: {aside.why}") if part)
         rows.append(("–", aside.by, aside.change, reason, aside.votes))
     title = f"{state.run}: who changed what, and why"

@@ -9,7 +9,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.machine.story import seen_by, sentence
-from hexdag_lab.views import models
+from hexdag_lab.views import models, outcomes
 from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report, until
 
@@ -114,11 +114,11 @@ def test_the_table_of_versions_and_what_was_set_aside(run: hx.Run) -> None:
     p.vote("marie", "approve")
     q.vote("critic", "reject")
     state = run.view.state
-    assert models.versions(state) == (
+    assert outcomes.versions(state) == (
         (1, "dana", "3 nodes", "started", ""),
         (2, "worker", "+1 node", "because", "critic approve, marie approve"),
     )
-    (aside,) = models.set_aside(state)
+    (aside,) = outcomes.set_aside(state)
     assert (aside.id, aside.by, aside.change, aside.reason, aside.votes, aside.state) == (
         q.id, "worker", "+1 node", "why not", "critic reject", "REJECTED",
     )  # fmt: skip
@@ -170,8 +170,8 @@ def test_a_card_shows_sealed_ballots_to_those_only_who_have_voted(run: hx.Run) -
         assert shown.tally == "1 of 4 have answered; sealed until you vote"
     shown = models.card(state, proposal, p.at, "critic")
     assert shown.votes == ('critic reject (0.80) "too dear"',)
-    assert "too dear" not in str(models.set_aside(state))
-    assert "reject" not in str(models.set_aside(state))
+    assert "too dear" not in str(outcomes.set_aside(state))
+    assert "reject" not in str(outcomes.set_aside(state))
 
 
 def test_no_line_about_a_sealed_ballot_tells_what_it_was(run: hx.Run) -> None:

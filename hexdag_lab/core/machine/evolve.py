@@ -6,7 +6,6 @@ Nothing is decided here, and nothing can fail. What nodes wait for is counted in
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace as _replace
 from typing import Any
 
 from ..base.frozen import FrozenDict
@@ -14,12 +13,10 @@ from ..base.heap import pop
 from ..runs.reuse import Reuse
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.agent import Seat
-from ..votes.ballot import Ballot
 from ..votes.budget import budget_of
-from ..votes.proposal import TERMINAL, Proposal, ProposalState
-from ..votes.signed import Proof
 from . import events as ev
 from .counting import pushed, recounted, with_downs
+from .evolve_proposals import PROPOSALS
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
 from .limits import charged, clocked
 from .state import RunState, Version
@@ -317,70 +314,6 @@ def _in_pool(state: RunState, name: str) -> bool:
     return name in state.nodes and state.nodes[name].submitted
 
 
-def _proposal_made(state: RunState, e: ev.ProposalMade) -> RunState:
-    proposal = e.proposal
-    state = _signed(state, proposal.by, proposal.proof)
-    return state._replace(
-        proposals=state.proposals.set(proposal.id, proposal), open=tuple(sorted((*state.open, proposal.id)))
-    )
-
-
-def _moved(to: ProposalState) -> Callable[[RunState, Any], RunState]:
-    def move(state: RunState, e: Any) -> RunState:
-        changes: dict[str, Any] = {"state": to, "why": e.why}
-        if to in TERMINAL:
-            changes |= {"decided_at": e.at, "decided_by": e.by}
-        match e:
-            case ev.ProposalApplied():
-                changes["version"] = e.version or None
-            case ev.ProposalApproved():
-                changes |= {"approved": e.seq, "waits": e.waits}
-            case ev.ProposalConflicted():
-                changes |= {"conflict": e.conflict, "other": e.other}
-            case ev.ProposalSuperseded():
-                changes["other"] = e.other
-        state = _with_proposal(state, e.proposal, **changes)
-        if to in TERMINAL:
-            state = state._replace(open=tuple(id_ for id_ in state.open if id_ != e.proposal))
-        return state
-
-    return move
-
-
-def _revised(state: RunState, e: ev.ProposalRevised) -> RunState:
-    """Another effect is another question: ballots are cast anew, and the time to answer it starts again."""
-    old = state.proposals[e.proposal]
-    electorate = old.electorate and _replace(
-        old.electorate, opened_at=e.at, cost=e.effect.cost, touches=e.changeset.touches
-    )
-    return _with_proposal(
-        state, e.proposal, changeset=e.changeset, effect=e.effect, why=e.why, ballots=(), state=ProposalState.OPEN,
-        electorate=electorate, checked=state.version, approved=0, waits=(),
-    )  # fmt: skip
-
-
-def _ballot_cast(state: RunState, e: ev.BallotCast) -> RunState:
-    old = state.proposals[e.proposal]
-    state = _signed(state, e.ballot.voter, e.ballot.proof)
-    others = [ballot for ballot in old.ballots if ballot.voter != e.ballot.voter]
-    ballots: tuple[Ballot, ...] = tuple(sorted((*others, e.ballot), key=lambda ballot: ballot.voter))
-    return _with_proposal(state, e.proposal, ballots=ballots)
-
-
-def _signed(state: RunState, who: str, proof: Proof | None) -> RunState:
-    """A signature is used once: nothing of its signer counts any more whose counter is not higher."""
-    return state if proof is None else state._replace(counters=FrozenDict({**state.counters, who: proof.counter}))
-
-
-def _judged(state: RunState, e: ev.ProposalJudged) -> RunState:
-    return _with_proposal(state, e.proposal, judged=e.judged)
-
-
-def _with_proposal(run: RunState, id_: str, /, **changes: Any) -> RunState:
-    changed: Proposal = _replace(run.proposals[id_], **changes)
-    return run._replace(proposals=run.proposals.set(id_, changed))
-
-
 _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.RunStarted: _run_started,
     ev.RunAttached: _run_attached,
@@ -407,17 +340,6 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.NodeSuspended: _node_suspended,
     ev.NodeResumed: _node_resumed,
     ev.VersionCommitted: _version_committed,
-    ev.ProposalMade: _proposal_made,
-    ev.ProposalOpened: _moved(ProposalState.OPEN),
-    ev.ProposalApproved: _moved(ProposalState.APPROVED),
-    ev.ProposalApplied: _moved(ProposalState.APPLIED),
-    ev.ProposalRejected: _moved(ProposalState.REJECTED),
-    ev.ProposalExpired: _moved(ProposalState.EXPIRED),
-    ev.ProposalWithdrawn: _moved(ProposalState.WITHDRAWN),
-    ev.ProposalConflicted: _moved(ProposalState.CONFLICTED),
-    ev.ProposalSuperseded: _moved(ProposalState.SUPERSEDED),
-    ev.ProposalRevised: _revised,
-    ev.BallotCast: _ballot_cast,
-    ev.ProposalJudged: _judged,
+    **PROPOSALS,
 }
 _UNHOOKED = frozenset(ev.UNHOOKED)
