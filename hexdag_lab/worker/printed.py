@@ -43,7 +43,7 @@ class Printed:
         self._tell = tell
         self._lines: deque[tuple[str, str]] = deque()
         self._left_out = 0
-        self._open = {stream: _Open() for stream in STREAMS}
+        self._open: dict[str, _Open] = {}  # filled by the first write: most attempts print nothing
         self._lock = threading.RLock()  # telling may itself print
         self._next = 0.0
         self._timer: threading.Timer | None = None
@@ -58,6 +58,8 @@ class Printed:
     def write(self, stream: str, text: str) -> None:
         """Take what was written; tell it now, or soon."""
         with self._lock:
+            if not self._open:
+                self._open = {name: _Open() for name in STREAMS}
             if "\n" not in text:  # `print` writes each word by itself
                 self._open[stream].add(text)
                 if self._timer is None:
@@ -93,6 +95,8 @@ class Printed:
     def flush(self) -> None:
         """Tell what there is."""
         with self._lock:
+            if not self._open:
+                return
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

@@ -150,8 +150,11 @@ class Dag:
 
     def dependents(self, node: Any) -> frozenset[str]:
         """The direct downstreams of a node."""
-        self.wires(node)
-        return frozenset(self._downs.get(name_of(node)) or ())
+        downs = self._downs.get(name_of(node))
+        if downs is None:
+            self.wires(node)  # there is such a node
+            return frozenset()
+        return frozenset(downs)
 
     def wires(self, node: Any) -> tuple[Wire, ...]:
         """How the upstreams of a node fill its parameters, sorted by upstream."""

@@ -24,6 +24,7 @@ DEEPEST = 20  #: levels of an annotation that are looked at
 UNKNOWN = Any  #: what is not annotated
 
 _HINTS: WeakKeyDictionary[types.FunctionType, Mapping[str, Any]] = WeakKeyDictionary()
+_DEMANDS: WeakKeyDictionary[types.FunctionType, Mapping[str, Any]] = WeakKeyDictionary()
 _NO_HINTS: Mapping[str, Any] = {}
 
 
@@ -36,6 +37,20 @@ def hints(fn: Any) -> Mapping[str, Any]:
     found = _HINTS.get(fn)
     if found is None:
         found = _HINTS[fn] = dict(_read(fn)) or _NO_HINTS
+    return found
+
+
+def demands(fn: Any) -> Mapping[str, Any]:
+    """The annotations of a function's parameters that can be held against something: those that are not open."""
+    try:
+        found = _DEMANDS.get(fn)
+    except TypeError:  # no weak reference to it, as to a builtin: it has no annotations either
+        return _NO_HINTS
+    if found is None:
+        asked = {name: wants for name, wants in hints(fn).items() if name != "return" and not _is_open(_bare(wants))}
+        found = asked or _NO_HINTS
+        if type(fn) is types.FunctionType:
+            _DEMANDS[fn] = found
     return found
 
 

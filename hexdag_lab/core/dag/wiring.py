@@ -17,7 +17,7 @@ from ..base.errors import TypeMismatch, UnboundParameter
 from .code import Param
 from .models import misfit, misfit_in_dict, misfit_of_type
 from .node import NodeSpec
-from .types import UNKNOWN, hints, misfits, returned, shown, values_of
+from .types import UNKNOWN, demands, misfits, returned, shown, values_of
 
 MANY = "*"  #: the wire's value goes into the collector, under the upstream's name
 
@@ -103,15 +103,17 @@ def check_wires(spec: NodeSpec, wires: Iterable[Wire]) -> None:
 
 def check_models(spec: NodeSpec, wires: Iterable[Wire], upstream: Callable[[str], NodeSpec]) -> None:
     """Raise `TypeMismatch` if what an upstream gives cannot be what the node takes: by models, else by annotations."""
-    wires = [w for w in wires if w.param is not None]
     if spec.in_model is not None:
-        _check_in_model(spec, wires, upstream)
+        _check_in_model(spec, [w for w in wires if w.param is not None], upstream)
         return
-    if not wires or not hints(spec.fn):
+    wanted = demands(spec.fn)
+    if not wanted:
         return
     for up, param in wires:
         name = spec.code.collector if param == MANY else param
-        wants = hints(spec.fn).get(str(name), UNKNOWN)
+        if name is None or name not in wanted:
+            continue
+        wants = wanted[name]
         if param == MANY and Param(str(name), False, "many") not in spec.code.params:  # not **kw, but a dict
             wants = values_of(wants)
         if wants is not UNKNOWN and misfits(given := gives(upstream(up)), wants):

@@ -23,7 +23,8 @@ def clocked(state: RunState, stopped: float, since: float | None) -> RunState:
 def charged(state: RunState, name: str, rec: NodeRecord) -> RunState:
     """With one more attempt of a node paid for."""
     cost = state.dag.entries[name].spec.cost
-    return state._replace(paid=state.paid + cost, begun=state.begun + (not rec.started))
+    paid = state.paid + cost if cost else state.paid
+    return state._replace(paid=paid, begun=state.begun + (not rec.started))
 
 
 class Purse:

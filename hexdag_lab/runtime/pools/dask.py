@@ -28,7 +28,7 @@ from ...worker.dask import from_pool, run_task, version_keys
 from ..thread import cancelled
 from .link import Link
 
-LOOKAHEAD = 32  #: attempts known to Dask beforehand, per slot
+LOOKAHEAD = 128  #: attempts known to Dask beforehand, per slot
 LARGE_CODE = 16 * 1024  #: bytes; larger code is sent once per worker, not once per task
 MOST_CODE = 64  #: pieces of large code that stay on the cluster
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
