@@ -228,7 +228,12 @@ class SqliteStore:
             self._db = None
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        self._version(db)  # first, so that a file of somebody else is left as it is
+        db.execute("BEGIN")  # its parts are read at one moment: another process may be making the file just now
+        try:
+            self._version(db)  # first, so that a file of somebody else is left as it is
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
         mode = _until_free(db, "PRAGMA journal_mode = WAL")
         if mode != "wal":
             raise StoreUnavailable(
