@@ -53,9 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    store = {"default": os.environ.get("HEXDAG_STORE", DEFAULT_STORE), "help": "where the lab is; default: %(default)s"}
+    store: dict[str, Any] = {
+        "default": os.environ.get("HEXDAG_STORE", DEFAULT_STORE), "help": "where the lab is; default: %(default)s",
+    }  # fmt: skip
     parser = argparse.ArgumentParser(prog="hexdag-lab", description="Pull requests for a running graph.")
-    parser.add_argument("--store", **store)  # type: ignore[arg-type]
+    parser.add_argument("--store", **store)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: Any, text: str, *words: str) -> argparse.ArgumentParser:
@@ -66,21 +68,21 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    pool = {"default": "dask", "help": '"dask" (own workers), "inline" or a scheduler address'}
+    pool: dict[str, Any] = {"default": "dask", "help": '"dask" (own workers), "inline" or a scheduler address'}
     demo = command("demo", _demo, "model search on real data, changed while it runs by agents and you")
     demo.add_argument("--yes", action="store_true", help="a scripted person decides (also without a terminal)")
     demo.add_argument("--seed", type=int, default=0, help="which images are held out")
-    demo.add_argument("--pool", **pool)  # type: ignore[arg-type]
+    demo.add_argument("--pool", **pool)
     demo.add_argument("--run-id", default=None, help="default: the next free run-N")
     demo.add_argument("--serve", action="store_true", help="print an address where you can watch and decide")
     demo.add_argument("--owner", default=None, help="who you are; default: your login name")
     run = command("run", _run, "run a graph of a file: FILE.py:NAME", "target")
-    run.add_argument("--pool", **pool)  # type: ignore[arg-type]
+    run.add_argument("--pool", **pool)
     run.add_argument("--run-id", default=None, help="default: the next free run-N")
     run.add_argument("--input", action="append", default=[], metavar="NAME=VALUE", help="text, or JSON")
     command("runs", _runs, "the runs of the store")
     attach = command("attach", _attach, "go on with a run whose process is gone, or watch it", "run")
-    attach.add_argument("--pool", **pool)  # type: ignore[arg-type]
+    attach.add_argument("--pool", **pool)
     serve = command("serve", _serve, "the dashboard in a browser: it watches the store and votes through it")
     serve.add_argument("--port", type=int, default=5006, help="0 picks a free one; default: %(default)s")
     serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")

@@ -95,7 +95,7 @@ async def on_thread(call: Callable[[], T], name: str) -> T:
         value, failed = None, None
         try:
             value = call()
-        except Exception as error:
+        except Exception as error:  # the call's own: it is raised where the call is waited for
             failed = error
         except BaseException as error:
             failed = RuntimeError(f"{type(error).__name__}: {error}")

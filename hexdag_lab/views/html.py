@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from textwrap import dedent
+from typing import Any
 
 from ..core.machine.state import RunState
 from ..core.machine.story import sentence, why
@@ -112,9 +113,9 @@ def diff(text: str) -> str:
     )
 
 
-def events(found: list[object]) -> str:
+def events(found: Sequence[Any]) -> str:
     """The latest events, the newest first."""
-    lines = [(event.seq, sentence(event)) for event in found[-MOST_EVENTS:]]  # type: ignore[attr-defined]
+    lines = [(event.seq, sentence(event)) for event in found[-MOST_EVENTS:]]
     body = "".join(f"<div>{seq:>5} {escape(models.clean(text, 300))}</div>" for seq, text in reversed(lines) if text)
     return wrap(f'<pre class="log">{body}</pre>')
 
@@ -179,16 +180,16 @@ def _talk(lines: Sequence[models.Line], names: bool = True) -> str:
     return "\n".join(rows)
 
 
-def runs(rows: list[object], address: Callable[[str], str] | None = None) -> str:
+def runs(rows: Sequence[Any], address: Callable[[str], str] | None = None) -> str:
     """The runs of a store, the latest first; `address(run)` is where a run is shown."""
 
     def name(run: str) -> str:
         return f'<a href="{escape(address(run))}">{escape(run)}</a>' if address else escape(run)
 
     body = "".join(
-        f"<tr><td>{name(row.id)}</td><td>{escape(row.status)}"  # type: ignore[attr-defined]
-        f"{'' if row.led or row.status not in ('RUNNING', 'PAUSED') else ' (orphaned)'}</td><td>v{row.version}</td>"  # type: ignore[attr-defined]
-        f"<td>{row.done}/{row.nodes}</td><td>{row.open}</td><td>{escape(row.by)}</td></tr>"  # type: ignore[attr-defined]
+        f"<tr><td>{name(row.id)}</td><td>{escape(row.status)}"
+        f"{'' if row.led or row.status not in ('RUNNING', 'PAUSED') else ' (orphaned)'}</td><td>v{row.version}</td>"
+        f"<td>{row.done}/{row.nodes}</td><td>{row.open}</td><td>{escape(row.by)}</td></tr>"
         for row in reversed(rows)
     )
     return wrap(

@@ -46,9 +46,9 @@ def _valid(model: Any, value: Any, what: str) -> Any:
     other = hasattr(value, "model_fields_set") and not isinstance(value, model)
     try:
         return model.model_validate(value, from_attributes=True if other else None)
-    except Exception as error:
+    except Exception as error:  # pydantic's by its look, for it is not imported here; or a validator's own
         faults = getattr(error, "errors", None)
-        if not callable(faults) or not hasattr(error, "error_count"):  # a validator's own error
+        if not callable(faults) or not hasattr(error, "error_count"):
             raise
         told = [_fault(fault) for fault in faults(include_url=False, include_context=False)[:MOST_FAULTS]]
         more = error.error_count() - len(told)

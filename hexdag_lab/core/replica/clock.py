@@ -7,7 +7,7 @@ replica. The size of a clock is a Lamport time (Lamport 1978): a write that has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..base.codec import namedtuple
@@ -62,5 +62,5 @@ class Clock(FrozenDict[int]):
         return Clock, (dict(self),)
 
 
-def _pointwise(pick: type | object, a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
-    return {replica: pick(a.get(replica, 0), b.get(replica, 0)) for replica in (*a, *b)}  # type: ignore[operator]
+def _pointwise(pick: Callable[[int, int], int], a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return {replica: pick(a.get(replica, 0), b.get(replica, 0)) for replica in (*a, *b)}
