@@ -15,8 +15,6 @@ from ..core.dag.catalog import Catalog
 from ..core.dag.dag import Dag
 from ..core.dag.node import exact
 from ..core.machine import messages as ms
-from ..core.machine.decide import decide
-from ..core.machine.effects import Reply
 from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
@@ -33,14 +31,15 @@ from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
 from ..runtime.keys import Keys
-from ..runtime.pools import pool_of
 from ..runtime.remote import Remote
 from ..runtime.seal import Seal
 from ..runtime.shipping import Shipping
-from ..runtime.stores import owner_id, store_of
+from ..runtime.stores import store_of
 from ..runtime.thread import LoopThread
 from ..worker.blobs import blobs_of
+from .bench import Bench
 from .draft import SharedDraft
+from .entrance import Entrance, refuse_unled
 from .inputs import check_start
 from .places import close_at_exit, closed, home_of, key_of, login
 from .proposal import ProposalHandle
@@ -114,13 +113,15 @@ class Lab:
             self._blobs = blobs_of(blobs if blobs is not None else f"file://{home / 'blobs'}")
             self.shipping = Shipping(self._blobs, Seal() if self._temporary else Seal.of_file(home / "key"))
             self.keys = Keys(None if self._temporary else home / "keys")
-            self._pool, self._may_lead = (pool, workers, threads), leader is not False
+            self._entrance = Entrance(
+                self._store, self._blobs, self.shipping, self.keys, pool, workers, threads, leader is not False
+            )
             self._left: list[Remote] = []
             self._here: list[str] = []
             self._thread = LoopThread("hexdag-controller")
             self._thread.start()
             try:
-                self.doors: Controller | Remote = self._thread.run(self._enter(leader))
+                self.doors: Controller | Remote = self._thread.run(self._entrance.enter(leader))
             except BaseException:
                 self._thread.run(self._store.close())
                 self._thread.stop()
@@ -132,25 +133,6 @@ class Lab:
             close_at_exit(self)
             if isinstance(owner, Agent) and self.leads:
                 self.add_agent(owner)
-
-    async def _enter(self, leader: bool | None) -> Controller | Remote:
-        await self._store.open()
-        controller = await self._lead() if self._may_lead else None
-        if controller is None and leader:
-            holder = await self._store.holder(wire.LEADER)
-            raise LabInUse(f"another process leads this lab ({holder}); end it, or open the lab with leader=False")
-        return controller or Remote(self._store, self.shipping, asyncio.get_running_loop())
-
-    async def _lead(self) -> Controller | None:
-        """A controller that leads, or None if another process does."""
-        if (holder := await self._store.holder(wire.LEADER)) is not None and holder != owner_id():
-            return None
-        pool, workers, threads = self._pool
-        made = pool_of(pool, workers=workers, threads=threads, blobs=getattr(self._blobs, "url", None))
-        if hasattr(made, "blobs"):
-            made.blobs = self._blobs
-        controller = Controller(self._store, made, self.shipping, owner_id(), self.keys)
-        return controller if await controller.open(wait_for_pool=pool != "dask") else None
 
     @property
     def leads(self) -> bool:
@@ -184,7 +166,7 @@ class Lab:
         self._agents[agent.id] = agent
         if agent == self.owner:
             self.owner = agent
-        agent.bench = _Bench(self)
+        agent.bench = Bench(self)
         if isinstance(self.doors, Controller):
             self.doors.desk.register(agent.id, Functions(agent.vote, agent.on_event))
             for run in self.going_on():
@@ -354,7 +336,7 @@ class Lab:
     def command(self, run: str, message: Any) -> Any:
         """The leader's answer to a command. Raises the `Refused` that it may be."""
         if not self.led:
-            self._refuse_unled(run, self._signed(run, message))
+            refuse_unled(self.feed(run).state, run, self._signed(run, message))
         try:
             value = answer(self.doors.command(run, self._signed(run, message)))
         except Refused as refused:
@@ -370,14 +352,6 @@ class Lab:
     def _signed(self, run: str, message: Any) -> Any:
         """The message as another process has to send it; the leader itself signs what comes from its own."""
         return message if self.leads else self.keys.signed(self.feed(run).state, message)
-
-    def _refuse_unled(self, run: str, message: Any) -> None:
-        """Nobody leads: say what any leader would refuse, or else that there is none."""
-        for effect in decide(self.feed(run).state, message)[1]:
-            if isinstance(effect, Reply) and isinstance(effect.value, Refused):
-                raise effect.value
-        text = "nobody leads this lab now, so nobody would answer"
-        raise Refused(text, rule="no-leader", fix=f"lab.attach({run!r}), or: hexdag-lab attach {run}")
 
     def dashboard(self) -> Any:
         """The dashboard's pages in a cell; `hexdag-lab serve` serves the same in a browser."""
@@ -444,23 +418,9 @@ class Lab:
 
     def _lead_if_free(self) -> None:
         """Take the lead if nobody has it any more."""
-        if self.leads or not self._may_lead:
+        if self.leads or not self._entrance.may_lead:
             return
-        controller = self._thread.run(self._lead())
+        controller = self._thread.run(self._entrance.lead())
         if controller is not None and isinstance(self.doors, Remote):
             self._left.append(self.doors)  # who waits on its feeds goes on waiting there
             self.doors = controller
-
-
-class _Bench:
-    """Where an agent's own calls go."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-
-    def propose(self, agent: str, change: Any, reason: str) -> ProposalHandle:
-        runs = self._lab.going_on()
-        if not runs:
-            raise Refused("no run is going on", rule="no-run", fix="lab.start(dag)")
-        run = Run(self._lab, runs[-1])
-        return run.propose(change(run.dag), by=agent, reason=reason)
