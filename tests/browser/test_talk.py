@@ -39,10 +39,11 @@ def test_prints_and_tracebacks_are_on_the_run_page_with_the_nodes_names(
     shows(page, r"check \| looking for rows of 9 columns")
     shows(page, "IndexError: list index out of range")
     shows(page, r"return load\[len\(load\)\]")
+    shows(page, "^failed 1$")  # the graph is drawn: there is something to walk over
     page.locator("canvas").focus()
-    for key in ("ArrowRight", "ArrowRight"):  # load, then check
-        page.keyboard.press(key)
-    shows(page, "^check$")
+    for name in ("load", "check"):
+        page.keyboard.press("ArrowRight")
+        shows(page, f"^{name}$")
     approve_button(page).click()
     (tmp_path / "go").touch()
     lab.line("ended FAILED APPLIED")
