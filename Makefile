@@ -17,11 +17,13 @@ demo: install ## the demo
 
 test: lint ## everything that must hold: lint, the suite, the notebooks, the graph on every other Python present
 	@sh .ci/packages
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
 	$(NOTEBOOKS)
 	@sh .ci/pythons tests/core/base tests/core/dag tests/pythons
 
-test-slow: install ## the rest: the notebooks three times in a row, all of the core on every other Python present
+test-slow: install ## the rest: slow tests, the notebooks three times in a row, all of the core on every other Python present
+	@sh .ci/packages
+	$(BIN)/python -m pytest -m slow
 	for time in first second third; do $(NOTEBOOKS) || exit; done
 	@sh .ci/pythons tests/core tests/laws tests/pythons
 

@@ -18,7 +18,7 @@ from tests.cli.conftest import Shell, shell, until
 
 __all__ = ["shell"]  # the fixture
 ME = getpass.getuser()
-pytestmark = [pytest.mark.dask, pytest.mark.slow]
+pytestmark = pytest.mark.dask
 
 
 def journal(home: Path, run: str = "run-1") -> list[Any]:

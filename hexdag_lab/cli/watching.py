@@ -1,0 +1,83 @@
+"""Commands that look at a lab, also beside a process that leads it: `runs`, `serve`, `inbox`, `diff`, `story`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+
+from ..lab.lab import GOING_ON
+from .commands import Commands, screen, watched
+
+
+def add(commands: Commands) -> None:
+    """Add them to the parser."""
+    commands.add("runs", _runs, "the runs of the store")
+    serve = commands.add("serve", _serve, "the dashboard in a browser: it watches the store and votes through it")
+    serve.add_argument("--port", type=int, default=5006, help="0 picks a free one; default: %(default)s")
+    serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")
+    inbox = commands.add("inbox", _inbox, "open proposals, the most urgent first")
+    inbox.add_argument("--full", action="store_true", help="also all words that are too long for a card")
+    diff = commands.add("diff", _diff, "what differs between two versions of a run", "run")
+    diff.add_argument("old", type=int)
+    diff.add_argument("new", type=int)
+    commands.add("story", _story, "what happened to a node", "run", "node")
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    table = Table("run", "status", "version", "nodes", "open", "by")
+    with watched(options.store) as lab:
+        rows = lab.runs()
+    for row in rows:
+        orphaned = row.status in GOING_ON and not row.led
+        status = f"{row.status} (orphaned: hexdag-lab attach {row.id})" if orphaned else row.status
+        table.add_row(row.id, status, f"v{row.version}", f"{row.done}/{row.nodes}", str(row.open), row.by)
+    screen().print(table if rows else f"no runs in {options.store}")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from ..views import dashboard
+
+    with watched(options.store) as lab:
+        tokens = dashboard.tokens_for(*(options.agent or [lab.owner.id]))
+        server = dashboard.serve(lab, tokens, options.port)
+        print(f"the dashboard of {options.store}; who opens one of these addresses votes as that agent:")
+        for token, agent in tokens.items():
+            print(f"  {agent}: http://127.0.0.1:{server.port}/?token={token}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.start()
+            server.io_loop.start()
+    return 0
+
+
+def _inbox(options: argparse.Namespace) -> int:
+    from ..views import models, terminal
+
+    console = screen()
+    with watched(options.store) as lab:
+        found = lab.inbox()
+        for proposal in found:
+            state = lab.attached(proposal.id.rpartition("/")[0]).view.state
+            console.print(terminal.card(state, state.proposals[proposal.id], time.time(), console.width, lab.owner.id))
+            if words := models.whole(state, state.proposals[proposal.id], lab.owner.id):
+                text = words if options.full else "its words are cut here: hexdag-lab inbox --full shows all"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print(f"hexdag-lab vote {proposal.id} approve|reject|abstain|request_changes", style="dim")
+    if not found:
+        console.print("nothing waits for a decision")
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    with watched(options.store) as lab:
+        print(lab.attached(options.run).view.diff(options.old, options.new))
+    return 0
+
+
+def _story(options: argparse.Namespace) -> int:
+    with watched(options.store) as lab:
+        print("\n".join(lab.attached(options.run).story(options.node)))
+    return 0
