@@ -100,7 +100,11 @@ class Store(Protocol):
         is looked at first; what is beyond the store's `limits` raises `SchemaError`, and nothing is done."""
 
     async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
-        """The rows of a stream with seq > after, in order, at most `limit`."""
+        """The rows of a stream with seq > after, in order, at most `limit`; without those that were trimmed."""
+
+    async def trim(self, stream: str, upto: int) -> None:
+        """Let go of the rows with seq <= upto, which the caller keeps elsewhere. The last row of a stream stays, and
+        rows count on as if nothing had gone. A store may let go of fewer; again does no harm."""
 
     def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows of a stream with seq > after, for ever; a row is seen at most 1 s after its commit. A server that is

@@ -291,6 +291,28 @@ async def a_watcher_goes_on_where_it_is_told(make: MakeStore) -> None:
         expect(await watching == [(3, b"3"), (4, b"4"), (5, b"5")], "rows 3, 4 and 5, as they come")
 
 
+async def rows_that_were_trimmed_are_gone_and_the_others_stay(make: MakeStore) -> None:
+    """After a trim what comes later is as it was, for readers and watchers, and rows count on; the last one stays."""
+    async with opened(make) as here, opened(make) as there:
+        stream, other, rows = name_of("log"), name_of("log of another"), [b"%d" % seq for seq in range(1, 401)]
+        for batch in (rows[:1], rows[1:100], rows[100:300], rows[300:]):
+            await done(here, append={stream: batch, other: batch})
+        whole = [Row(seq, data) for seq, data in enumerate(rows, 1)]
+        await there.trim(stream, 300)
+        left = await here.read(stream)
+        expect(len(left) < 400 and left == whole[400 - len(left) :], "the first rows go, without a gap in the rest")
+        expect(await here.read(stream, after=300) == whole[300:], "rows after the trimmed ones stay")
+        expect(await here.read(other) == whole, "another stream keeps its rows")
+        await there.trim(stream, 250)
+        expect(await here.read(stream) == left, "to trim less than before does nothing")
+        await there.trim(stream, 10_000)
+        expect(await here.read(stream, after=399) == whole[399:], "the last row stays")
+        await done(there, append={stream: [b"401"]})
+        expect(await here.read(stream, after=399) == [*whole[399:], Row(401, b"401")], "rows count on")
+        expect(await seen(here, stream, 2, after=399) == [*whole[399:], Row(401, b"401")], "a watcher sees the rest")
+        await there.trim(name_of("never there"), 5)
+
+
 # leases -----------------------------------------------------------------------------------------------------
 
 
@@ -382,6 +404,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     a_stream_has_its_own_rows_only,
     a_watcher_sees_every_row_once,
     a_watcher_goes_on_where_it_is_told,
+    rows_that_were_trimmed_are_gone_and_the_others_stay,
     a_lease_has_one_holder,
     tokens_only_grow,
     a_stale_lease_is_refused_in_the_same_commit,

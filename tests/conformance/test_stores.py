@@ -134,11 +134,18 @@ class Hasty(MemoryStore):
         return (await super().read(stream, after, limit))[:200]
 
 
+class Shredder(MemoryStore):
+    """A store that begins to count anew when all rows of a stream were trimmed."""
+
+    async def trim(self, stream: str, upto: int) -> None:
+        self._streams[stream] = [row for row in self._streams.get(stream, []) if row.seq > upto]
+
+
 def short(stream: str) -> str:
     return "/".join(stream.split("/")[:3])
 
 
-@pytest.mark.parametrize("broken", [Forgetful, Careless, Half, Boundless, Muddled, Hasty])
+@pytest.mark.parametrize("broken", [Forgetful, Careless, Half, Boundless, Muddled, Hasty, Shredder])
 def test_the_suite_finds_a_store_that_breaks_a_promise(broken: type[MemoryStore]) -> None:
     store = broken()
     with pytest.raises(AssertionError, match="broken promise"):

@@ -28,6 +28,7 @@ from .server import HINT, Address, Held, ServerStore, Unanswered
 
 LARGEST = 370_000  # bytes
 FOLDER = 128  # rows
+OPS = 60  # of a transaction: Consul takes 64
 SHORTEST = 10  # seconds: the least time to live that Consul gives a session, unless it is told otherwise
 HEAD = CommitRefused("head", "")
 
@@ -55,7 +56,7 @@ def _data(entry: Mapping[str, Any]) -> bytes:
 class ConsulStore(ServerStore):
     """A store in one Consul datacenter: "consul://:token@host:8500,host:8500?lab=name"; "consuls" for TLS."""
 
-    limits = Limits(LARGEST, LARGEST, 60)
+    limits = Limits(LARGEST, LARGEST, OPS)
 
     def __init__(self, url: str) -> None:
         address = Address.of(url, 8500)
@@ -191,6 +192,17 @@ class ConsulStore(ServerStore):
             if len(rows) >= limit:
                 break
         return rows[:limit]
+
+    async def _trim(self, stream: str, upto: int) -> None:
+        """Folder by folder: those that end at or before `upto`, and before the last row."""
+        head = await self._entry(self._head(stream))
+        upto = min(upto, 0 if head is None else int(_data(head)) - 1)
+        root = f"{self._lab}{folder(stream)}"
+        found = await self._ask("GET", f"/v1/kv/{quote(root)}?consistent&keys&separator=/", fine=(200, 404))
+        names = found.json() if found.status_code == 200 else []
+        old = [_op("delete-tree", name) for name in names if name < root + numbered((upto + 1) // FOLDER)]
+        for begin in range(0, len(old), OPS):
+            await self._txn(old[begin : begin + OPS])
 
     async def _news(self, stream: str, after: int) -> None:
         path = f"/v1/kv/{quote(self._head(stream))}"

@@ -199,6 +199,12 @@ class EtcdStore(ServerStore):
             after = rows[-1].seq
         return rows[:limit]
 
+    async def _trim(self, stream: str, upto: int) -> None:
+        head = await self._entry(self._head(stream))
+        upto = min(upto, 0 if head is None else int(_data(head)) - 1)
+        begin, end = self._segment(stream, 0), self._segment(stream, max(upto, 0) + 1)
+        await self._post("/kv/deleterange", {"key": begin, "range_end": end})
+
     async def _news(self, stream: str, after: int) -> None:
         found = await self._post("/kv/range", {"key": self._head(stream)})
         entries = found.get("kvs")

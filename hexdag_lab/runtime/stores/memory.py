@@ -79,7 +79,7 @@ class MemoryStore:
                     self._values[key] = Value(bytes(data), self._rev)
             for stream, rows in append.items():
                 log = self._streams.setdefault(stream, [])
-                log.extend(Row(seq, bytes(data)) for seq, data in enumerate(rows, len(log) + 1))
+                log.extend(Row(seq, bytes(data)) for seq, data in enumerate(rows, log[-1].seq + 1 if log else 1))
             rev = self._rev
         self._bell.ring(append)
         return rev
@@ -96,7 +96,16 @@ class MemoryStore:
     async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
         """The rows after `after`, at most `limit`."""
         with self._lock:
-            return self._streams.get(stream, [])[max(after, 0) :][:limit]
+            log = self._streams.get(stream, [])
+            first = log[0].seq if log else 1
+            return log[max(after + 1 - first, 0) :][:limit]
+
+    async def trim(self, stream: str, upto: int) -> None:
+        """Let go of rows up to `upto`, but for the last one of all."""
+        with self._lock:
+            log = self._streams.get(stream)
+            if log:
+                del log[: max(min(upto, log[-1].seq - 1) + 1 - log[0].seq, 0)]
 
     async def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows after `after`, for ever."""

@@ -55,6 +55,14 @@ end
 return rev
 """
 
+# KEYS: the stream. ARGV: the last seq that may go; the last row of all stays, since the next one counts on from it.
+TRIM = """#!lua
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if not last then return 0 end
+local first = math.min(tonumber(ARGV[1]) + 1, tonumber(string.match(last[1], '^%d+')))
+return redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', first))
+"""
+
 # KEYS: the lease. ARGV: the token that was seen or "", then for each its own.
 TAKE = """#!lua
 if (redis.call('HGET', KEYS[1], 'token') or '') ~= ARGV[1] then return false end
@@ -99,7 +107,7 @@ class RedisStore(ServerStore):
         if self._client is None:
             once = Retry(NoBackoff(), 0)  # what to send again is decided here
             self._client = Redis.from_url(self._url, retry=once, socket_timeout=REQUEST, socket_connect_timeout=REQUEST)
-            self._scripts = [self._client.register_script(text) for text in (COMMIT, TAKE, RENEW, RELEASE)]
+            self._scripts = [self._client.register_script(text) for text in (COMMIT, TAKE, RENEW, RELEASE, TRIM)]
         info: dict[str, Any] = await self._ask(self._redis.info())
         if int(str(info["redis_version"]).partition(".")[0]) < 7:
             raise self._unavailable(f"is Redis {info['redis_version']}", "use Redis 7 or later, or Valkey")
@@ -179,6 +187,9 @@ class RedisStore(ServerStore):
     async def _read(self, stream: str, after: int, limit: int) -> list[Row]:
         found = await self._ask(self._redis.xrange(f"{self._lab}log/{stream}", f"{after + 1}-0", "+", count=limit))
         return [Row(int(id_.partition(b"-")[0]), fields[b"data"]) for id_, fields in found]
+
+    async def _trim(self, stream: str, upto: int) -> None:
+        await self._run(4, [f"{self._lab}log/{stream}"], upto)
 
     async def _news(self, stream: str, after: int) -> None:
         wait = int(min(HINT, REQUEST / 2) * 1000)

@@ -180,6 +180,10 @@ class ServerStore(ABC):
         """The rows after `after`, at most `limit`."""
         return await self._patiently(PATIENCE, self._read, stream, max(after, 0), limit)
 
+    async def trim(self, stream: str, upto: int) -> None:
+        """Let go of rows up to `upto`, as far as they do not share a commit with later ones."""
+        await self._patiently(PATIENCE, self._trim, stream, upto)
+
     async def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows after `after`, for ever; what the server says meanwhile is only a hint to read."""
         failures = 0
@@ -251,6 +255,9 @@ class ServerStore(ABC):
 
     @abstractmethod
     async def _read(self, stream: str, after: int, limit: int) -> list[Row]: ...
+
+    @abstractmethod
+    async def _trim(self, stream: str, upto: int) -> None: ...
 
     @abstractmethod
     async def _news(self, stream: str, after: int) -> Any:

@@ -150,6 +150,10 @@ class SqliteStore:
         """The rows after `after`, at most `limit`."""
         return await self._run(self._read, stream, after, limit)
 
+    async def trim(self, stream: str, upto: int) -> None:
+        """Let go of rows up to `upto`, but for the last one of all. Their room in the file is used again."""
+        await self._run(self._trim, stream, upto)
+
     async def watch(self, stream: str, after: int = 0) -> AsyncGenerator[Row, None]:
         """The rows after `after`, for ever."""
         clock = asyncio.get_running_loop().time
@@ -325,6 +329,11 @@ class SqliteStore:
     def _read(self, stream: str, after: int, limit: int) -> list[Row]:
         query = "SELECT seq, data FROM log WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?"
         return list(map(Row._make, self._sql.execute(query, (stream, after, limit))))
+
+    def _trim(self, stream: str, upto: int) -> None:
+        with self._writing() as db:
+            last = _one(db, "SELECT max(seq) FROM log WHERE stream = ?", stream) or 0
+            db.execute("DELETE FROM log WHERE stream = ? AND seq <= ?", (stream, min(upto, last - 1)))
 
     def _news(self, stream: str, after: int, seen: tuple[int, int] | None) -> tuple[tuple[int, int], list[Row]]:
         """The rows, if anybody has committed since `seen`; what is seen now is noted before it is read."""
