@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         UnknownNode,
         WouldBlock,
     )
-    from .core.dag.catalog import Catalog
+    from .core.dag.catalog import Catalog, Operation
     from .core.dag.changeset import Changeset
     from .core.dag.conflict import Conflict
     from .core.dag.dag import Dag
@@ -60,7 +60,7 @@ __all__ = [
     "Agent", "AlreadyDecided", "Ballot", "Budget", "Caps", "Catalog", "Changeset", "Conflict", "CycleError", "Dag",
     "DagError", "Deadline", "Delegate", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent",
     "HumanApproval", "InvalidName", "Lab", "LabInUse", "LogOdds", "Majority", "Node", "NodeSpec", "NodeState",
-    "NotAllowed", "NotFinished", "OwnerDecides", "Owners", "Policy", "PoolUnavailable", "ProposalHandle",
+    "NotAllowed", "NotFinished", "Operation", "OwnerDecides", "Owners", "Policy", "PoolUnavailable", "ProposalHandle",
     "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed", "RunStatus", "SchemaError", "SharedDraft",
     "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode",
     "Veto", "WouldBlock", "context", "diff", "node",
@@ -73,7 +73,7 @@ _NAMES = {
         "LabInUse NotAllowed NotFinished PoolUnavailable Refused RunFailed SchemaError "
         "StaleBase StoreUnavailable TypeMismatch UnboundParameter UnknownNode WouldBlock "
     ),
-    ".core.dag.catalog": "Catalog",
+    ".core.dag.catalog": "Catalog Operation",
     ".core.dag.changeset": "Changeset",
     ".core.dag.conflict": "Conflict",
     ".core.dag.dag": "Dag",

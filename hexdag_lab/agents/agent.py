@@ -1,16 +1,19 @@
-"""`Agent`: a name, a role, a trust, and up to two plain functions.
+"""`Agent`: a name, a role, a trust, and up to three plain functions.
 
     vote(context)             -> True | False | "approve" | "reject" | "abstain" | "request_changes" | Ballot
     on_event(event, context)  -> Changeset | None
+    run(inputs)               -> the result of a node that is given to it: `@hx.node(agent="writer")`
 
-Both may be `async`. They should keep no state of their own: after a crash they are called in a new process. An agent
-stands for its name wherever a name is asked for: `p.vote(marie, "approve")`, `run.propose(change, by=critic)`.
+They may be `async`. `vote` and `on_event` run beside the lab's leader, `run` on a worker. They should keep no state of
+their own: after a crash they are called in a new process. An agent stands for its name wherever a name is asked for:
+`p.vote(marie, "approve")`, `run.propose(change, by=critic)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 from ..core.base.errors import NotAllowed
@@ -32,10 +35,12 @@ class Agent:
     id            its name, as it stands in proposals and ballots
     role          "orchestrator" proposes and votes, "executor" runs nodes, proposes and advises, "observer" watches
     capabilities  what it can do, as text: {"llm"}
-    vote, on_event   plain functions, see the module
+    vote, on_event, run   plain functions, see the module
     public_key    the public half of a key that only the agent has, elsewhere (64 hexadecimal digits): its ballots and
     proposals count only if signed with it. Default: the lab makes a key, and signs for the agent
     caps          how much it may propose in one run: `Caps(proposals=…, nodes=…, depth=…)`; None: as is usual
+    seconds       its time for one vote or event; None: two minutes. Who is slower is absent
+    catalogued    whether it may add only nodes of the lab's catalogue
     """
 
     id: str
@@ -47,6 +52,9 @@ class Agent:
     on_event: Callable[..., Any] | None = None
     public_key: str | None = None
     caps: Caps | None = None
+    run: Callable[..., Any] | None = None
+    seconds: float | None = None
+    catalogued: bool = False
     bench: Bench | None = field(default=None, repr=False)
 
     human = False
@@ -67,7 +75,9 @@ class Agent:
             self.public_key = key_of(self.public_key, self.id)
             if self.vote or self.on_event:
                 raise ValueError(f"{self.id}: its key is elsewhere, so nobody here can sign for its vote or on_event")
-        for name in ("vote", "on_event"):
+        if self.seconds is not None and not 0 < self.seconds < inf:
+            raise ValueError(f"{self.id}: seconds is a number above 0, not {self.seconds!r}")
+        for name in ("vote", "on_event", "run"):
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise TypeError(f"{self.id}: {name} is a function, not {function!r}")

@@ -168,7 +168,7 @@ class Lab:
             self.owner = agent
         agent.bench = Bench(self)
         if isinstance(self.doors, Controller):
-            self.doors.desk.register(agent.id, Functions(agent.vote, agent.on_event))
+            self.doors.desk.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds))
             for run in self.going_on():
                 self.command(run, ms.Join(time.time(), seat))
         return agent
@@ -211,10 +211,13 @@ class Lab:
         if self._thread.run(self._store.get(wire.summary(id_))) is not None:
             raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
         by, trust = self.owner.id, Trust().after(self._lessons()) if policy.learns() else Trust()
-        self.command(
-            id_,
-            ms.StartRun(time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done, trust),
-        )
+        message = ms.StartRun(
+            time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done, trust,
+            self.catalog.listed,
+        )  # fmt: skip
+        if isinstance(self.doors, Controller):
+            self.doors.desk.catalog = self.catalog
+        self.command(id_, message)
         self.feed(id_).until(lambda state: state.started).result(30)
         self._here.append(id_)
         return Run(self, id_)
@@ -239,6 +242,7 @@ class Lab:
         self._lead_if_free()
         summary = self._summary(run_id)
         if isinstance(self.doors, Controller):
+            self.doors.desk.catalog = self.catalog
             self._thread.run(self.doors.adopt(run_id, self.owner.id), 60)
             if run_id not in self._here:
                 self._here.append(run_id)

@@ -29,8 +29,14 @@ def seat_of(agent: Agent, shipping: Shipping, keys: Keys) -> Seat:
     return Seat(
         agent.id, Role(agent.role), weight_of(agent.trust), agent.family, frozenset(agent.capabilities), agent.human,
         votes=_reference(agent.vote, agent.id, shipping), hooks=_reference(agent.on_event, agent.id, shipping),
-        key=agent.public_key or keys.public(agent.id), caps=agent.caps,
+        key=agent.public_key or keys.public(agent.id), caps=agent.caps, runs=_shipped(agent.run, agent.id, shipping),
+        seconds=agent.seconds, catalogued=agent.catalogued,
     )  # fmt: skip
+
+
+def _shipped(run: Any, agent: str, shipping: Shipping) -> str | None:
+    """A function for workers, which cannot stay here. Raises `SchemaError` if it cannot be shipped."""
+    return None if run is None else shipping.function(run, f"the run function of agent {agent}")
 
 
 def _reference(function: Any, agent: str, shipping: Shipping) -> str | None:

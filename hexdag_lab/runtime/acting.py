@@ -61,7 +61,7 @@ class Acting:
         self._put(run, ms.LookedUp(time.time(), tuple(found)))
 
     async def _submit(self, run: str, tasks: Iterable[Task]) -> None:
-        fit = [task for task in tasks if await self._may_run(run, task)]
+        fit = [made for task in tasks if (made := await self._fit(run, task)) is not None]
         try:
             await self._pool.submit(fit, self._shipping.code)
         except Exception as error:  # a pool is the edge of the world
@@ -70,16 +70,19 @@ class Acting:
                 why = f"the pool did not take it: {error}"
                 self._put(run, ms.Lost(time.time(), task.node, task.fence, why))
 
-    async def _may_run(self, run: str, task: Task) -> bool:
-        """Whether code and inputs of an attempt carry the lab's key and are at hand; if not, the attempt has failed."""
+    async def _fit(self, run: str, task: Task) -> Task | None:
+        """An attempt whose code and inputs carry the lab's key and are at hand; if they do not, it has failed."""
         try:
             self._shipping.check(task)
             if not self._shipping.at_hand(task.code):
                 await asyncio.to_thread(self._shipping.code, task.code)
+            if task.runs is not None:
+                code = await asyncio.to_thread(self._shipping.given, task.code, task.runs)
+                return task._replace(code=code, runs=None)
         except HexdagError as error:
             self._put(run, ms.Failed(time.time(), task.node, task.fence, 0.0, failure_of(error)))
-            return False
-        return True
+            return None
+        return task
 
     async def let_go(self, run: str, state: RunState, events: Iterable[Any]) -> None:
         """Have the pool forget what it holds for nothing: results that were kept, and nearly all of an ended run."""

@@ -17,12 +17,14 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from ..core.base.errors import HexdagError, Refused
+from ..core.dag.catalog import Catalog
 from ..core.dag.changeset import Changeset
 from ..core.machine import messages as ms
 from ..core.machine.events import UNHOOKED
 from ..core.machine.state import RunState
 from ..core.machine.story import seen_by
 from ..core.votes.ballot import Ballot, choice_of
+from ..core.votes.calls import Call
 from ..core.votes.proposal import Request
 from .shipping import Shipping
 from .thread import on_thread
@@ -34,18 +36,24 @@ AT_ONCE = 8  #: agents that are asked at the same time; one that exceeds its tim
 
 
 class Functions(NamedTuple):
-    """What an agent does: None where it does nothing."""
+    """What an agent does: None where it does nothing. `seconds`: its time for one answer, if not the usual."""
 
     vote: Callable[..., Any] | None = None
     on_event: Callable[..., Any] | None = None
+    seconds: float | None = None
 
 
 class Context(NamedTuple):
-    """What an agent sees when it is asked: itself, the run at this moment, and the proposal if there is one."""
+    """What an agent sees when it is asked: itself, the run at this moment, and the proposal if there is one.
+
+    catalog   the operations that the lab has;  called(call)  records a question that it has put to a model
+    """
 
     agent: str
     run: RunView
     proposal: ProposalView | None = None
+    catalog: Catalog = Catalog()
+    called: Callable[[Call], None] = lambda call: None
 
     @property
     def dag(self) -> Any:
@@ -78,6 +86,7 @@ class Desk:
     def __init__(self, door: Door, shipping: Shipping) -> None:
         self._door, self._shipping = door, shipping
         self._functions: dict[str, Functions] = {}
+        self.catalog = Catalog()
         self._places = asyncio.Semaphore(AT_ONCE)
         self._queues: dict[tuple[str, str], deque[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,7 +100,8 @@ class Desk:
         absent = []
         for name, seat in state.seats.items():
             if name not in self._functions:
-                self._functions[name] = Functions(*(self._loaded(reference) for reference in (seat.votes, seat.hooks)))
+                vote, on_event = self._loaded(seat.votes), self._loaded(seat.hooks)
+                self._functions[name] = Functions(vote, on_event, seat.seconds)
             if seat.hooks is not None and self._functions[name].on_event is None:
                 absent.append(name)
         return tuple(absent)
@@ -116,12 +126,15 @@ class Desk:
         self._start(self._ask(run, proposal, agent))
 
     async def _ask(self, run: str, proposal: str, agent: str) -> None:
-        vote = self._functions.get(agent, Functions()).vote
-        if vote is None:
+        own = self._functions.get(agent, Functions())
+        view = self._door.view(run).seen_by(agent)
+        if agent in view.state.suspended:
+            return self._absent(run, proposal, agent, f"suspended: {view.state.suspended[agent]}")
+        if own.vote is None:
             return self._absent(run, proposal, agent, "its vote function is not in this process")
         try:
-            view = self._door.view(run).seen_by(agent)
-            answer = await self._call(vote, VOTE_SECONDS, Context(agent, view, view.proposals[proposal]))
+            context = self._context(run, agent, view, view.proposals[proposal])
+            answer = await self._call(own.vote, own.seconds or VOTE_SECONDS, context)
             ballot = answer if isinstance(answer, Ballot) else Ballot(choice_of(answer))
             choice = choice_of(ballot.choice)
         except Exception as error:  # an agent's own code: its error makes it absent
@@ -130,6 +143,12 @@ class Desk:
             run, ms.CastBallot(time.time(), proposal, agent, choice, str(ballot.reason), "rule", tuple(ballot.nodes))
         )
         return None
+
+    def _context(self, run: str, agent: str, view: RunView, proposal: ProposalView | None = None) -> Context:
+        def called(call: Call) -> None:
+            self._door.put(run, ms.Called(time.time(), agent, call))
+
+        return Context(agent, view, proposal, self.catalog, called)
 
     def _absent(self, run: str, proposal: str, agent: str, why: str) -> None:
         self._door.put(run, ms.VoterAbsent(time.time(), proposal, agent, why))
@@ -153,29 +172,32 @@ class Desk:
     async def _show(self, run: str, agent: str) -> None:
         pending = self._queues[run, agent]
         while pending:
-            failure, upto = "", 0
+            seen = _Seen()
             for _ in range(len(pending)):
                 event = pending.popleft()
-                failure = await self._show_one(run, agent, event) or failure
-                upto = event.seq
-            self._door.put(run, ms.HooksReturned(time.time(), agent, upto, failure))
+                seen = seen.then(await self._show_one(run, agent, event))._replace(upto=event.seq)
+                if seen.broke:  # the next ones wait until this is recorded: it may be the last that it is shown
+                    break
+            self._door.put(run, ms.HooksReturned(time.time(), agent, seen.upto, seen.failure, seen.broke))
         del self._queues[run, agent]
 
-    async def _show_one(self, run: str, agent: str, event: Any) -> str:
-        """Show an event and propose what comes of it; what went wrong, or an empty text."""
-        hook = self._functions.get(agent, Functions()).on_event
-        if hook is None:
-            return ""
+    async def _show_one(self, run: str, agent: str, event: Any) -> _Seen:
+        """Show an event and propose what comes of it."""
+        own = self._functions.get(agent, Functions())
+        view = self._door.view(run).seen_by(agent)
+        if own.on_event is None or agent in view.state.suspended:
+            return _Seen()
         try:
-            view = self._door.view(run).seen_by(agent)
-            answer = await self._call(hook, HOOK_SECONDS, seen_by(event, agent, view.state), Context(agent, view))
+            shown = seen_by(event, agent, view.state)
+            context = self._context(run, agent, view)
+            answer = await self._call(own.on_event, own.seconds or HOOK_SECONDS, shown, context)
             if answer is None:
-                return ""
+                return _Seen()
             if not isinstance(answer, Changeset):
-                return f"on_event returned {type(answer).__name__}; it returns a Changeset or None"
-            return "" if answer.empty else await self._propose(run, agent, event, answer)
+                return _Seen(f"on_event returned {type(answer).__name__}; it returns a Changeset or None", True)
+            return _Seen() if answer.empty else _Seen(await self._propose(run, agent, event, answer))
         except Exception as error:  # an agent's own code: its error is recorded
-            return _text(error)
+            return _Seen(_text(error), True)
 
     async def _propose(self, run: str, agent: str, event: Any, answer: Changeset) -> str:
         changeset = await asyncio.to_thread(self._shipping.changeset, answer)
@@ -208,6 +230,17 @@ class Desk:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _Seen(NamedTuple):
+    """What came of showing events: what went wrong, whether that is the agent's own failure, and the last one's seq."""
+
+    failure: str = ""
+    broke: bool = False
+    upto: int = 0
+
+    def then(self, later: _Seen) -> _Seen:
+        return later if later.failure else self
 
 
 class _TooSlow(Exception):

@@ -16,6 +16,7 @@ from ..core.runs.attempt import Task
 from ..core.runs.value import Kept
 from ..ports import Blobs
 from ..worker import values
+from ..worker.given import Given
 from ..worker.ship import Loaded, load, pack, pack_value, unpack
 from .seal import Seal
 
@@ -123,6 +124,12 @@ class Shipping:
     def node_code(self, spec: NodeSpec) -> Loaded:
         """A node's own function and models, from what was shipped."""
         return load(self.code(spec.blob or ""), (spec.blob or "").partition(".")[0])
+
+    def given(self, code: str, runs: str) -> str:
+        """The code of a node that is given to an agent, with the agent's `run` in place of the node's own function."""
+        loaded = load(self.code(code), code.partition(".")[0])
+        own = Given(loaded.fn, self.load_function(runs))
+        return self._put(pack_value((own, loaded.in_model, loaded.out_model), "a node that is given to an agent"))
 
     def load_function(self, reference: str) -> Callable[..., Any]:
         """The function behind a reference."""

@@ -18,8 +18,9 @@ from ..core.base.codec import record
 from ..core.base.errors import DagError, HexdagError
 from ..core.dag.changeset import Changeset, NodeChange
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Propose
+from ..core.machine.messages import Called, Propose
 from ..core.runs.attempt import Task
+from ..core.votes.calls import Call
 from .ship import pack
 
 Say = Callable[[Any], None]
@@ -77,6 +78,7 @@ class RunContext:
     values    the values of the node's parameters
     restored  what was last given to `checkpoint` before the node waited, or None
     decision  the final state of the last proposal waited for ("APPLIED", "REJECTED", ...), or None
+    asked     of a node that is given to an agent: its own function, which says what is wanted
     """
 
     task: Task
@@ -86,6 +88,7 @@ class RunContext:
     _say: Say
     _dag: Callable[[str, int], Dag]
     _proposed: int = 0
+    asked: Any = None
     saved: list[Any] = field(default_factory=list, repr=False)  # at most one: what this attempt gave to `checkpoint`
 
     @property
@@ -163,6 +166,10 @@ class RunContext:
     def log(self, text: str) -> None:
         """Tell something."""
         self._note(str(text))
+
+    def called(self, call: Call) -> None:
+        """Record a question that this node has put to a model: it is journaled, and its cost is the run's."""
+        self._say(Called(time.time(), self.task.proposer, call))
 
     def _note(self, text: str, fraction: float | None = None) -> None:
         self._say(Note(time.time(), self.task.node, self.task.fence, text, fraction, self.attempt))

@@ -25,6 +25,7 @@ from . import values
 from .calls import validated_input, validated_output, with_positional
 from .context import Note, RunContext, Say, Suspend, enter
 from .failures import failure_of
+from .given import Given
 from .printed import Said, printing
 from .ship import Loaded, load
 
@@ -82,7 +83,8 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
         restored = _restored(task, world)
         try:
             with printing(tell) as printed:
-                ctx = RunContext(task, world.worker, arguments, restored, printed.before(say), world.dag)
+                asked = loaded.fn.fn if isinstance(loaded.fn, Given) else None
+                ctx = RunContext(task, world.worker, arguments, restored, printed.before(say), world.dag, asked=asked)
                 value = _called(loaded, task, arguments, ctx)
         except Suspend as suspend:
             say(_suspended(task, suspend, ctx, seconds(), world))

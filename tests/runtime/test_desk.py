@@ -265,3 +265,45 @@ def test_an_agent_that_comes_back_without_its_hook_does_not_keep_the_run_from_en
     with hx.Lab(pool="inline", store=url) as lab:
         lab.add_agent(hx.Agent("watcher", vote=lambda context: True))
         assert lab.attach("left").wait(30) == {"held": 1}
+
+
+# -- agents that fail again and again
+
+
+def test_an_agent_that_fails_three_times_in_a_row_is_asked_no_more_until_it_is_added_anew(
+    lab: hx.Lab, gate: Path
+) -> None:
+    asked: list[str] = []
+
+    def vote(context: Any) -> bool:
+        asked.append(context.proposal.id)
+        return fails(context)
+
+    lab.add_agent(hx.Agent("voter", vote=vote))
+    run = lab.start(holding(gate), policy=hx.Supermajority(1))
+
+    def absent(name: str) -> str:
+        proposal = run.propose(more(run, name))
+        proposal.wait(30)
+        return ballots(proposal)["voter"][1]
+
+    assert [absent(name) for name in "abc"] == ["ValueError: no opinion today"] * 3
+    assert absent("d") == ("suspended: it failed 3 times in a row, the last time: ValueError: no opinion today")
+    assert len(asked) == 3
+    assert [e.agent for e in run.events() if e.kind == "AgentSuspended"] == ["voter"]
+    lab.add_agent(hx.Agent("voter", vote=lambda context: True))
+    assert run.propose(more(run, "e")).wait(30) == "APPLIED"
+    open_gate(gate)
+    run.wait(30)
+
+
+def test_an_agent_has_the_time_that_it_was_given(lab: hx.Lab, gate: Path) -> None:
+    slow = threading.Event()
+    lab.add_agent(hx.Agent("voter", vote=lambda context: slow.wait(60), seconds=0.05))
+    run = lab.start(holding(gate), policy=hx.Supermajority(1))
+    proposal = run.propose(more(run))
+    proposal.wait(30)
+    slow.set()
+    assert ballots(proposal)["voter"] == ("absent", "no answer within 0.05 s")
+    open_gate(gate)
+    run.wait(30)

@@ -138,7 +138,14 @@ def _task(state: RunState, name: str) -> Task:
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
         decision=rec.decision, decisions=rec.decisions,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
+        runs=_runner(state, spec.agent),
     )  # fmt: skip
+
+
+def _runner(state: RunState, agent: str | None) -> str | None:
+    """The function of the agent that a node is given to, if that agent runs its nodes itself."""
+    seat = state.seats.get(agent) if agent is not None else None
+    return None if seat is None else seat.runs
 
 
 def _from_upstream(state: RunState, entry: Entry) -> list[Input]:

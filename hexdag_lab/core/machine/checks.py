@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from fractions import Fraction
 
+from ..dag.catalog import operation_of
 from ..dag.changeset import Changeset
 from ..dag.dag import unbound_params
 from ..runs.plan import Plan, plan
@@ -92,10 +93,25 @@ def cap_checks(state: RunState, seat: Seat, proposal: Proposal) -> list[Check]:
         if most is not None and count > most:
             text = f"{seat.id} is capped at {most} {what}, and this would be {count}"
             found.append(Check("caps", False, text, "", f"hx.Agent({seat.id!r}, …, caps=hx.Caps({name}={count}))"))
+    found += _listed(state, seat, proposal)
     if not seat.human and (twin := _same_plan(state, proposal)) is not None:
         text = f"{seat.id} has proposed the same before: {twin.id} is {twin.state}"
         found.append(Check("same-plan", False, text, "", "propose something else, or let a person propose it"))
     return found
+
+
+def _listed(state: RunState, seat: Seat, proposal: Proposal) -> list[Check]:
+    """Whether an agent that builds from the catalogue only has done so."""
+    if not seat.catalogued:
+        return []
+    new = {name: change.new for name, change in proposal.changeset.nodes.items() if change.new is not None}
+    found = []
+    for name, spec in sorted(new.items()):
+        if operation_of(state.operations, spec) is None:
+            there = ", ".join(sorted(state.operations)[:8]) or "nothing"
+            text = f"{name} is no operation of the catalogue, and {seat.id} may add nothing else; it has {there}"
+            found.append(Check("operation", False, text, name, "hx.Lab(catalog=hx.Catalog(…)) before the run starts"))
+    return found or [Check("operation", True, "built from the catalogue")]
 
 
 def _same_plan(state: RunState, proposal: Proposal) -> Proposal | None:

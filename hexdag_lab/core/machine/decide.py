@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..base.errors import AlreadyDecided, NotAllowed, Refused
+from ..dag.catalog import HIGH
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.agent import Role
+from ..votes.people import PersonForRisk
 from ..votes.proposal import ProposalState
-from . import asking, attempts, landing, lessons, proposals, reuse, signatures
+from . import asking, attempts, failing, landing, lessons, proposals, reuse, signatures
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -70,9 +72,11 @@ def recover(state: RunState) -> list[ef.Effect]:
 def _start(step: Step, m: ms.StartRun) -> None:
     if step.state.started:
         return step.reply(Refused(f"run {m.run} exists already", rule="run-exists", fix="choose another run_id"))
+    risky = any(listed.risk == HIGH for listed in m.operations.values())
+    policy = PersonForRisk(m.policy) if risky and not isinstance(m.policy, PersonForRisk) else m.policy
     step.emit(
-        ev.RunStarted, run=m.run, dag=m.dag, inputs=m.inputs, policy=m.policy, seats=m.seats, owner=m.owner, by=m.by,
-        schedule=m.schedule, budget=m.budget, done=m.done, trust=m.trust,
+        ev.RunStarted, run=m.run, dag=m.dag, inputs=m.inputs, policy=policy, seats=m.seats, owner=m.owner, by=m.by,
+        schedule=m.schedule, budget=m.budget, done=m.done, trust=m.trust, operations=m.operations,
     )  # fmt: skip
     step.act(ef.Publish(1, step.state.dag))
     return step.reply(m.run)
@@ -135,12 +139,6 @@ def _cancel(step: Step, m: ms.Cancel) -> None:
     step.reply(refused or True)
 
 
-def _hooks_returned(step: Step, m: ms.HooksReturned) -> None:
-    upto = step.state.hooks.get(m.agent)
-    if upto is not None and m.upto > upto and not step.state.over:
-        step.emit(ev.HooksSeen, agent=m.agent, upto=m.upto, failure=m.failure)
-
-
 def _tick(step: Step, m: ms.Tick) -> None:
     if not step.state.over:
         attempts.retries_due(step)
@@ -167,7 +165,8 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Withdraw: proposals.withdraw,
     ms.Judge: lessons.judge,
     ms.VoterAbsent: proposals.voter_absent,
-    ms.HooksReturned: _hooks_returned,
+    ms.HooksReturned: failing.hooks_returned,
+    ms.Called: failing.called,
     ms.PoolChanged: attempts.pool_changed,
     ms.Started: attempts.started,
     ms.Succeeded: attempts.succeeded,

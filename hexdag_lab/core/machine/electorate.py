@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from ..dag.catalog import HIGH, risk_of
 from ..votes.agent import Role
 from ..votes.policy import Electorate
 from ..votes.proposal import Proposal
@@ -25,4 +26,16 @@ def electorate_of(state: RunState, proposal: Proposal) -> Electorate:
     new = set(changeset.added)
     additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
     cost = effect.cost if effect is not None else Fraction(0)
-    return Electorate(seats, proposal.by, state.owner, proposal.at, cost, additive, changeset.touches, earned)
+    return Electorate(
+        seats, proposal.by, state.owner, proposal.at, cost, additive, changeset.touches, earned,
+        _risky(state, proposal),
+    )  # fmt: skip
+
+
+def _risky(state: RunState, proposal: Proposal) -> tuple[str, ...]:
+    """The nodes for which a person has to vote: what a person proposes has her word already."""
+    proposer = state.seats.get(proposal.by)
+    if proposer is not None and proposer.human:
+        return ()
+    new = {name: change.new for name, change in proposal.changeset.nodes.items() if change.new is not None}
+    return tuple(sorted(name for name, spec in new.items() if risk_of(state.operations, spec) == HIGH))

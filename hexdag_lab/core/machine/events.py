@@ -11,6 +11,7 @@ from typing import Any
 
 from ..base.codec import record
 from ..base.frozen import FrozenDict
+from ..dag.catalog import Listed
 from ..dag.changeset import Changeset
 from ..dag.conflict import Conflict
 from ..dag.dag import Dag
@@ -20,6 +21,7 @@ from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
 from ..votes.budget import Budget
+from ..votes.calls import Call
 from ..votes.policy import Policy
 from ..votes.proposal import Effect, Judgement, Proposal
 from ..votes.trust import Trust
@@ -61,6 +63,7 @@ class RunStarted(Event):
     budget: Budget | Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
     trust: Trust = Trust()
+    operations: FrozenDict[Listed] = FrozenDict()
 
 
 @record
@@ -343,13 +346,32 @@ class ProposalJudged(Event):
 
 @record
 class HooksSeen(Event):
+    """`broke`: the failure is the agent's own, and not that what it proposed was refused."""
+
     agent: str
     upto: int
     failure: str = ""
+    broke: bool = False
+
+
+@record
+class AgentCalled(Event):
+    """An agent has put a question to a model, whatever came of it; this may come after the end of the run."""
+
+    agent: str
+    call: Call
+
+
+@record
+class AgentSuspended(Event):
+    """An agent has failed several times in a row: it is asked nothing more until it is added anew."""
+
+    agent: str
+    why: str
 
 
 #: internal bookkeeping: agents' hooks are not called for these
 UNHOOKED = (
     AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
-    ResultsSought, ResultsMissed,
+    ResultsSought, ResultsMissed, AgentCalled,
 )  # fmt: skip

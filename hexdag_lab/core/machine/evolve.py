@@ -12,10 +12,10 @@ from ..base.frozen import FrozenDict
 from ..base.heap import pop
 from ..runs.reuse import Reuse
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
-from ..votes.agent import Seat
 from ..votes.budget import budget_of
 from . import events as ev
 from .counting import pushed, recounted, with_downs
+from .evolve_agents import AGENTS, seated
 from .evolve_proposals import PROPOSALS
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
 from .limits import charged, clocked
@@ -36,12 +36,12 @@ def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
     dag = e.dag.numbered(1)
     state = RunState(
         run=e.run, owner=e.owner, policy=e.policy, schedule=e.schedule, budget=budget_of(e.budget), inputs=e.inputs,
-        dag=dag, since=e.at, trust=e.trust,
+        dag=dag, since=e.at, trust=e.trust, operations=e.operations,
         versions=(Version(1, dag, e.by, "started", None, e.at),), slots=state.slots, lookahead=state.lookahead,
         capabilities=state.capabilities,
     )  # fmt: skip
     for seat in e.seats:
-        state = _seated(state, seat, 0)
+        state = seated(state, seat, 0)
     records = {}
     for name, entry in dag.entries.items():
         kept = e.done.get(name)
@@ -97,26 +97,9 @@ def _finished(state: RunState, e: ev.RunFinished) -> RunState:
     return recounted(state, nodes)._replace(frontier=None)
 
 
-def _seat_taken(state: RunState, e: ev.SeatTaken) -> RunState:
-    return _seated(state, e.seat, state.seq)
-
-
-def _seated(state: RunState, seat: Seat, seen: int) -> RunState:
-    hooks = {name: upto for name, upto in state.hooks.items() if name != seat.id}
-    if seat.hooks is not None:
-        hooks[seat.id] = state.hooks.get(seat.id, seen)
-    return state._replace(seats=FrozenDict({**state.seats, seat.id: seat}), hooks=FrozenDict(hooks))
-
-
 def _pool_offered(state: RunState, e: ev.PoolOffered) -> RunState:
     state = state._replace(slots=e.slots, lookahead=e.lookahead, capabilities=e.capabilities)
     return pushed(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
-
-
-def _hooks_seen(state: RunState, e: ev.HooksSeen) -> RunState:
-    if e.agent not in state.hooks:
-        return state
-    return state._replace(hooks=FrozenDict({**state.hooks, e.agent: e.upto}))
 
 
 # -- attempts
@@ -321,9 +304,7 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.RunResumed: _resumed,
     ev.BudgetRaised: _budget_raised,
     ev.RunFinished: _finished,
-    ev.SeatTaken: _seat_taken,
     ev.PoolOffered: _pool_offered,
-    ev.HooksSeen: _hooks_seen,
     ev.AttemptsSubmitted: _submitted,
     ev.AttemptsWithdrawn: _withdrawn,
     ev.NodeStarted: _node_started,
@@ -340,6 +321,7 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.NodeSuspended: _node_suspended,
     ev.NodeResumed: _node_resumed,
     ev.VersionCommitted: _version_committed,
+    **AGENTS,
     **PROPOSALS,
 }
 _UNHOOKED = frozenset(ev.UNHOOKED)

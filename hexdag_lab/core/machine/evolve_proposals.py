@@ -11,6 +11,7 @@ from ..votes.ballot import Ballot
 from ..votes.proposal import TERMINAL, Proposal, ProposalState
 from ..votes.signed import Proof
 from . import events as ev
+from .evolve_agents import voted
 from .state import RunState
 
 
@@ -58,7 +59,7 @@ def revised(state: RunState, e: ev.ProposalRevised) -> RunState:
 
 def ballot_cast(state: RunState, e: ev.BallotCast) -> RunState:
     old = state.proposals[e.proposal]
-    state = _signed(state, e.ballot.voter, e.ballot.proof)
+    state = voted(_signed(state, e.ballot.voter, e.ballot.proof), e.ballot)
     others = [ballot for ballot in old.ballots if ballot.voter != e.ballot.voter]
     ballots: tuple[Ballot, ...] = tuple(sorted((*others, e.ballot), key=lambda ballot: ballot.voter))
     return _with_proposal(state, e.proposal, ballots=ballots)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..base.codec import record
 from ..base.frozen import FrozenDict
+from ..dag.catalog import Listed
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
 from ..runs.reuse import Found
@@ -15,6 +16,7 @@ from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.ballot import Choice
 from ..votes.budget import Budget
+from ..votes.calls import Call
 from ..votes.policy import Policy
 from ..votes.signed import Proof
 from ..votes.trust import Trust
@@ -25,7 +27,7 @@ from ..votes.trust import Trust
 @record
 class StartRun:
     """Begin: the first message of every run. `done` are results that a fork takes over, `trust` is what earlier runs
-    have taught."""
+    have taught, `operations` is what the lab's catalogue has."""
 
     at: float
     run: str
@@ -39,6 +41,7 @@ class StartRun:
     budget: Budget | Fraction | None = None
     done: FrozenDict[Kept] = FrozenDict()
     trust: Trust = Trust()
+    operations: FrozenDict[Listed] = FrozenDict()
 
 
 @record
@@ -240,12 +243,23 @@ class VoterAbsent:
 
 @record
 class HooksReturned:
-    """An agent's `on_event` has seen all events up to a seq."""
+    """An agent's `on_event` has seen all events up to a seq. `broke`: the failure is its own, and not that what it
+    proposed was refused."""
 
     at: float
     agent: str
     upto: int
     failure: str = ""
+    broke: bool = False
+
+
+@record
+class Called:
+    """An agent has put a question to a model."""
+
+    at: float
+    agent: str
+    call: Call
 
 
 @record
@@ -265,7 +279,7 @@ class Dispatch:
 Message = (
     StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Cancel | Attach
     | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | LookedUp | VoterAbsent
-    | HooksReturned | Tick | Dispatch
+    | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip
 
 COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)

@@ -20,6 +20,7 @@ from . import messages as ms
 from . import signatures
 from .checks import CHECKS, cap_checks, examine, landing_check
 from .electorate import electorate_of
+from .failing import suspend
 from .landing import MOVED, apply, ask, conflict, end, said, voters, waiting, waits_of
 from .state import RunState
 from .step import Step
@@ -225,6 +226,7 @@ def voter_absent(step: Step, m: ms.VoterAbsent) -> None:
     ):
         return
     step.emit(ev.BallotCast, proposal=m.proposal, ballot=Ballot(Choice.ABSENT, m.why, m.agent, step.at, "lab"))
+    suspend(step, m.agent, m.why)
     settle(step, m.proposal)
 
 

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from ..base.frozen import FrozenDict
 from ..base.heap import Heap
 from ..base.merkle import MerkleMap
+from ..dag.catalog import Listed
 from ..dag.dag import Dag
 from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
 from ..votes.budget import Budget
+from ..votes.calls import Usage
 from ..votes.policy import Electorate, Policy, Verdict
 from ..votes.presets import solo as _solo
 from ..votes.proposal import Proposal, ProposalState
@@ -50,6 +52,9 @@ class RunState(NamedTuple):
     since        unix seconds since which it is running, None while it is not;  short  what it paused for the want of
     trust        what earlier runs had taught about voters when this one started
     hooks        agent -> seq up to which its `on_event` has returned;  hookable  seq of the last event it is called for
+    operations   what the lab's catalogue had when the run started
+    calls        agent -> what its calls of models come to;  failing  agent -> how often it has failed in a row
+    suspended    agent -> why it is asked nothing more
     """
 
     run: str = ""
@@ -85,6 +90,10 @@ class RunState(NamedTuple):
     hookable: int = 0
     counters: FrozenDict[int] = FrozenDict()
     trust: Trust = Trust()
+    operations: FrozenDict[Listed] = FrozenDict()
+    calls: FrozenDict[Usage] = FrozenDict()
+    failing: FrozenDict[int] = FrozenDict()
+    suspended: FrozenDict[str] = FrozenDict()
 
     @property
     def started(self) -> bool:

@@ -86,6 +86,13 @@ def _about_run(event: Any, node: str | None) -> str:
             return ""
         case ev.HooksSeen():
             return f"{event.agent} looked at what happened" + (f": {event.failure}" if event.failure else "")
+        case ev.AgentCalled():
+            call = event.call
+            return (
+                f"{event.agent} asked {call.model} ({call.purpose} {call.about}): {call.outcome}, {call.seconds:.1f} s"
+            )
+        case ev.AgentSuspended():
+            return f"{event.agent} is asked no more: {event.why}; add it anew once that is put right"
     return str(event.kind)
 
 

@@ -43,3 +43,6 @@ class Task(NamedTuple):
     proposer: str = ""  # the agent in whose name ctx.propose proposes
     positional: tuple[str, ...] = ()
     collector: str | None = None
+    runs: str | None = (
+        None  # the shipped function of the agent that the node is given to, which runs in place of its own
+    )

@@ -53,6 +53,10 @@ class Seat:
     key           the public half of its Ed25519 key (64 hexadecimal digits), with which its ballots and proposals have
     to be signed; empty in journals from before there were keys
     caps          what it may propose; None: as is usual, see `limits`
+    runs          names the shipped code of its `run` function, which runs the nodes that are given to it; None: their
+    own functions run
+    seconds       its time for one answer; None: as is usual
+    catalogued    whether it may add only what the run's catalogue has, as what a model says has to
     """
 
     id: str
@@ -66,6 +70,9 @@ class Seat:
     hooks: str | None = None
     key: str = ""
     caps: Caps | None = None
+    runs: str | None = None
+    seconds: float | None = None
+    catalogued: bool = False
 
     @property
     def limits(self) -> Caps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 from ..base.codec import record
@@ -65,6 +66,41 @@ class HumanApproval(Policy):
         if not costly and not self.unless_additive:
             return Opinion(Verdict.NONE, "")
         return _one_of(ballots, tuple(s.id for s in electorate.seats if s.human and s.id != electorate.proposer))
+
+
+@record
+class PersonForRisk(Policy):
+    """A policy, but what it lets pass waits for a person's yes where the electorate has something risky.
+
+    The lab puts it around a run's policy whose catalogue has operations of high risk; no combination, preset or
+    deadline gets around it. A no of the policy is a no at once; a deadline that passes without a person is one, too."""
+
+    policy: Policy
+
+    def evaluate(self, ballots: Ballots, electorate: Electorate, now: float) -> Opinion:
+        opinion = self.policy.evaluate(ballots, electorate, now)
+        if not electorate.risky or opinion.verdict is Verdict.NO:
+            return opinion
+        person = _one_of(ballots, tuple(s.id for s in electorate.seats if s.human and s.id != electorate.proposer))
+        risk = f"{', '.join(electorate.risky)}: high risk, {person.text}"
+        if person.verdict is Verdict.YES:
+            return joined(opinion.verdict, [opinion, person])
+        if person.verdict is Verdict.PENDING and opinion.expired:
+            return Opinion(Verdict.NO, f"the deadline passed; {risk}", expired=True)
+        pending = [opinion] if opinion.verdict is Verdict.PENDING else []
+        return joined(person.verdict, [*pending, person._replace(text=risk)])
+
+    def deadline(self, electorate: Electorate, after: float = -inf) -> float | None:
+        return self.policy.deadline(electorate, after)
+
+    def weights(self, electorate: Electorate) -> Mapping[str, Fraction]:
+        return self.policy.weights(electorate)
+
+    def seals(self) -> bool:
+        return self.policy.seals()
+
+    def learns(self) -> bool:
+        return self.policy.learns()
 
 
 def _one_of(ballots: Ballots, people: tuple[str, ...]) -> Opinion:

@@ -46,6 +46,8 @@ class Electorate:
     opened_at  unix seconds;  cost  of what the proposal starts;  additive  it only adds nodes
     touches    the nodes that it adds, removes, changes or wires otherwise, sorted
     earned     what the seats have earned, where the policy looks at that
+    risky      the nodes for which a person has to vote, whatever the policy: operations of high risk, which no person
+    proposes
     """
 
     seats: tuple[Seat, ...]
@@ -56,6 +58,7 @@ class Electorate:
     additive: bool = True
     touches: tuple[str, ...] = ()
     earned: Earned = Earned()
+    risky: tuple[str, ...] = ()
 
 
 Ballots = dict[str, Ballot]

@@ -16,6 +16,7 @@ from hexdag_lab.core.runs.run import Failure, RunStatus
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
 from hexdag_lab.core.votes.budget import Budget
+from hexdag_lab.core.votes.calls import Call, CallOutcome
 from hexdag_lab.core.votes.people import OwnerDecides
 from hexdag_lab.core.votes.policy import Deadline
 from hexdag_lab.core.votes.proposal import Effect, Judgement, Proposal
@@ -88,6 +89,14 @@ SENTENCES = [
     (ev.NodeReused(1, 0.0, "fit", 3, MADE, FROM_V1), f"fit {FROM_V1}"),
     (ev.HooksSeen(1, 0.0, "hal", 7), "hal looked at what happened"),
     (ev.HooksSeen(1, 0.0, "hal", 7, "TypeError"), "hal looked at what happened: TypeError"),
+    (
+        ev.AgentCalled(1, 0.0, "hal", Call("vote", "gpt-5", "ab12", CallOutcome.SLOW, "p1", seconds=3.04)),
+        "hal asked gpt-5 (vote p1): slow, 3.0 s",
+    ),
+    (
+        ev.AgentSuspended(1, 0.0, "hal", "it failed 3 times in a row, the last time: KeyError"),
+        "hal is asked no more: it failed 3 times in a row, the last time: KeyError; add it anew once that is put right",
+    ),
 ]
 
 
