@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import os
+import signal
+import sys
+import threading
 import time
 
 from ..lab.lab import GOING_ON
@@ -16,6 +21,8 @@ def add(commands: Commands) -> None:
     serve = commands.add("serve", _serve, "the dashboard in a browser: it watches the store and votes through it")
     serve.add_argument("--port", type=int, default=5006, help="0 picks a free one; default: %(default)s")
     serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")
+    text = "print the addresses as JSON, agent -> address, and end when standard input does: for programs"
+    serve.add_argument("--json", action="store_true", help=text)
     inbox = commands.add("inbox", _inbox, "open proposals, the most urgent first")
     inbox.add_argument("--full", action="store_true", help="also all words that are too long for a card")
     diff = commands.add("diff", _diff, "what differs between two versions of a run", "run")
@@ -44,13 +51,24 @@ def _serve(options: argparse.Namespace) -> int:
     with watched(options.store) as lab:
         tokens = dashboard.tokens_for(*(options.agent or [lab.owner.id]))
         server = dashboard.serve(lab, tokens, options.port)
-        print(f"the dashboard of {options.store}; who opens one of these addresses votes as that agent:")
-        for token, agent in tokens.items():
-            print(f"  {agent}: http://127.0.0.1:{server.port}/?token={token}", flush=True)
+        addresses = {agent: f"http://127.0.0.1:{server.port}/?token={token}" for token, agent in tokens.items()}
+        if options.json:
+            print(json.dumps(addresses), flush=True)
+            threading.Thread(target=_until_input_ends, daemon=True).start()
+        else:
+            print(f"the dashboard of {options.store}; who opens one of these addresses votes as that agent:")
+            print(*(f"  {agent}: {address}" for agent, address in addresses.items()), sep="\n", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.start()
             server.io_loop.start()
     return 0
+
+
+def _until_input_ends() -> None:
+    """A program that has started this one holds the other end; when it is gone, however it went, so are we."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _inbox(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 
+from . import api
 from .pages import RUNS_EVERY, Dashboard, Identity, Lab, Place
 
 TITLE = "hexdag_lab"
@@ -82,5 +83,5 @@ def serve(lab: Lab, tokens: Mapping[str, str], port: int = 0, address: str = "12
     """Serve the dashboard in this process, on a thread of its own; the server, whose `port` may have been picked."""
     return pn.serve(
         lambda: session(lab, tokens), port=port, address=address, show=False, threaded=False, start=False, title=TITLE,
-        websocket_origin=options.pop("websocket_origin", None), **options,
+        verbose=False, websocket_origin=options.pop("websocket_origin", None), extra_patterns=api.routes(lab, tokens), **options,
     )  # fmt: skip
