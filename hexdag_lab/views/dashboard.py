@@ -83,5 +83,6 @@ def serve(lab: Lab, tokens: Mapping[str, str], port: int = 0, address: str = "12
     """Serve the dashboard in this process, on a thread of its own; the server, whose `port` may have been picked."""
     return pn.serve(
         lambda: session(lab, tokens), port=port, address=address, show=False, threaded=False, start=False, title=TITLE,
-        verbose=False, websocket_origin=options.pop("websocket_origin", None), extra_patterns=api.routes(lab, tokens), **options,
+        verbose=False, websocket_origin=options.pop("websocket_origin", None), extra_patterns=api.routes(lab, tokens),
+        **options,
     )  # fmt: skip
