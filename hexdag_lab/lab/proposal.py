@@ -39,8 +39,14 @@ class ProposalHandle:
     @property
     def view(self) -> ProposalView:
         """The proposal at this moment."""
-        state = self._lab.feed(self._run).state
+        state = self.run_state
         return ProposalView(state.proposals[self.id], state, self._lab.owner.id)
+
+    @property
+    def run_state(self) -> RunState:
+        """The state of its run at this moment."""
+        state: RunState = self._lab.feed(self._run).state
+        return state
 
     @property
     def state(self) -> ProposalState:
@@ -50,7 +56,7 @@ class ProposalHandle:
     @property
     def priority(self) -> int:
         """The order in queue and inbox, higher first."""
-        return int(self._lab.feed(self._run).state.proposals[self.id].priority)
+        return int(self.run_state.proposals[self.id].priority)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import panel as pn
 
 from . import api
-from .pages import RUNS_EVERY, Dashboard, Identity, Lab, Place
+from .pages import Dashboard, Identity, Lab, Place
+from .pages.frame import RUNS_EVERY
 
 TITLE = "hexdag_lab"
 

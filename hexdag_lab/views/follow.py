@@ -1,4 +1,5 @@
-"""Keeping a screen up to date without flooding it: the first change at once, then at most thirty a second."""
+"""Keeping a screen up to date without flooding it: pictures at most sixty times a second, words at most five; the first
+change at once."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..core.machine.state import RunState
+from ..core.runs.run import NodeState
 
-FRAME = 1 / 30  #: seconds between two looks
-CLOCK = 1.0  #: seconds between looks while a deadline runs
+FRAME = 1 / 60  #: seconds between two pictures
+WORDS = 0.2  #: seconds between two looks at words
+CLOCK = 1.0  #: seconds between looks while a deadline or an attempt runs
 
 
 class Feed(Protocol):
@@ -28,11 +31,12 @@ class Feed(Protocol):
 
 
 class Follower:
-    """Calls `show(state)` on a thread of its own for the latest state whenever it has changed or nodes have said
-    something, and once a second while a proposal is open, until `stop()`, or the end of the run or of the feed."""
+    """Calls `draw(state)` on a thread of its own for the latest state whenever it has changed, and `tell(state)` for
+    what is to be read; that one also when nodes have said something, and once a second while a proposal is open or a
+    node runs. Until `stop()`, or the end of the run or of the feed."""
 
-    def __init__(self, feed: Feed, show: Callable[[RunState], None]) -> None:
-        self.feed, self._show = feed, show
+    def __init__(self, feed: Feed, draw: Callable[[RunState], None], tell: Callable[[RunState], None]) -> None:
+        self.feed, self._draw, self._tell = feed, draw, tell
         self._changed, self._over = threading.Event(), threading.Event()
         self._end_observing = feed.observe(lambda _: self._changed.set())
         self._end_listening = feed.on_log(self._changed.set)
@@ -41,15 +45,21 @@ class Follower:
         self._thread.start()
 
     def _run(self) -> None:
+        told, due = 0.0, 0.0  # when words were last looked at, and when they are to be
         while not self._over.is_set():
-            changed = self._changed.wait(CLOCK if self.feed.state.open else None)
+            changed = self._changed.wait(max(0.0, due - time.monotonic()) if due < _NEVER else None)
             if self._over.is_set():
                 return None
             self._changed.clear()
-            state = self.feed.state
-            if changed or state.open:
-                self._show(state)
-            if state.over or self.feed.broken is not None:
+            state, now = self.feed.state, time.monotonic()
+            ended = state.over or self.feed.broken is not None
+            if changed:
+                self._draw(state)
+                due = min(due, told + WORDS)
+            if ended or now >= due:
+                self._tell(state)
+                told, due = now, now + CLOCK if _moves(state) else _NEVER
+            if ended:
                 return self.stop()
             time.sleep(FRAME)
         return None
@@ -60,3 +70,11 @@ class Follower:
         self._end_listening()
         self._over.set()
         self._changed.set()
+
+
+_NEVER = float("inf")
+
+
+def _moves(state: RunState) -> bool:
+    """Whether what is to be read changes by itself as time goes on."""
+    return bool(state.open) or any(rec.state is NodeState.RUNNING for rec in state.nodes.values())

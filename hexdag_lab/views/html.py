@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -12,73 +12,65 @@ from ..core.machine.state import RunState
 from ..core.machine.story import sentence, why
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal
-from . import models, outcomes
+from . import cards, models, outcomes
 
 MOST_EVENTS = 200
 MOST_FAILURES = 5
+MOST_VERSIONS = 6  #: in the line below the header
 WIDEST = 24  #: characters of a node's name before its lines
 LONGEST_LINE, LONGEST_TRACE = 400, 6000  #: characters
 
-STYLE = """<style>
-.hx{font:13px/1.45 system-ui,sans-serif} .hx b{font-weight:600} .hx .dim{opacity:.7} .hx .ok{color:#009E73}
-.hx .bad{color:#D55E00;font-weight:600} .hx q{font-style:italic} .hx table{border-collapse:collapse;width:100%}
-.hx td,.hx th{text-align:left;padding:3px 10px 3px 0;border-bottom:1px solid #8884;vertical-align:top}
-.hx pre{margin:4px 0;font:12px ui-monospace,monospace;white-space:pre-wrap}
-.hx .bar{display:flex;gap:14px;flex-wrap:wrap}
-.hx .add{color:#009E73} .hx .del{color:#D55E00} .hx .chg{color:#b26a00} .hx .log{max-height:420px;overflow:auto}
-.hx .tail{max-height:260px;overflow:auto;display:flex;flex-direction:column-reverse} .hx .err{color:#b26a00}
-.hx .trace{border-left:3px solid #D55E00;padding-left:8px} .hx details pre{max-height:300px;overflow:auto}
-</style>"""
+STYLE = (Path(__file__).parent / "static" / "style.css").read_text("utf-8")  #: of everything that is made here
 
 
 def wrap(body: str) -> str:
-    """Markup with the style that it needs, wherever it is put."""
-    return f'{STYLE}<div class="hx">{body}</div>'
+    """Markup to which the style applies, which whoever shows it puts beside it."""
+    return f'<div class="hx">{body}</div>'
+
+
+def style() -> str:
+    """The style as an element."""
+    return f"<style>{STYLE}</style>"
 
 
 def header(state: RunState) -> str:
+    """Where the run is, in a line, with its versions below."""
     h = models.header(state)
-    parts = [
-        f"<b>{escape(h.run)}</b>",
-        f'<b class="status">{escape(h.status)}</b>',
-        f"v{h.version}",
-        f"{h.done}/{h.nodes} nodes done",
+    at, waves = models.wave(state)
+    left = models.seconds_left(state)
+    parts = [f"<b>{escape(h.run)}</b>", f'<b class="status">{escape(h.status)}</b>', f"v{h.version}"]
+    parts += [f"wave {at} of {waves}"] if waves and not state.over else []
+    parts += [f"{h.done}/{h.nodes} nodes done"]
+    parts += [f"{h.running} running"] if h.running else []
+    parts += [f"about {models.clock(left)} of work left"] if left is not None and left >= 1 else []
+    parts += ["the workers are coming up"] if not state.slots and not state.over and state.started else []
+    parts += [f"<b>{h.open} open proposal{'s' * (h.open != 1)}</b>"] if h.open else []
+    bar = f'<div class="bar">{"".join(f"<span>{part}</span>" for part in parts)}</div>'
+    return wrap(bar + _progress(state, h) + _chain(state))
+
+
+def _progress(state: RunState, h: models.Header) -> str:
+    bad = sum(rec.state in (NodeState.FAILED, NodeState.BLOCKED) for rec in state.nodes.values())
+    whole = max(1, h.nodes)
+    shares = (("done", h.done - bad), ("failed", bad), ("running", h.running))
+    parts = "".join(f'<i class="{kind}" style="width:{count / whole:.2%}"></i>' for kind, count in shares if count)
+    return f'<div class="progress" role="img" aria-label="{h.done} of {h.nodes} nodes done">{parts}</div>'
+
+
+def _chain(state: RunState) -> str:
+    """The versions in a line, the latest ones, and what is proposed."""
+    rows = outcomes.versions(state)
+    words = [
+        f"● v{row.number}" + (f" {row.by} {row.change}" if row.number > 1 else "") for row in rows[-MOST_VERSIONS:]
     ]
-    if h.running:
-        parts.append(f"{h.running} running")
-    if h.open:
-        parts.append(f"<b>{h.open} open proposal{'s' * (h.open != 1)}</b>")
-    return wrap(f'<div class="bar">{"".join(f"<span>{part}</span>" for part in parts)}</div>')
+    words = ["…", *words] if len(rows) > MOST_VERSIONS else words
+    words += [f"◌ {models.clean(p.by, 40)} proposes {p.summary}" for p in state.open_proposals()][:2]
+    return f'<div class="chain">{"".join(f"<span>{escape(word)}</span>" for word in words)}</div>' if words else ""
 
 
 def card(state: RunState, proposal: Proposal, now: float | None = None, viewer: str = "") -> str:
     """A proposal with all that a decision needs."""
-    c = models.card(state, proposal, now or time.time(), viewer)
-    left = f" · {c.countdown}" if c.countdown else ""
-    lines = "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in c.changes)
-    checks = " ".join(
-        f'<span class="{"ok" if ok else "bad"}">{"✓" if ok else "✕"} {escape(t)}</span>' for ok, t in c.checks
-    )
-    votes = "; ".join(escape(vote) for vote in c.votes) or "none yet"
-    reason = (
-        f'<div><q>{escape(c.reason)}</q> <span class="dim">words of {escape(proposal.by)}</span></div>'
-        if c.reason
-        else ""
-    )
-    standing = "".join(f"<div><b>{escape(line)}</b></div>" for line in c.standing)
-    outlook = f"<div>{escape(c.outlook)}</div>" if c.outlook else ""
-    about = f"{escape(c.id)} · {escape(c.kind)} · {escape(c.state)}{left}"
-    return wrap(
-        f'<div><b>{escape(c.title)}</b> <span class="dim">{about}</span></div>{reason}{standing}'
-        f"<pre>{lines}</pre><div>Effect: {escape(c.effect)} · {escape(c.estimate)}</div>"
-        f"{outlook}<div>Checks: {checks}</div>"
-        f"<div>Votes: {votes} — <b>{escape(c.tally)}</b></div>"
-        + (
-            f'<div class="dim">{escape(models.clean(proposal.why, 300))}</div>'
-            if proposal.why and proposal.terminal
-            else ""
-        )
-    )
+    return wrap(cards.card(state, proposal, now, viewer))
 
 
 def whole(state: RunState, proposal: Proposal, viewer: str = "") -> str:
@@ -89,10 +81,6 @@ def whole(state: RunState, proposal: Proposal, viewer: str = "") -> str:
     return wrap(
         f"<details><summary>Show all words ({len(text):,} characters)</summary><pre>{escape(text)}</pre></details>"
     )
-
-
-def _sign(line: str) -> str:
-    return {"+": "add", "-": "del", "~": "chg"}.get(line[:1], "")
 
 
 def versions(state: RunState) -> str:
@@ -108,9 +96,7 @@ def versions(state: RunState) -> str:
 
 def diff(text: str) -> str:
     """A diff's lines, by colour and by sign."""
-    return wrap(
-        "<pre>" + "".join(f'<div class="{_sign(line)}">{escape(line)}</div>' for line in text.splitlines()) + "</pre>"
-    )
+    return wrap(f"<pre>{''.join(map(cards.changed, text.splitlines()))}</pre>")
 
 
 def events(found: Sequence[Any]) -> str:
@@ -178,47 +164,6 @@ def _talk(lines: Sequence[models.Line], names: bool = True) -> str:
         kind = ' class="err"' if line.stream == "stderr" else ""
         rows.append(f'<span class="dim">{before}</span><span{kind}>{escape(text)}</span>')
     return "\n".join(rows)
-
-
-def runs(rows: Sequence[Any], address: Callable[[str], str] | None = None) -> str:
-    """The runs of a store, the latest first; `address(run)` is where a run is shown."""
-
-    def name(run: str) -> str:
-        return f'<a href="{escape(address(run))}">{escape(run)}</a>' if address else escape(run)
-
-    body = "".join(
-        f"<tr><td>{name(row.id)}</td><td>{escape(row.status)}"
-        f"{'' if row.led or row.status not in ('RUNNING', 'PAUSED') else ' (orphaned)'}</td><td>v{row.version}</td>"
-        f"<td>{row.done}/{row.nodes}</td><td>{row.open}</td><td>{escape(row.by)}</td></tr>"
-        for row in reversed(rows)
-    )
-    return wrap(
-        f"<table><tr><th>run</th><th>status</th><th>version</th><th>nodes</th><th>open</th><th>by</th></tr>{body}</table>"
-    )
-
-
-def workers(rows: Sequence[Mapping[str, object]], state: RunState | None = None) -> str:
-    """The workers as the process that leads knows them, and what they do for a run, which any process knows."""
-    known = [[row.get(key, "") for key in ("id", "host", "state", "slots", "capabilities")] for row in rows]
-    parts = [_table(("worker", "host", "state", "slots", "can"), known)] if known else []
-    if state is not None and (busy := models.workers(state)):
-        ran = [[row.worker, _some(row.running) or "nothing now", row.done] for row in busy]
-        parts.append(f"<div><b>{escape(state.run)}</b></div>" + _table(("worker", "runs", "has finished"), ran))
-    return wrap("<br>".join(parts) or '<span class="dim">No worker has run a node yet.</span>')
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(models.clean(name, 40) for name in names[:most]) + more
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
-
-
-def _cell(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
 
 
 def note(text: str) -> str:

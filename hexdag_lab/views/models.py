@@ -95,6 +95,20 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
 
 
+def seconds(took: float) -> str:
+    """How long something took, as short as it is telling: "12 ms", "2.4 s", "03:20"."""
+    if took < 1:
+        return f"{took * 1000:.0f} ms" if took else "0 s"
+    return f"{took:.1f} s" if took < 100 else clock(took)
+
+
+def age(passed: float) -> str:
+    """How long ago, roughly: "00:40", "3 h", "2 days"."""
+    if passed < 3600:
+        return clock(max(0.0, passed))
+    return f"{passed / 3600:.0f} h" if passed < 86400 else f"{passed / 86400:.0f} days"
+
+
 MOST_CHANGES = 12  #: lines of changes on a card
 MOST_OF_NODE, MOST_LINES = 6, 40  #: lines that are shown of a node, and of a run
 LONGEST_REASON, LONGEST_VOTE = 300, 120  #: characters of a proposal's reason, and of a ballot's, on a card

@@ -1,8 +1,9 @@
-"""The live graph in Panel: the same module as in a cell, in the dashboard's other shell; and a column that grows."""
+"""What pages are made of in Panel: the live graph, text that changes, buttons that can be read, a column that grows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import panel as pn
@@ -12,7 +13,10 @@ from panel.io.notebook import patch_inline_stylesheets
 
 from ..core.machine.state import RunState
 from .graph import Stream
+from .html import STYLE
 from .widget import GRAPH_MODULE
+
+READABLE = (Path(__file__).parent / "static" / "panel.css").read_text("utf-8")
 
 
 class GraphPane(AnyWidgetComponent):
@@ -48,10 +52,19 @@ class Html(pn.pane.HTML):
     """HTML of which only the text changes: Panel would send the styles again with it, in a notebook by addresses of
     another host."""
 
+    def __init__(self, text: str = "", **params: Any) -> None:
+        params.setdefault("sizing_mode", "stretch_width")
+        super().__init__(text, stylesheets=[STYLE, *params.pop("stylesheets", ())], **params)
+
     def _update(self, ref: str, model: Any) -> None:
         properties = self._get_properties(model.document)
         properties.pop("stylesheets", None)
         model.update(**properties)
+
+    def put(self, text: str) -> None:
+        """Show another text; what is shown already is not sent again."""
+        if self.object != text:
+            self.object = text
 
 
 class Stack(pn.Column):
@@ -66,3 +79,11 @@ class Stack(pn.Column):
                     if hasattr(part, "stylesheets"):
                         patch_inline_stylesheets(part)
         return found
+
+
+def button(label: str, pressed: Callable[[], None], kind: str = "", **params: Any) -> Any:
+    """A button. `kind`: "success" for what one is expected to press, "danger", or nothing special."""
+    classes = [*params.pop("css_classes", ()), *([kind] if kind else [])]
+    made = pn.widgets.Button(name=label, stylesheets=[READABLE], margin=(3, 8, 3, 0), css_classes=classes, **params)
+    made.on_click(lambda _: pressed())
+    return made

@@ -21,6 +21,7 @@ from .svg import FRAMES, PLAIN, SIGNS, box, curve, dag_svg, sheet
 
 HTML, SVG = "text/html", "image/svg+xml"
 MOST_NODES = 300  #: that are drawn one by one
+MOST_ON_A_CARD = 40  #: the same, on a proposal's card
 MOST_NAMES = 30  #: that one line of a table names
 MOST_LINES = 100  #: of a table
 MOST_COMPARED = 5000  #: nodes of a graph of which it is said what would run
@@ -100,25 +101,64 @@ def _diff_svg(diff: Diff) -> str:
     if diff.graphs is None or not diff:
         return ""
     old, new = diff.graphs
-    marks = dict.fromkeys(diff.added, ADDED) | dict.fromkeys(diff.removed, REMOVED)
-    marks |= dict.fromkeys(diff.changed, CHANGED)
-    shown = _shown(old, new, marks, diff)
+    everything = {*old, *new}
+    return _drawn(diff, everything if len(everything) <= MOST_NODES else _about(diff))
+
+
+def change_svg(diff: Diff) -> str:
+    """Only what a difference is about, and what is next to it now; empty if that is too much for a card."""
+    if diff.graphs is None or not diff:
+        return ""
+    old, new = diff.graphs
+    core, near = _core(diff), set[str]()
+    for name in (*diff.removed, *diff.changed):
+        near |= old.dependencies(name) | old.dependents(name)
+    near = {name for name in near if name in new} | core
+    return next((_drawn(diff, shown) for shown in (near, core) if len(shown) <= MOST_ON_A_CARD), "")
+
+
+def side_by_side(diff: Diff) -> tuple[str, str]:
+    """The two graphs of a difference as a picture each, in which what stays has the same place; empty if too large."""
+    if diff.graphs is None:
+        return "", ""
+    everything = {*diff.graphs[0], *diff.graphs[1]}
+    shown = everything if len(everything) <= MOST_NODES else _about(diff)
+    if not shown:
+        return "", ""
+    both = [_drawn(diff, shown, (graph,)) for graph in diff.graphs]
+    return both[0], both[1]
+
+
+def _drawn(diff: Diff, shown: set[str], graphs: tuple[Dag, ...] = ()) -> str:
+    """Some nodes of both graphs, or of one of them, with the places that they have in both; empty if too many."""
+    assert diff.graphs is not None
     if len(shown) > MOST_NODES:
         return ""
-    places = _places(old, new, shown)
+    old, new = diff.graphs
+    places, marks = _places(old, new, shown), _marks(diff)
     added, removed = set(diff.edges_added), set(diff.edges_removed)
-    edges = [(up, down) for up, down in sorted({*_edges(new, shown), *_edges(old, shown)})]
+    drawn = graphs or diff.graphs
+    edges = sorted({edge for graph in drawn for edge in _edges(graph, shown)})
     parts = [_edge(places[up], places[down], (up, down), added, removed) for up, down in edges]
-    return sheet(places, str(diff), [*parts, *(_box(name, places[name], marks.get(name, 0)) for name in sorted(shown))])
+    names = sorted(name for name in shown if any(name in graph for graph in drawn))
+    return sheet(places, str(diff), [*parts, *(_box(name, places[name], marks.get(name, 0)) for name in names)])
 
 
-def _shown(old: Dag, new: Dag, marks: dict[str, int], diff: Diff) -> set[str]:
-    """All nodes, or of large graphs those that the difference is about, and their neighbours."""
-    everything = {*old, *new}
-    if len(everything) <= MOST_NODES:
-        return everything
-    about = {*marks, *(name for edge in (*diff.edges_added, *diff.edges_removed) for name in edge)}
-    near = set[str]()
+def _marks(diff: Diff) -> dict[str, int]:
+    marks = dict.fromkeys(diff.added, ADDED) | dict.fromkeys(diff.removed, REMOVED)
+    return marks | dict.fromkeys(diff.changed, CHANGED)
+
+
+def _core(diff: Diff) -> set[str]:
+    """The nodes that a difference names."""
+    return {*_marks(diff), *(name for edge in (*diff.edges_added, *diff.edges_removed) for name in edge)}
+
+
+def _about(diff: Diff) -> set[str]:
+    """The nodes that a difference names, and their neighbours, if these are not too many."""
+    assert diff.graphs is not None
+    old, new = diff.graphs
+    about, near = _core(diff), set[str]()
     for dag in (old, new):
         for name in (name for name in about if name in dag):
             near |= dag.dependencies(name) | dag.dependents(name)

@@ -57,13 +57,13 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
         self._cards = ipywidgets.VBox([])
         self.output = ipywidgets.HTML()
         self.cards: dict[str, CardWidget] = {}
-        super().__init__([self._header, self.graph, self._cards, self.output])
-        self._follower = Follower(feed, self._show)
+        style = ipywidgets.HTML(html.style(), layout=ipywidgets.Layout(display="none"))
+        super().__init__([self._header, self.graph, self._cards, self.output, style])
+        self._follower = Follower(feed, self.graph.draw, self._tell)
 
-    def _show(self, state: RunState) -> None:
+    def _tell(self, state: RunState) -> None:
         end = html.note(str(self._feed.broken)) if self._feed.broken is not None and not state.over else ""
         self._header.value = html.header(state) + end
-        self.graph.draw(state)
         self.output.value = html.output(state, self._feed.log.lines())
         shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}
         for id_, card in (self.cards | shown).items():

@@ -207,11 +207,11 @@ def test_the_token_of_a_dashboard_votes_under_its_agents_key(leader: Any, tmp_pa
         run = lab.attach("run-1")
         p = run.propose(change(run), by="critic")
         nobody = Dashboard(lab, None, lambda work: work(), Place(run.id))
-        assert "cannot vote" in nobody._cast(p.id, "approve", "", "")
+        assert "cannot vote" in nobody.visit.vote(p.id, "approve", "", "")
         nobody.stop()
         pages = Dashboard(lab, Identity("dana", "token"), lambda work: work(), Place(run.id))
         try:
-            pages._cast(p.id, "approve", "seen in a browser", "")
+            pages.visit.vote(p.id, "approve", "seen in a browser", "")
         finally:
             pages.stop()
         assert p.state == "APPLIED"

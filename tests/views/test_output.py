@@ -12,7 +12,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.runtime.log import Line
-from hexdag_lab.views import html, models
+from hexdag_lab.views import html, lists, models
 from hexdag_lab.views.widget import RunWidget
 from tests.runtime.kit import open_gate, pass_gate, until
 
@@ -112,9 +112,9 @@ def test_the_whole_of_what_a_card_cuts_can_be_seen() -> None:
 def test_the_workers_page_says_who_runs_what_also_far_from_the_workers() -> None:
     with hx.Lab(pool="inline", store="memory://") as lab:
         run = lab.start(hx.Dag.of(talks))
-        assert "No worker has run" in words(html.workers([]))
+        assert "No worker has run" in words(lists.workers([]))
         run.wait(20)
         rows = lab.workers()
-        assert words(html.workers([], run.feed.state)) == "run-1workerrunshas finishedinlinenothing now1"
-        assert "inline" in words(html.workers(rows, run.feed.state)).partition("run-1")[0]
+        assert words(lists.workers([], run.feed.state)) == "run-1workerrunshas finishedinlinenothing now1"
+        assert "inline" in words(lists.workers(rows, run.feed.state)).partition("run-1")[0]
         assert models.workers(run.feed.state) == (models.WorkerRow("inline", (), 1),)

@@ -1,0 +1,146 @@
+"""Tables over a whole lab as HTML: its runs, what waits for a decision, its agents with their trust, its workers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from ..core.machine.state import RunState
+from ..core.votes.agent import Seat
+from ..core.votes.proposal import Proposal, ProposalState
+from . import cards, models, tally
+from .html import wrap
+
+MOST_EVIDENCE = 20  #: pieces of it for an agent, the latest ones
+GOING_ON = ("RUNNING", "PAUSED")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of markup under heads."""
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr>{body}</table></div>'
+
+
+def cell(value: object, most: int = 80) -> str:
+    """A value as the text of a cell."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    several = isinstance(value, list | tuple | set | frozenset)
+    return escape(models.clean(", ".join(map(str, value)) if several else str(value), most))  # type: ignore[call-overload]
+
+
+def runs(rows: Sequence[Any], address: Callable[[str], str] | None = None) -> str:
+    """The runs of a store, the latest first; `address(run)` is where a run is shown."""
+
+    def name(run: str) -> str:
+        return f'<a href="{escape(address(run))}">{escape(run)}</a>' if address else escape(run)
+
+    found = [
+        (
+            name(row.id), escape(row.status) + ("" if row.led or row.status not in GOING_ON else " (orphaned)"),
+            f"v{row.version}", f"{row.done}/{row.nodes}", f"<b>{row.open}</b>" if row.open else "0", cell(row.by),
+        )
+        for row in reversed(rows)
+    ]  # fmt: skip
+    heads = ("run", "status", "version", "nodes", "open", "by")
+    return wrap(table(heads, found) if found else '<p class="dim">No runs yet: lab.start(dag) makes one.</p>')
+
+
+def waiting(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> str:
+    """A proposal in the inbox: what it is, how risky, how old, and whom it waits for."""
+    needs = tally.needed(state, proposal, viewer)
+    wanted = f'<span class="chg">needs {escape(" or ".join(needs))}</span>' if needs else ""
+    reason = models.clean(proposal.reason, 160)
+    words = f"<p><q>{escape(reason)}</q></p>" if reason else ""
+    return wrap(cards.head(state, proposal, now, viewer) + words + wanted)
+
+
+# -- agents
+
+
+def agents(state: RunState, standings: Mapping[str, Any]) -> str:
+    """Who takes part in a run: role, weight, and what each has earned, with the evidence."""
+    rows = []
+    for name, seat in sorted(state.seats.items()):
+        made = [p for p in state.proposals.values() if p.by == name]
+        applied = sum(p.state is ProposalState.APPLIED for p in made)
+        ballots = Counter(
+            b.choice for p in state.proposals.values() for b in p.seen_by("", state.policy) if b.voter == name
+        )
+        said = ", ".join(f"{count} {choice.value.replace('_', ' ')}" for choice, count in sorted(ballots.items()))
+        weight = "decides" if seat.implicit else f"{float(seat.weight):g}"
+        did = f"{len(made)}, {applied} applied" if made else "none"
+        rows.append(
+            (
+                f"<b>{cell(name, 40)}</b>",
+                cell(_kind(seat)),
+                weight,
+                did,
+                cell(said or "none"),
+                _earned(standings.get(name)),
+            )
+        )
+    return wrap(table(("agent", "is", "trust given", "proposals", "ballots here", "trust earned in all runs"), rows))
+
+
+def _kind(seat: Seat) -> str:
+    who = "person" if seat.human else "function" if seat.votes or seat.hooks else "agent"
+    return ", ".join(part for part in (who, str(seat.role), seat.family, *sorted(seat.capabilities)) if part)
+
+
+def _earned(standing: Any) -> str:
+    if standing is None or not standing.evidence:
+        return '<span class="dim">nothing is known yet</span>'
+    points = standing.evidence[-MOST_EVIDENCE:]
+    lines = "".join(
+        f'<div class="{"add" if point.sign > 0 else "del"}">{escape(models.clean(str(point), 200))}</div>'
+        for point in reversed(points)
+    )
+    more = (
+        f"<div>… and {len(standing.evidence) - len(points)} before</div>"
+        if len(points) < len(standing.evidence)
+        else ""
+    )
+    alike = [f"errs like {name}: {share:.2f}" for name, share in standing.alike[:3] if share > 0.1]
+    title = f"<b>{standing.chance:.2f}</b> from {len(standing.evidence)} ballots"
+    also = f'<div class="dim">{escape("; ".join(alike))}</div>' if alike else ""
+    return f"<details><summary>{title}</summary>{lines}{more}</details>{also}"
+
+
+# -- workers
+
+#: what is known of a worker, in the order of columns; whatever else a pool tells comes after
+KNOWN = {"id": "worker", "host": "host", "state": "state", "nodes": "runs now", "slots": "slots", "capabilities": "can"}
+
+
+def workers(rows: Sequence[Any], state: RunState | None = None) -> str:
+    """The workers as the process that leads knows them, and what they do for a run, which any process knows."""
+    known = [_row(row) for row in rows]
+    keys = [
+        key
+        for key in (*KNOWN, *sorted({k for row in known for k in row} - KNOWN.keys()))
+        if any(k == key for row in known for k in row)
+    ]
+    parts = []
+    if known:
+        cells = [[cell(row.get(key, "")) for key in keys] for row in known]
+        parts.append(table([KNOWN.get(key, key.replace("_", " ")) for key in keys], cells))
+    if state is not None and (busy := models.workers(state)):
+        ran = [(cell(row.worker), cell(_some(row.running) or "nothing now"), str(row.done)) for row in busy]
+        parts.append(f"<h3>{escape(state.run)}</h3>" + table(("worker", "runs", "has finished"), ran))
+    return wrap("".join(parts) or '<p class="dim">No worker has run a node yet.</p>')
+
+
+def _row(row: Any) -> Mapping[str, Any]:
+    """A row of whatever kind as a mapping."""
+    if isinstance(row, Mapping):
+        return row
+    found: Mapping[str, Any] = row._asdict()
+    return found
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(models.clean(name, 40) for name in names[:most]) + more

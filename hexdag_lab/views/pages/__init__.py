@@ -1,0 +1,6 @@
+"""The dashboard of one session in Panel: a frame with the run, its moment and the tabs, and one file for each page."""
+
+from .base import Identity, Lab, Place, Visit
+from .frame import Dashboard
+
+__all__ = ["Dashboard", "Identity", "Lab", "Place", "Visit"]

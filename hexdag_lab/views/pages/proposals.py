@@ -1,0 +1,58 @@
+"""The page of a run's proposals: the cards of those that are open, and what became of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from .. import html
+from ..film import Moment
+from ..pane import Html, Stack
+from .base import Visit
+from .card import Card, decided
+
+MOST_DECIDED = 30  #: decided proposals on the page, the latest first
+
+
+class Cards:
+    """The cards of what is open in a run, and, for some seconds, of what was decided under the reader's hand."""
+
+    def __init__(self, visit: Visit, acted: Callable[[], None]) -> None:
+        self._visit, self._acted = visit, acted
+        self._run = ""
+        self.all: dict[str, Card] = {}
+        self._none = Html(html.said("Nothing waits for a decision."))
+        self.view = Stack(self._none, sizing_mode="stretch_width")
+
+    def show(self, run: Any, moment: Moment) -> None:
+        """The cards at a moment."""
+        state = moment.state
+        if state.run != self._run:
+            self._run, self.all = state.run, {}
+            self.view[:] = [self._none]
+        shown = {p.id: self.all.get(p.id) or Card(self._visit, p.id, self._acted) for p in state.open_proposals()}
+        lingering = {id_: card for id_, card in self.all.items() if id_ in state.proposals and card.lingers}
+        shown = {id_: card for id_, card in lingering.items() if id_ not in shown and moment.live} | shown
+        for card in shown.values():
+            card.show(run, moment)
+        if list(shown) != list(self.all):
+            self.all = shown
+            views: list[Any] = [card.view for card in shown.values()]
+            self.view[:] = views or [self._none]
+
+
+class ProposalsPage:
+    """What is open, then what was decided."""
+
+    def __init__(self, visit: Visit, acted: Callable[[], None]) -> None:
+        self._cards, self._decided = Cards(visit, acted), Html()
+        self._shown: Any = None
+        self.view = pn.Column(self._cards.view, self._decided, sizing_mode="stretch_width")
+
+    def show(self, run: Any, moment: Moment) -> None:
+        self._cards.show(run, moment)
+        if moment.state.proposals is not self._shown:
+            self._shown = moment.state.proposals
+            self._decided.put(decided(moment.state, moment.now, MOST_DECIDED))

@@ -1,0 +1,68 @@
+"""The pages that are tables: events of a run; its agents; workers and runs of the lab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...core.base.errors import HexdagError
+from ...core.machine.story import seen_by
+from .. import html, lists
+from ..film import Moment
+from ..pane import Html
+from .base import Visit
+
+TRUST_EVERY = 10.0  #: seconds between looks at what agents have earned, for which all runs are read
+
+
+class EventsPage:
+    """The journal in words, the newest first."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit, self.view = visit, Html()
+
+    def show(self, run: Any, moment: Moment) -> None:
+        latest = moment.events[-html.MOST_EVENTS :]
+        self.view.put(html.events([seen_by(event, self._visit.viewer, moment.state) for event in latest]))
+
+
+class AgentsPage:
+    """Who takes part in a run, with what each has earned."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit, self.view = visit, Html()
+        self._standings: dict[str, Any] = {}
+        self._looked = -TRUST_EVERY
+
+    def show(self, run: Any, moment: Moment) -> None:
+        names = set(moment.state.seats)
+        if time.monotonic() > self._looked + TRUST_EVERY or not names <= self._standings.keys():
+            self._looked = time.monotonic()
+            for name in names:
+                try:
+                    self._standings[name] = self._visit.lab.trust(name)
+                except HexdagError:  # the store is away: what was known stays, and the frame says so
+                    self._standings.setdefault(name, None)
+        self.view.put(lists.agents(moment.state, self._standings))
+
+
+class WorkersPage:
+    """What runs where."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit, self.view = visit, Html()
+
+    def show(self, run: Any, moment: Moment) -> None:
+        rows = self._visit.lab.workers() if moment.live else []
+        self.view.put(lists.workers(rows, moment.state))
+
+
+class RunsPage:
+    """The runs of the lab; `address(run)` is where one is shown."""
+
+    def __init__(self, address: Callable[[str], str] | None) -> None:
+        self._address, self.view = address, Html()
+
+    def look(self, rows: Sequence[Any]) -> None:
+        self.view.put(lists.runs(rows, self._address))

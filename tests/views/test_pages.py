@@ -1,0 +1,175 @@
+"""The dashboard without a browser: what its buttons do, in whose name, and what a page that may do nothing says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import hexdag_lab as hx
+from hexdag_lab.views.pages import Dashboard, Identity, Place
+from hexdag_lab.views.pages.card import Card
+from hexdag_lab.views.pages.edit import Editor
+from hexdag_lab.views.pages.versions import going_back
+from tests.lab import gates
+from tests.lab.conftest import fit, held, load, report, until
+
+pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # Panel's, about its own widgets
+
+
+@pytest.fixture
+def lab() -> Iterator[hx.Lab]:
+    with hx.Lab(pool="inline", store="memory://", owner="dana") as made:
+        made.add_agent(hx.Agent("critic"))
+        yield made
+        gates.reset()
+
+
+@pytest.fixture
+def run(lab: hx.Lab) -> hx.Run:
+    made = lab.start(hx.Dag.of(load, fit.after("load"), held.after("load")))
+    until(lambda: (made.nodes["fit"].state, made.nodes["held"].state) == ("SUCCEEDED", "RUNNING"))
+    return made
+
+
+@pytest.fixture
+def pages(lab: hx.Lab, run: hx.Run) -> Iterator[Dashboard]:
+    made = Dashboard(lab, Identity("dana", "token"), lambda work: work(), Place(run.id))
+    yield made
+    made.stop()
+
+
+def asked(run: hx.Run, name: str = "deep", depth: int = 5) -> hx.ProposalHandle:
+    spec = fit.as_node(name, depth=depth).after("load")
+    return run.propose(hx.Changeset.on(run.dag).add_node(spec), by="critic")
+
+
+def look(pages: Dashboard, page: str) -> Any:
+    pages.view[-1].active = [name for name, _ in zip(pages.view[-1]._names, pages.view[-1], strict=True)].index(page)
+    pages.look_at_runs()
+    return pages._pages[page]
+
+
+def editor_of(pages: Dashboard, run: hx.Run, p: hx.ProposalHandle) -> tuple[Editor, list[str]]:
+    said: list[str] = []
+    return Editor(pages.visit, run, run.view.state.proposals[p.id], said.append), said
+
+
+def test_a_ballot_says_who_cast_it_and_how_she_was_known(pages: Dashboard, run: hx.Run) -> None:
+    p = asked(run)
+    card = Card(pages.visit, p.id)
+    card.show(run, pages._film.now())
+    card.cast("approve")
+    assert p.state == "APPLIED"
+    (ballot,) = run.view.state.proposals[p.id].ballots
+    assert (ballot.voter, ballot.via) == ("dana", "token")
+
+
+def test_nobody_can_do_anything_and_is_told_what_to_do(lab: hx.Lab, run: hx.Run) -> None:
+    nobody = Dashboard(lab, None, lambda work: work(), Place(run.id))
+    p = asked(run)
+    for said in (
+        nobody.visit.vote(p.id, "approve", "", ""),
+        nobody.visit.propose(run, lambda: hx.Changeset.on(run.dag), ""),
+        nobody.visit.steer(run, "cancel"),
+    ):
+        assert "open the address that `serve` printed, or log in" in said
+    assert (p.state, run.status) == ("OPEN", "RUNNING")
+    nobody.stop()
+
+
+def test_an_edited_proposal_is_a_new_one_of_whoever_edits_and_says_so_on_the_old_one(
+    pages: Dashboard, run: hx.Run
+) -> None:
+    spec = fit.as_node("deep", depth=5).after("load")
+    change = hx.Changeset.on(run.dag).add_node(spec).add_node(fit.as_node("deeper", depth=9).after("load"))
+    p = run.propose(change, by="critic")
+    editor, said = editor_of(pages, run, p)
+    editor._keep["deeper"].value = False
+    editor._params["deep", "depth"].value = "7"
+    editor._propose()
+    assert said == [""]
+    assert run.dag.nodes["deep"].params["depth"] == 7
+    assert "deeper" not in run.dag
+    assert run.versions[-1].by == "dana"
+    assert p.requests[0].text == "edited by dana: see the newer proposal"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("7 +", "deep: depth is a Python value"), ("__import__('os')", "depth is a Python value")]
+)
+def test_an_edit_that_is_no_value_is_refused_in_a_sentence(pages: Dashboard, run: hx.Run, text: str, told: str) -> None:
+    p = asked(run)
+    editor, said = editor_of(pages, run, p)
+    editor._params["deep", "depth"].value = text
+    editor._propose()
+    assert told in said[0]
+    assert p.state == "OPEN"
+
+
+def test_an_edit_that_leaves_nothing_is_no_proposal(pages: Dashboard, run: hx.Run) -> None:
+    p = asked(run)
+    editor, said = editor_of(pages, run, p)
+    editor._keep["deep"].value = False
+    editor._propose()
+    assert said == ["nothing of it is left: reject it instead"]
+
+
+def test_going_back_to_a_version_is_a_proposal_that_keeps_results(pages: Dashboard, run: hx.Run) -> None:
+    run.propose(hx.Changeset.on(run.dag).add_node(report.after("fit")), by="dana")
+    until(lambda: run.nodes["report"].state == "SUCCEEDED")
+    versions = look(pages, "Versions")
+    assert (versions._old.value, versions._new.value) == (1, 2)
+    versions._revert()
+    assert [(v.number, v.by, v.reason) for v in run.versions][-1] == (3, "dana", "back to v1")
+    assert run.versions[2].digest == run.versions[0].digest
+    assert run.nodes["fit"].state == "SUCCEEDED"
+    assert going_back(run.feed.state, 1).empty
+
+
+def test_the_inbox_has_all_runs_and_decides_what_is_alike_together(lab: hx.Lab, pages: Dashboard, run: hx.Run) -> None:
+    other = lab.start(hx.Dag.of(load, held.after("load")))
+    found = [asked(run, "one"), asked(run, "two"), asked(other, "three")]
+    risky = run.propose(
+        hx.Changeset.on(run.dag).replace_node("fit", fit.as_node("fit", depth=9), finished="rerun"), by="critic"
+    )
+    inbox = look(pages, "Inbox")
+    assert set(inbox._rows) == {p.id for p in (*found, risky)}
+    assert inbox._groups == [("add_node, low risk", "Approve all 3")], "what is risky is looked at one by one"
+    inbox._vote_all(("add_node", "low"))
+    assert [p.state for p in found] == ["APPLIED"] * 3
+    assert risky.state == "OPEN"
+    assert set(inbox._rows) == {risky.id}
+
+
+def test_a_run_is_paused_and_cancelled_in_the_viewers_name_and_cancelling_takes_two_presses(
+    pages: Dashboard, run: hx.Run
+) -> None:
+    pages._pause_or_go_on()
+    until(lambda: run.status == "PAUSED")
+    pages._refresh()
+    pages._pause_or_go_on()
+    until(lambda: run.status == "RUNNING")
+    pages._cancel_run()
+    assert run.status == "RUNNING"
+    assert "Press it again" in pages._said.object
+    pages._cancel_run()
+    until(lambda: run.status == "CANCELLED")
+    assert [e.by for e in run.events() if e.kind in ("RunPaused", "RunFinished")] == ["dana", "dana"]
+
+
+def test_looking_back_shows_the_moment_and_what_was_decided_since_is_open_there(pages: Dashboard, run: hx.Run) -> None:
+    p = asked(run)
+    opened = run.seq
+    p.vote("dana", "approve")
+    until(lambda: p.state == "APPLIED")
+    pages._tell(run.feed.state)
+    pages._slider.value = opened
+    assert "v1" in pages._header.object
+    assert "1 open proposal" in pages._header.object
+    card = pages._pages["Run"].cards.all[p.id]
+    assert not card._buttons.visible, "the past cannot be voted on"
+    pages._to_now()
+    assert "v2" in pages._header.object
+    assert "open proposal" not in pages._header.object
