@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .core.base.errors import StoreUnavailable
 from .core.runs.attempt import Task
+from .core.runs.worker import Worker
 
 Put = Callable[[str, Any], None]
 """How the world tells the controller something: `put(run, message)`, from any thread; returns at once."""
@@ -168,5 +169,9 @@ class Pool(Protocol):
     async def value(self, run: str, node: str, fence: int) -> Any:
         """A result that lives in the pool only; `NotFinished` if it is lost."""
 
-    def workers(self) -> list[Mapping[str, Any]]:
-        """One row a worker: id, host, state, node, capabilities."""
+    def workers(self) -> list[Worker]:
+        """The workers as they are now."""
+
+    async def drain(self, worker: str) -> None:
+        """Let a worker finish what it runs and take nothing more, move what only it has, and end it. `Refused` if there
+        is none of that name, or it cannot leave."""

@@ -20,7 +20,7 @@ from ..runtime.stores import owner_id
 
 
 class Entrance(NamedTuple):
-    """All that it takes to lead: pool, workers and threads as `Lab` was given them, and whether it may."""
+    """All that it takes to lead: pool, workers, threads and standby as `Lab` was given them, and whether it may."""
 
     store: Store
     blobs: Blobs
@@ -29,6 +29,7 @@ class Entrance(NamedTuple):
     pool: Any
     workers: int | None
     threads: int
+    standby: int
     may_lead: bool
 
     async def enter(self, leader: bool | None) -> Controller | Remote:
@@ -44,7 +45,8 @@ class Entrance(NamedTuple):
         """A controller that leads, or None if another process does."""
         if (holder := await self.store.holder(wire.LEADER)) is not None and holder != owner_id():
             return None
-        made = pool_of(self.pool, workers=self.workers, threads=self.threads, blobs=getattr(self.blobs, "url", None))
+        url = getattr(self.blobs, "url", None)
+        made = pool_of(self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url)
         if hasattr(made, "blobs"):
             made.blobs = self.blobs
         controller = Controller(self.store, made, self.shipping, owner_id(), self.keys)

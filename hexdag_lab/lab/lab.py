@@ -19,6 +19,7 @@ from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
+from ..core.runs.worker import Worker
 from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
@@ -64,7 +65,8 @@ class Lab:
     store    "sqlite:///path", "memory://", "redis://host", "etcd://host,host,host", "consul://host", or a `Store`
     blobs    where big results go, an fsspec URL; default: beside the store
     policy   who decides: a policy or "solo", "pair", "owners", "committee", "autopilot"
-    workers, threads   of the lab's own pool;  owner   default: the login name
+    workers, threads   of the lab's own pool;  standby   further workers of it that take the place of one that fails
+    owner    default: the login name
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead
 
     `Lab(...)` twice in one process on one store gives the same lab. Use it as a context manager, sync or async, or
@@ -93,6 +95,7 @@ class Lab:
         catalog: Catalog | None = None,
         workers: int | None = None,
         threads: int = 1,
+        standby: int = 0,
         owner: str | HumanAgent | None = None,
         leader: bool | None = None,
     ) -> None:
@@ -114,7 +117,15 @@ class Lab:
             self.shipping = Shipping(self._blobs, Seal() if self._temporary else Seal.of_file(home / "key"))
             self.keys = Keys(None if self._temporary else home / "keys")
             self._entrance = Entrance(
-                self._store, self._blobs, self.shipping, self.keys, pool, workers, threads, leader is not False
+                self._store,
+                self._blobs,
+                self.shipping,
+                self.keys,
+                pool,
+                workers,
+                threads,
+                standby,
+                leader is not False,
             )
             self._left: list[Remote] = []
             self._here: list[str] = []
@@ -327,9 +338,21 @@ class Lab:
         found = [run.proposal(p.id) for run, p in opened if p.state is ProposalState.OPEN]
         return sorted(found, key=lambda p: (-p.priority, p.at))
 
-    def workers(self) -> list[Any]:
-        """The workers, one row each."""
+    def workers(self) -> list[Worker]:
+        """The workers as they are now: id, host, state, node, capabilities, heartbeat, memory, … (`Worker`)."""
         return self.doors.workers()
+
+    def drain(self, worker: str, timeout: float | None = None) -> None:
+        """Let a worker finish what it runs, give it nothing more, move what only it has to others, and let it leave.
+
+        TimeoutError after so many seconds: it goes on leaving. Raises `Refused` if it is not there, or the last one."""
+        self._must_lead("drain a worker")
+        if isinstance(self.doors, Controller):
+            self.doors.drain(worker).result(timeout)
+
+    async def adrain(self, worker: str) -> None:
+        """`drain`, for an event loop."""
+        await asyncio.to_thread(self.drain, worker)
 
     # -- what handles of runs and proposals need
 

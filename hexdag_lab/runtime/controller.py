@@ -20,6 +20,7 @@ from ..core.base.errors import AlreadyDecided, HexdagError, NotFinished, Refused
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
+from ..core.runs.worker import Worker
 from ..ports import Pool, Store
 from ..worker.context import CodeBlob, Note
 from ..worker.failures import with_sources
@@ -190,9 +191,13 @@ class Controller:
             raise NotFinished(f"the result of {node} was in the workers' memory only: {self.broken}")
         return asyncio.run_coroutine_threadsafe(self._pool.value(run, node, fence), self._loop).result(60)
 
-    def workers(self) -> list[Any]:
-        """The pool's workers, one row each."""
-        return list(self._pool.workers())
+    def workers(self) -> list[Worker]:
+        """The pool's workers."""
+        return self._pool.workers()
+
+    def drain(self, worker: str) -> Future[None]:
+        """Let a worker leave; the future ends when it has, or with the `Refused` that says why it cannot."""
+        return asyncio.run_coroutine_threadsafe(self._pool.drain(worker), self._loop)
 
     def runs(self) -> tuple[str, ...]:
         """The runs that are led here."""

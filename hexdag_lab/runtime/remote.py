@@ -15,6 +15,7 @@ from ..core.base.codec import loads
 from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
 from ..core.machine.evolve import evolve
 from ..core.runs.value import Kept
+from ..core.runs.worker import Worker
 from ..ports import CommitRefused, Store, StoreAway
 from . import wire
 from .feed import Feed
@@ -121,7 +122,7 @@ class Remote:
 
         return read
 
-    def workers(self) -> list[Any]:
+    def workers(self) -> list[Worker]:
         """They are known to the leader only."""
         return []
 

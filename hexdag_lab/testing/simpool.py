@@ -179,7 +179,8 @@ class SimPool:
         attempt.inputs = self._inputs(attempt.task)
         task, run = attempt.task, attempt.run
         if self.home.rng.random() < 0.9:
-            self.home.post(ms.Started(self.home.now, task.node, task.fence, worker))
+            repeat, why = run - 1, "the pool ran it again" if run > 1 else ""
+            self.home.post(ms.Started(self.home.now, task.node, task.fence, worker, repeat, why))
         seconds = round(self.home.rng.uniform(0.1, 6.0), 3)
         self.home.later(seconds, lambda: self._finish(attempt, run, seconds))
 

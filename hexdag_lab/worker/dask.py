@@ -20,7 +20,7 @@ from distributed.utils import sync
 from ..core.base.codec import dumps
 from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Failed, Started
+from ..core.machine.messages import Failed, Lost, Started
 from ..core.runs.attempt import Input, Task
 from .blobs import FileBlobs
 from .context import Note
@@ -41,6 +41,10 @@ def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome]) -
     desk = _desk(topic, blobs_url, get_worker())
     say = desk.sayer(task)
     try:
+        if task.effects and desk.has_begun(task):
+            why = "its worker died while it ran; what acts on the outside world is not run again by the pool itself"
+            say(Lost(time.time(), task.node, task.fence, why))
+            return NOTHING
         names = [wanted.up for wanted in task.inputs if from_pool(wanted)]
         outcome = execute(task, code, dict(zip(names, upstream, strict=True)), say, desk.world)
     except Exception as error:  # a bug, or a report that cannot be written
@@ -118,6 +122,18 @@ class _Desk:
             if self._keeping is None:
                 self._keeping = ThreadPoolExecutor(1, thread_name_prefix="hexdag-keep")
         self._keeping.submit(work)
+
+    def has_begun(self, task: Task) -> bool:
+        """Whether an attempt has begun before, here or on another worker; from now on it has. Dask runs an attempt in
+        two places only one after the other, so nobody asks between the question and the answer."""
+        keys = [self._topic, task.run, "begun", f"{task.node}#{task.fence}"]
+        return bool(sync(self.worker.loop, self._begin, keys))
+
+    async def _begin(self, keys: list[str]) -> bool:
+        begun = await self.worker.scheduler.get_metadata(keys=keys, default=False)
+        if not begun:
+            await self.worker.scheduler.set_metadata(keys=keys, value=True)
+        return bool(begun)
 
     def _dag(self, run: str, version: int) -> Dag:
         return self._versions.dag(run, version)

@@ -200,7 +200,8 @@ def _finished(task: Task, value: Any, seconds: float, say: Say, world: World) ->
         say(report(kept))
         return Outcome(True, encoded=kept)
     only_here = values.in_pool(kept.size if kept is not None else size or 0)
-    if task.durable:
+    # What acts on the outside world waits for its blob: else it would have to run again if its worker died before.
+    if task.durable or (task.durable is None and task.effects and world.keep is not None):
         say(report(_blob(value, kept, world)))
     else:
         say(report(only_here))

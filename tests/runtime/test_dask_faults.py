@@ -77,6 +77,10 @@ def node(fn: Any, witness: Path, gate: Path, **options: Any) -> hx.NodeSpec:
     return hx.NodeSpec(name, fn, params={"witness": str(witness), "gate": str(gate), "name": name}, **options)
 
 
+def first_worker(run: hx.Run, node: str) -> str:
+    return next(e.worker for e in run.events() if e.kind == "NodeStarted" and e.node == node)
+
+
 def test_a_worker_that_dies_in_the_middle_of_a_node(lab: hx.Lab, witness: Path, gate: Path) -> None:
     run = lab.start(hx.Dag.of(node(held, witness, gate), node(after, witness, gate).after("held")))
     until(lambda: run.nodes["held"].state == "RUNNING")
@@ -104,7 +108,10 @@ def test_a_worker_that_dies_with_a_result_that_others_need(lab: hx.Lab, witness:
     open_gate(gate)
     assert run.wait(30)["after"] == 1_000_000 + 3
     assert executions(witness)["array"] == 2
-    assert "runs again on w" in run.feed.notes["array"].text
+    (again,) = [e for e in run.events() if e.kind == "NodeRepeated"]
+    assert (again.node, again.repeat) == ("array", 1)
+    assert again.why == f"Dask lost its result with worker {first_worker(run, 'array')}, and something waits for it"
+    assert run.nodes["array"].attempt == 2, "it is counted"
 
 
 def test_a_worker_that_dies_with_results_that_were_journaled_costs_nothing(
@@ -217,4 +224,4 @@ def test_nothing_is_held_for_runs_that_are_over(lab: hx.Lab, witness: Path, gate
     until(lambda: len(pool._futures) <= 2, "only results that were not to be kept")
     assert not pool._published
     assert not pool._early
-    assert {*pool._told, *pool._quiet} <= set(pool._futures)
+    until(lambda: {*pool._roster._made, *pool._roster._runs, *pool._quiet} <= set(pool._futures))

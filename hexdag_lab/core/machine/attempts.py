@@ -139,6 +139,7 @@ def _task(state: RunState, name: str) -> Task:
         decision=rec.decision, decisions=rec.decisions,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
         runs=_runner(state, spec.agent),
+        effects=spec.effects,
     )  # fmt: skip
 
 
@@ -181,11 +182,24 @@ def _current(step: Step, m: Any) -> NodeRecord | None:
 def started(step: Step, m: ms.Started) -> None:
     rec = _current(step, m)
     if rec is None:
+        return _repeated(step, m)
+    why = m.why
+    if rec.state is NodeState.RUNNING:
+        if m.repeat <= rec.repeats and (rec.repeats or rec.worker == m.worker):
+            return None  # said twice, or late
+        why = why or f"its worker {rec.worker} is gone; the pool ran it again"
+    where = {"node": m.node, "version": step.state.version, "fence": m.fence, "worker": m.worker}
+    return step.emit(ev.NodeStarted, **where, why=why, repeat=m.repeat)
+
+
+def _repeated(step: Step, m: ms.Started) -> None:
+    """The pool runs an attempt again whose result is in: it has lost it with a worker, and something needs it there."""
+    rec = step.record(m.node)
+    if rec is None or rec.fence != m.fence or m.repeat <= rec.repeats or step.state.over:
         return
-    if rec.state is NodeState.RUNNING and rec.worker == m.worker:
-        return  # said twice
-    why = f"its worker {rec.worker} is gone; the pool ran it again" if rec.state is NodeState.RUNNING else ""
-    step.emit(ev.NodeStarted, node=m.node, version=step.state.version, fence=m.fence, worker=m.worker, why=why)
+    if rec.state is NodeState.SUCCEEDED or m.node in step.state.held:
+        where = {"node": m.node, "version": step.state.version, "fence": m.fence, "worker": m.worker}
+        step.emit(ev.NodeRepeated, **where, why=m.why, repeat=m.repeat)
 
 
 def succeeded(step: Step, m: ms.Succeeded) -> None:
@@ -319,6 +333,11 @@ def pool_changed(step: Step, m: ms.PoolChanged) -> None:
     now = (step.state.slots, step.state.lookahead, step.state.capabilities)
     if (m.slots, m.lookahead, m.capabilities) != now and not step.state.over:
         step.emit(ev.PoolOffered, slots=m.slots, lookahead=m.lookahead, capabilities=m.capabilities)
+
+
+def worker_seen(step: Step, m: ms.WorkerSeen) -> None:
+    if not step.state.over:
+        step.emit(ev.WorkerChanged, worker=m.worker, state=m.state, why=m.why)
 
 
 def retries_due(step: Step) -> None:

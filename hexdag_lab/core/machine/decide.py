@@ -168,6 +168,7 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.HooksReturned: failing.hooks_returned,
     ms.Called: failing.called,
     ms.PoolChanged: attempts.pool_changed,
+    ms.WorkerSeen: attempts.worker_seen,
     ms.Started: attempts.started,
     ms.Succeeded: attempts.succeeded,
     ms.Failed: attempts.failed,

@@ -18,6 +18,7 @@ from ..dag.dag import Dag
 from ..runs.reuse import Made
 from ..runs.run import Failure, RunStatus
 from ..runs.value import Kept
+from ..runs.worker import WorkerState
 from ..votes.agent import Seat
 from ..votes.ballot import Ballot
 from ..votes.budget import Budget
@@ -116,6 +117,15 @@ class PoolOffered(Event):
 
 
 @record
+class WorkerChanged(Event):
+    """A worker failed, was paused, took the place of another one, came back or left."""
+
+    worker: str
+    state: WorkerState
+    why: str = ""
+
+
+@record
 class AttemptsSubmitted(Event):
     """The intent to run: journaled before the pool hears of it. `nodes` are (node, fence); `taken` entries left the
     frontier for it."""
@@ -137,6 +147,19 @@ class NodeStarted(Event):
     fence: int
     worker: str = ""
     why: str = ""
+    repeat: int = 0
+
+
+@record
+class NodeRepeated(Event):
+    """The pool ran an attempt again by itself that has its result already: the first result stays."""
+
+    node: str
+    version: int
+    fence: int
+    worker: str
+    why: str
+    repeat: int
 
 
 @record
@@ -373,5 +396,5 @@ class AgentSuspended(Event):
 #: internal bookkeeping: agents' hooks are not called for these
 UNHOOKED = (
     AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
-    ResultsSought, ResultsMissed, AgentCalled,
+    ResultsSought, ResultsMissed, AgentCalled, WorkerChanged, NodeRepeated,
 )  # fmt: skip

@@ -111,7 +111,9 @@ def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
         if frontier is not None:
             _, frontier = pop(frontier)
     for name, fence in e.nodes:
-        nodes = nodes.set(name, nodes[name]._replace(submitted=True, fence=fence, due=None, reuse=tried(state, name)))
+        nodes = nodes.set(
+            name, nodes[name]._replace(submitted=True, fence=fence, due=None, repeats=0, reuse=tried(state, name))
+        )
         for down in state.dag.dependents(name):
             rec = nodes[down]
             nodes = nodes.set(down, rec._replace(unsent=rec.unsent - 1))
@@ -134,8 +136,16 @@ def _node_started(state: RunState, e: ev.NodeStarted) -> RunState:
     rec = state.nodes[e.node]
     state = charged(state, e.node, rec)
     rec = rec._replace(
-        state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version
-    )
+        state=NodeState.RUNNING, worker=e.worker, began=e.at, started=rec.started + 1, why=e.why, version=e.version,
+        repeats=e.repeat,
+    )  # fmt: skip
+    return state._replace(nodes=state.nodes.set(e.node, rec))
+
+
+def _node_repeated(state: RunState, e: ev.NodeRepeated) -> RunState:
+    rec = state.nodes[e.node]
+    state = charged(state, e.node, rec)
+    rec = rec._replace(worker=e.worker, started=rec.started + 1, repeats=e.repeat)
     return state._replace(nodes=state.nodes.set(e.node, rec))
 
 
@@ -305,9 +315,11 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.BudgetRaised: _budget_raised,
     ev.RunFinished: _finished,
     ev.PoolOffered: _pool_offered,
+    ev.WorkerChanged: lambda state, e: state,
     ev.AttemptsSubmitted: _submitted,
     ev.AttemptsWithdrawn: _withdrawn,
     ev.NodeStarted: _node_started,
+    ev.NodeRepeated: _node_repeated,
     ev.ResultHeld: _result_held,
     ev.NodeSucceeded: _node_succeeded,
     ev.NodeKept: node_kept,

@@ -13,6 +13,7 @@ from ..dag.dag import Dag
 from ..runs.reuse import Found
 from ..runs.run import Failure
 from ..runs.value import Kept
+from ..runs.worker import WorkerState
 from ..votes.agent import Seat
 from ..votes.ballot import Choice
 from ..votes.budget import Budget
@@ -164,10 +165,14 @@ class PoolChanged:
 
 @record
 class Started:
+    """An attempt begins. `repeat`: how often the pool has run this same attempt by itself before; `why` it did."""
+
     at: float
     node: str
     fence: int
     worker: str = ""
+    repeat: int = 0
+    why: str = ""
 
 
 @record
@@ -199,6 +204,16 @@ class Lost:
     node: str
     fence: int
     why: str
+
+
+@record
+class WorkerSeen:
+    """A worker is in another state, other than by beginning or ending a node; `why` says what happened."""
+
+    at: float
+    worker: str
+    state: WorkerState
+    why: str = ""
 
 
 @record
@@ -278,8 +293,8 @@ class Dispatch:
 
 Message = (
     StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Cancel | Attach
-    | PoolChanged | Started | Succeeded | Failed | Lost | Suspended | ResultKept | LookedUp | VoterAbsent
-    | HooksReturned | Called | Tick | Dispatch
+    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Lost | Suspended | ResultKept | LookedUp
+    | VoterAbsent | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip
 
 COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)

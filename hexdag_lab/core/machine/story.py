@@ -75,6 +75,8 @@ def _about_run(event: Any, node: str | None) -> str:
             return f"{event.seat.id} takes part as {event.seat.role}"
         case ev.PoolOffered():
             return f"the pool offers {event.slots} slot{'s' * (event.slots != 1)}"
+        case ev.WorkerChanged():
+            return f"worker {event.worker} {event.state.meaning}" + (f": {event.why}" if event.why else "")
         case ev.AttemptsSubmitted():
             return _named(node, [name for name, _ in event.nodes], "submitted")
         case ev.AttemptsWithdrawn():
@@ -102,6 +104,8 @@ def _about_node(event: Any) -> str:
         case ev.NodeStarted():
             where = f" on {event.worker}" if event.worker else ""
             return f"{name} started{where}" + (f" ({event.why})" if event.why else "")
+        case ev.NodeRepeated():
+            return f"{name} runs again on {event.worker}, and keeps its result ({event.why})"
         case ev.NodeSucceeded():
             return f"{name} succeeded in {event.seconds:.2f} s"
         case ev.NodeReused():

@@ -46,3 +46,4 @@ class Task(NamedTuple):
     runs: str | None = (
         None  # the shipped function of the agent that the node is given to, which runs in place of its own
     )
+    effects: bool = False  # it acts on the outside world: the pool does not run it again by itself

@@ -90,6 +90,7 @@ class NodeRecord(NamedTuple):
     sees       the version that its first call saw, once it has waited; 0 before
     due        unix seconds before which it is not tried again;  began  when the current attempt did
     reuse      what is known of using its results again
+    repeats    how often the pool has run its latest attempt again by itself
     """
 
     state: NodeState = N.WAITING
@@ -114,6 +115,7 @@ class NodeRecord(NamedTuple):
     sees: int = 0
     lost: int = 0
     reuse: Reuse = UNUSED
+    repeats: int = 0
 
     @property
     def digest(self) -> bytes:

@@ -7,7 +7,9 @@ from typing import Any
 from ...ports import Pool
 
 
-def pool_of(pool: Any, *, workers: int | None = None, threads: int = 1, blobs: str | None = None) -> Pool:
+def pool_of(
+    pool: Any, *, workers: int | None = None, threads: int = 1, standby: int = 0, blobs: str | None = None
+) -> Pool:
     """The pool that "dask" (own cluster), "inline", a scheduler address or a Dask client stands for."""
     if isinstance(pool, str):
         if pool == "inline":
@@ -18,7 +20,7 @@ def pool_of(pool: Any, *, workers: int | None = None, threads: int = 1, blobs: s
         from .dask import DaskPool
 
         if pool == "dask":
-            return DaskPool(OwnCluster(workers, threads), blobs)
+            return DaskPool(OwnCluster(workers, threads, standby=standby), blobs)
         if "://" in pool:
             return DaskPool(pool, blobs)
         raise ValueError(f'pool is "dask", "inline", a scheduler address ("tcp://…") or a Dask Client, not {pool!r}')

@@ -17,8 +17,6 @@ import threading
 import time
 from typing import Any
 
-WINDOW = 0.001  #: seconds that Dask's streams collect messages (5 ms from scheduler to worker as it comes)
-
 
 def main() -> None:
     role, options = sys.argv[1], json.loads(sys.argv[2])
@@ -70,6 +68,8 @@ async def _scheduler(port: int) -> None:
     from distributed import Scheduler
     from distributed.diagnostics.plugin import SchedulerPlugin
 
+    from hexdag_lab.worker.process import shorten
+
     class ShortWindows(SchedulerPlugin):
         """Messages wait 1 ms for company: a chain of nodes is two to three times as fast."""
 
@@ -85,22 +85,19 @@ async def _scheduler(port: int) -> None:
         await scheduler.finished()
 
 
-async def _worker(scheduler: str, name: str, nthreads: int, resources: dict[str, float], directory: str) -> None:
+async def _worker(
+    scheduler: str, name: str, nthreads: int, resources: dict[str, float], standby: bool, directory: str
+) -> None:
     from distributed import Worker
 
-    worker = Worker(
+    from hexdag_lab.worker.process import LabWorker
+
+    worker: Worker = LabWorker(
         scheduler, name=name, nthreads=nthreads, local_directory=directory, resources=resources, host="127.0.0.1",
-        dashboard=False, memory_limit=0, death_timeout=60,
+        dashboard=False, memory_limit=0, death_timeout=60, standby=standby,
     )  # fmt: skip
     async with worker:
-        shorten(worker.batched_stream)
         await worker.finished()
-
-
-def shorten(stream: Any) -> None:
-    """Shorten a batched stream's window. It is a private setting of Dask: where it is not there, nothing happens."""
-    if isinstance(getattr(stream, "interval", None), int | float):
-        stream.interval = WINDOW
 
 
 if __name__ == "__main__":

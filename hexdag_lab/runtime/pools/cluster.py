@@ -2,7 +2,7 @@
 
 The scheduler has a process of its own because one in the notebook's process shares its GIL: a busy cell would delay
 every node. All processes start at the same time on a port picked beforehand; they end with this process, however it
-ends. A worker that dies is started again.
+ends. A worker that dies is started again; one that is frozen is ended, so that what it ran can run elsewhere.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
+from ...worker.needs import offered
+
 SHORT_LIFE = 10.0  #: seconds; workers that die sooner are started again slower and slower
 LONGEST_PAUSE = 2.0  #: seconds
 
@@ -38,13 +42,16 @@ class _Child(NamedTuple):
 class OwnCluster:
     """Scheduler and workers on 127.0.0.1. `workers` processes (default: one a core) of `threads` slots each.
 
-    `capabilities`: what every worker can do, as in `@node(requires={"gpu"})`.
+    `standby` further ones wait, until one of these fails, and take its place. `capabilities`: what every worker can do,
+    as in `@node(requires={"gpu"})`.
     """
 
-    def __init__(self, workers: int | None = None, threads: int = 1, capabilities: Iterable[str] = ()) -> None:
-        self.count = workers or _cores()
-        self.threads = threads
-        self.resources = dict.fromkeys(capabilities, 1000.0)
+    def __init__(
+        self, workers: int | None = None, threads: int = 1, capabilities: Iterable[str] = (), standby: int = 0
+    ) -> None:
+        self.count = (workers or _cores()) + standby
+        self.threads, self.standby = threads, standby
+        self.resources = offered(capabilities)
         self.address = ""
         self._scheduler: _Child | None = None
         self._workers: dict[str, _Child] = {}
@@ -60,14 +67,16 @@ class OwnCluster:
             self._directory = Path(tempfile.mkdtemp(prefix="hexdag-cluster-"))
             self.address = f"tcp://127.0.0.1:{_free_port()}"
             self._scheduler = self._child("scheduler", {"port": int(self.address.rpartition(":")[2])})
-            for _ in range(self.count):
-                self._start_worker()
+            for number in range(self.count):
+                self._start_worker(standby=number >= self.count - self.standby)
 
-    def _start_worker(self) -> None:
+    def _start_worker(self, standby: bool) -> None:
         name = f"w{self._started}"
         self._started += 1
-        options = {"scheduler": self.address, "name": name, "nthreads": self.threads, "resources": self.resources}
-        self._workers[name] = self._child("worker", options)
+        self._workers[name] = self._child("worker", {
+            "scheduler": self.address, "name": name, "nthreads": self.threads, "resources": self.resources,
+            "standby": standby,
+        })  # fmt: skip
 
     def _child(self, role: str, options: dict[str, Any]) -> _Child:
         assert self._directory is not None
@@ -111,7 +120,22 @@ class OwnCluster:
             too_many = max(0, self._short_lives - self.count)
             self._not_before = now + min(LONGEST_PAUSE, 0.25 * too_many)
             while len(self._workers) < self.count:
-                self._start_worker()
+                self._start_worker(standby=self.standby > 0)  # a standby has the place of the one that died
+
+    def end_if_frozen(self, name: str) -> None:
+        """Kill a worker that is silent because its process is stopped; one that computes and cannot answer goes on."""
+        with self._lock:
+            child = self._workers.get(name)
+            if child is not None and _stopped(child.process.pid):
+                _kill(child.process)
+
+    def dismiss(self, name: str) -> None:
+        """Go on without a worker that was asked to leave."""
+        with self._lock:
+            child = self._workers.pop(name, None)
+            if child is not None:
+                self.count -= 1
+                _reap(child)
 
     def log_tail(self) -> str:
         """The last lines that the children wrote, to say why they did not come up."""
@@ -136,15 +160,24 @@ class OwnCluster:
 
 def _reap(child: _Child) -> None:
     """End a child, its own children with it, and forget it. They have nothing that is worth a farewell."""
-    process = child.process
-    if process.stdin is not None:
-        process.stdin.close()
+    if child.process.stdin is not None:
+        child.process.stdin.close()
+    _kill(child.process)
+    child.process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
     else:
         process.kill()
-    process.wait()
+
+
+def _stopped(pid: int) -> bool:
+    with suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
 
 
 def _cores() -> int:

@@ -19,14 +19,17 @@ from contextlib import suppress
 from typing import Any
 
 from ...core.base.codec import loads
-from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable
-from ...core.machine.messages import Failed, Lost, PoolChanged, Started, Succeeded, Suspended
+from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable, Refused
+from ...core.machine.messages import Failed, Lost, PoolChanged, Started, Succeeded, Suspended, WorkerSeen
 from ...core.runs.attempt import Task
+from ...core.runs.worker import Worker, WorkerState
 from ...ports import Put
-from ...worker.context import Note
+from ...worker import process
 from ...worker.dask import from_pool, run_task, version_keys
+from ...worker.needs import needed
 from ..thread import cancelled
 from .link import Link
+from .roster import Attempt, Roster
 
 LOOKAHEAD = 128  #: attempts known to Dask beforehand, per slot
 LARGE_CODE = 16 * 1024  #: bytes; larger code is sent once per worker, not once per task
@@ -34,7 +37,6 @@ MOST_CODE = 64  #: pieces of large code that stay on the cluster
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
 LOOK_EVERY, LOOK_SOON = 0.25, 0.05  #: seconds between looks at futures and workers; while an own cluster comes up
 
-Attempt = tuple[str, str, int]
 Offer = tuple[int, int, tuple[frozenset[str], ...]]
 _log = logging.getLogger(__name__)
 
@@ -44,16 +46,17 @@ class DaskPool:
 
     def __init__(self, cluster: Any, blobs: str | None = None) -> None:
         self._link = Link(cluster, blobs)
+        self._roster = Roster(self._link.shared)
         self._topic = f"hexdag-{secrets.token_hex(6)}"  # of this lab only: others may use the same scheduler
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._futures: dict[Attempt, Any] = {}
-        self._told: set[Attempt] = set()  # have said that they succeeded
-        self._quiet: dict[Attempt, float] = {}  # since when others have been done without having said so
+        self._quiet: dict[Attempt, float] = {}  # since when some have been done without having said so
         self._code: dict[str, Any] = {}
         self._offered: Offer | None = None
         self._published: dict[tuple[str, int], bytes] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
 
     @property
     def address(self) -> str:
@@ -64,7 +67,7 @@ class DaskPool:
 
     async def open(self, put: Put) -> None:
         self._put = put
-        await self._link.open(self._topic, self._heard)
+        await self._link.open({self._topic: self._heard, "all": self._heard_of_workers})
         await self._rise()
         self._watching = asyncio.create_task(self._watch())
 
@@ -99,7 +102,7 @@ class DaskPool:
         """The scheduler is gone, and with it all that it had: say so."""
         self._up, self._offered = False, (0, 0, ())
         lost, self._futures, self._code = list(self._futures), {}, {}
-        self._told.clear()
+        self._roster.clear()
         self._quiet.clear()
         self._put("", PoolChanged(time.time(), *self._offered))
         for run, node, fence in lost:
@@ -139,7 +142,7 @@ class DaskPool:
             graph[key] = (run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream)
         if not graph:
             return
-        futures = self._link.get(graph, dict.fromkeys(tasks[0].requires, 1) or None)
+        futures = self._link.get(graph, needed(tasks[0].requires))
         self._futures |= {attempt: futures[key] for attempt, key in keys.items()}
 
     def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
@@ -180,7 +183,6 @@ class DaskPool:
     async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
         kept = {(run, node, fence) for node, fence in keep}
         self._release([a for a in (*self._futures, *self._early) if a[0] == run and a not in kept])
-        self._told = {a for a in self._told if a[0] != run or a in kept}
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
         if self._up:
@@ -209,8 +211,25 @@ class DaskPool:
                 raise
             raise NotFinished(f"the result of {node} is not in the pool any more: {error}") from error
 
-    def workers(self) -> list[Mapping[str, Any]]:
-        return list(self._link.workers)
+    def workers(self) -> list[Worker]:
+        return list(self._roster.workers.values())
+
+    async def drain(self, worker: str) -> None:
+        address = self._roster.address(worker)
+        if not address:
+            names = ", ".join(sorted(row.id for row in self.workers())) or "none"
+            raise Refused(f"there is no worker {worker!r}", rule="unknown-worker", fix=f"the workers are: {names}")
+        self._roster.leaving(worker, "it is being drained")
+        await self._link.on_workers(process.pause, [address])
+        while True:
+            left = await self._link.on_workers(process.executing, [address])
+            if not left.get(address):
+                break
+            await asyncio.sleep(LOOK_SOON)
+        if not await self._link.retire(address) and self._roster.address(worker):
+            text = f"worker {worker} has results that no other worker can take, and stays, paused"
+            raise Refused(text, rule="last-worker", fix="start another worker, and drain it then")
+        await self._link.dismiss(worker)
 
     def _key(self, task: Task) -> str:
         """A Dask key with a stable prefix: the scheduler learns durations by it."""
@@ -226,25 +245,42 @@ class DaskPool:
             except HexdagError:
                 _log.exception("a report of run %s cannot be read", run)
                 continue
-            self._put(run, message)
-            self._take_note(run, message)
+            self._put(run, self._noted(run, message))
 
-    def _take_note(self, run: str, message: Any) -> None:
-        match message:
-            case Failed() | Suspended():  # there is nothing to be had from it
-                self._release([(run, message.node, message.fence)])
-            case Succeeded():
-                self._told.add((run, message.node, message.fence))
-            case Started() if (run, message.node, message.fence) in self._told:
-                text = f"runs again on {message.worker}: Dask lost its result with a worker, and something waits for it"
-                _log.warning("run %s: %s %s", run, message.node, text)
-                self._put(run, Note(message.at, message.node, message.fence, text))
+    def _noted(self, run: str, message: Any) -> Any:
+        """What a worker says, as it is passed on."""
+        if not isinstance(message, Started | Succeeded | Failed | Suspended | Lost):
+            return message
+        attempt = (run, message.node, message.fence)
+        if isinstance(message, Started):
+            return self._roster.began(attempt, message)
+        if isinstance(message, Succeeded):
+            self._roster.ended(attempt, made=message.worker)
+            return message
+        had = self._roster.has_made(attempt)
+        self._roster.ended(attempt)
+        self._release([attempt])  # there is nothing to be had from it
+        if had and isinstance(message, Failed):  # Dask ran it again, and now its result is gone for whatever waits
+            return Lost(message.at, message.node, message.fence, f"Dask ran it again, and it failed: {message.failure}")
+        return message
+
+    def _heard_of_workers(self, event: tuple[float, Any]) -> None:
+        said = event[1]
+        if not isinstance(said, dict) or said.get("action") not in ("add-worker", "remove-worker"):
+            return
+        left = self._roster.workers.get(said["worker"])
+        if left is not None and said.get("expected"):
+            self._roster.leaving(left.id, "it was retired")
+        self._news.set()
 
     async def _watch(self) -> None:
         """Notice what no worker can tell: dead workers, lost attempts, a dead scheduler."""
         while True:
             boots = not self._link.shared and not (self._offered and self._offered[0])
-            await asyncio.sleep(LOOK_SOON if boots else LOOK_EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SOON if boots else LOOK_EVERY):
+                    await self._news.wait()
+            self._news.clear()
             try:
                 if self._up and not self._link.alive:
                     self._fall()
@@ -274,13 +310,20 @@ class DaskPool:
 
     def _silent(self, attempt: Attempt, now: float) -> bool:
         """Whether an attempt ended some seconds ago and has not said how."""
-        return attempt not in self._told and now - self._quiet.setdefault(attempt, now) > SILENCE
+        return not self._roster.has_made(attempt) and now - self._quiet.setdefault(attempt, now) > SILENCE
 
     async def _look_at_workers(self) -> None:
-        rows = await self._link.look()
-        slots = sum(row["slots"] for row in rows)
-        capabilities = {frozenset(row["capabilities"]) for row in rows}
-        offered: Offer = (slots, LOOKAHEAD * slots, tuple(sorted(capabilities, key=sorted)))
+        changes = self._roster.look(await self._link.look(), time.monotonic())
+        self._roster.forget(self._futures)
+        for change in changes:
+            self._put("", WorkerSeen(time.time(), *change))
+            if change.state is WorkerState.FAILED:
+                await self._link.end_if_frozen(change.worker)
+        if waiting := self._roster.to_take_over():
+            await self._link.on_workers(process.take_over, waiting)
+            self._news.set()
+        slots = self._roster.slots
+        offered: Offer = (slots, LOOKAHEAD * slots, self._roster.capabilities)
         if offered != self._offered:
             self._offered = offered
             self._put("", PoolChanged(time.time(), *offered))

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import logging
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ...core.base.errors import NotFinished, StoreUnavailable
+import psutil
+
+from ...core.base.errors import NotFinished, Refused, StoreUnavailable
 from ...core.dag.dag import Dag
 from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended
 from ...core.runs.attempt import Task
+from ...core.runs.worker import Worker, WorkerState
 from ...ports import Blobs, Put
 from ...worker.execute import Outcome, World, execute
 from ...worker.versions import Versions
@@ -98,14 +102,16 @@ class InlinePool:
             raise NotFinished(f"the result of {node} is not in the pool any more")
         return outcome.read()
 
-    def workers(self) -> list[Mapping[str, Any]]:
-        busy = sorted([*self._busy.values()])
-        return [
-            {
-                "id": "inline", "state": "busy" if busy else "idle", "nodes": busy, "slots": self.slots,
-                "capabilities": sorted(self.capabilities),
-            }
-        ]  # fmt: skip
+    def workers(self) -> list[Worker]:
+        busy = tuple(sorted([*self._busy.values()]))
+        state = WorkerState.BUSY if busy else WorkerState.IDLE
+        memory, host = psutil.Process().memory_info().rss, socket.gethostname()
+        able = tuple(sorted(self.capabilities))
+        return [Worker("inline", host, state, busy, self.slots, able, None, memory)]
+
+    async def drain(self, worker: str) -> None:
+        text = "the inline pool is threads of this process, and none of them can leave"
+        raise Refused(text, rule="inline-pool", fix='use hx.Lab(pool="dask")')
 
     def _run(self, task: Task, code: bytes, upstream: Mapping[str, Outcome]) -> None:
         attempt = (task.run, task.node, task.fence)

@@ -10,13 +10,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ...core.base.errors import HexdagError, PoolUnavailable
+from ...worker import process
 from ...worker.blobs import FileBlobs
 from ...worker.dask import probe
 from ..thread import cancelled
-from .child import shorten
 from .cluster import OwnCluster
 
 CONNECT = 4.0  #: seconds to wait for a scheduler that should be there
@@ -25,6 +26,7 @@ BOOTS = 3  #: times that an own cluster is started if its scheduler dies at once
 ANSWER = 10.0  #: seconds for a scheduler to answer
 
 Heard = Callable[[tuple[float, Any]], None]
+Row = Mapping[str, Any]
 
 
 class Link:
@@ -38,11 +40,10 @@ class Link:
         self._client: Any = None
         self._probed: set[str] = set()
         self.blobs = blobs
-        self.workers: list[Mapping[str, Any]] = []
 
-    async def open(self, topic: str, heard: Heard) -> None:
-        """Start or reach the scheduler. `PoolUnavailable` if it does not answer."""
-        self._topic, self._on_event = topic, heard
+    async def open(self, topics: Mapping[str, Heard]) -> None:
+        """Start or reach the scheduler, and hear of these topics. `PoolUnavailable` if it does not answer."""
+        self._topics = topics
         if self._own is None:
             return await self._connect(CONNECT)
         for boot in range(1, BOOTS + 1):
@@ -62,7 +63,7 @@ class Link:
         await self._disconnect(0)
         if self._own is not None:
             await asyncio.to_thread(self._own.stop)
-        await self.open(self._topic, self._on_event)
+        await self.open(self._topics)
 
     async def close(self) -> None:
         """End what was started; leave what was given."""
@@ -93,8 +94,9 @@ class Link:
                 raise self._unavailable(error) from error
             raise
         self._client, self._probed = client, set()
-        shorten(client.scheduler_comm)
-        client.subscribe_topic(self._topic, self._on_event)
+        process.shorten(client.scheduler_comm)
+        for topic, heard in self._topics.items():
+            client.subscribe_topic(topic, heard)
 
     def _unavailable(self, error: Exception) -> PoolUnavailable:
         if self._own is not None:
@@ -107,7 +109,7 @@ class Link:
         )
 
     async def _disconnect(self, patience: float) -> None:
-        client, self._client, self.workers = self._client, None, []
+        client, self._client = self._client, None
         if client is not None:
             await client.close(timeout=patience)
 
@@ -122,6 +124,16 @@ class Link:
         if self._own is not None and not self._own.scheduler_alive:
             return False
         return self._client is not None and self._client.status == "running"
+
+    async def end_if_frozen(self, worker: str) -> None:
+        """End a silent worker of an own cluster if its process is stopped; of others' processes nobody knows here."""
+        if self._own is not None:
+            await asyncio.to_thread(self._own.end_if_frozen, worker)
+
+    async def dismiss(self, worker: str) -> None:
+        """Do not start a worker again that has left."""
+        if self._own is not None:
+            await asyncio.to_thread(self._own.dismiss, worker)
 
     async def revive(self) -> None:
         """Start workers of an own cluster again that have died."""
@@ -138,21 +150,24 @@ class Link:
         async with asyncio.timeout(ANSWER):
             await self._client.set_metadata(keys, value)
 
-    async def look(self) -> list[Mapping[str, Any]]:
-        """The workers that are there now, one row each."""
+    async def look(self) -> Mapping[str, Row]:
+        """What the scheduler says of the workers that it has now, by address."""
         async with asyncio.timeout(ANSWER):  # on Python 3.11 `wait_for` may swallow a cancellation
             identity = await self._client.scheduler.identity(n_workers=-1)
-        workers = identity["workers"]
+        workers: Mapping[str, Row] = identity["workers"]
         if new := [address for address in workers if address not in self._probed]:
             await self._probe(new)
-        self.workers = [
-            {
-                "id": str(row["name"]), "host": row.get("host", address), "state": row.get("status", "running"),
-                "slots": row["nthreads"], "capabilities": sorted(row.get("resources") or ()),
-            }
-            for address, row in sorted(workers.items())
-        ]  # fmt: skip
-        return self.workers
+        return workers
+
+    async def on_workers(self, function: Callable[..., Any], addresses: list[str]) -> dict[str, Any]:
+        """What a function says on some workers, by address; one that is gone says nothing."""
+        async with asyncio.timeout(ANSWER):  # one that is frozen does not answer
+            said = await self._client.run(function, workers=addresses, on_error="return")
+        return {address: value for address, value in said.items() if not isinstance(value, BaseException)}
+
+    async def retire(self, address: str) -> bool:
+        """Copy what only this worker has to others, and end it; False if nobody can take it."""
+        return bool(await self._client.retire_workers([address], close_workers=True))
 
     async def _probe(self, addresses: list[str]) -> None:
         """See whether workers reach the lab's blobs; if one does not, results stay in the workers' memory."""
@@ -162,9 +177,8 @@ class Link:
         try:
             blobs = FileBlobs(self.blobs)
             ours = await asyncio.to_thread(blobs.put, secrets.token_bytes(16))
-            answers = await self._client.run(probe, self.blobs, ours, workers=addresses, on_error="return")
-            said = [answer for answer in answers.values() if isinstance(answer, str)]  # else it is gone again
-            reached = [await asyncio.to_thread(blobs.has, answer) for answer in said]
+            answers = await self.on_workers(partial(probe, self.blobs, ours), addresses)
+            reached = [await asyncio.to_thread(blobs.has, answer) for answer in answers.values()]
         except HexdagError:
             reached = [False]
         if not all(reached):

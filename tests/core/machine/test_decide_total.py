@@ -61,7 +61,7 @@ class Nonsense:
         worker = rng.choice(("", "w1", "w2"))
         return rng.choice(
             (
-                ms.Started(at, node, fence, worker),
+                ms.Started(at, node, fence, worker, rng.randrange(3), "it was lost"),
                 ms.Succeeded(at, node, fence, 1.0, result(node, where), worker),
                 ms.Succeeded(at, node, fence, 1.0, result(node, where), worker),
                 ms.Failed(at, node, fence, 1.0, Failure("ValueError", "no"), worker),

@@ -13,6 +13,7 @@ from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.story import sentence, story, why
 from hexdag_lab.core.runs.reuse import Made
 from hexdag_lab.core.runs.run import Failure, RunStatus
+from hexdag_lab.core.runs.worker import WorkerState
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Ballot, Choice
 from hexdag_lab.core.votes.budget import Budget
@@ -44,6 +45,17 @@ SENTENCES = [
     (ev.AttemptsWithdrawn(1, 0.0, ("a", "b"), "upstream fit failed"), "a, b taken back: upstream fit failed"),
     (ev.NodeStarted(1, 0.0, "fit", 1, 1), "fit started"),
     (ev.NodeStarted(1, 0.0, "fit", 1, 1, "w2", "again"), "fit started on w2 (again)"),
+    (
+        ev.NodeRepeated(1, 0.0, "fit", 1, 1, "w2", "Dask lost its result with worker w1", 1),
+        "fit runs again on w2, and keeps its result (Dask lost its result with worker w1)",
+    ),
+    (
+        ev.WorkerChanged(1, 0.0, "w1", WorkerState.FAILED, "no heartbeat for 6 s"),
+        "worker w1 failed: no heartbeat for 6 s",
+    ),
+    (ev.WorkerChanged(1, 0.0, "w1", WorkerState.PAUSED, "draining"), "worker w1 is paused: draining"),
+    (ev.WorkerChanged(1, 0.0, "w2", WorkerState.IDLE, "again"), "worker w2 takes nodes: again"),
+    (ev.WorkerChanged(1, 0.0, "w1", WorkerState.GONE), "worker w1 left"),
     (ev.NodeSucceeded(1, 0.0, "fit", 1, 1, 0.126, result("fit")), "fit succeeded in 0.13 s"),
     (
         ev.ResultHeld(1, 0.0, "fit", 1, 1, 0.1, result("fit")),
