@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import Agent, HumanAgent
+    from .agents.llm import LLMAgent
+    from .agents.mind import Endpoint
     from .core.base.errors import (
         AlreadyDecided,
         CycleError,
@@ -57,17 +59,70 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Agent", "AlreadyDecided", "Ballot", "Budget", "Caps", "Catalog", "Changeset", "Conflict", "CycleError", "Dag",
-    "DagError", "Deadline", "Delegate", "Diff", "DuplicateNode", "FrozenNode", "HexdagError", "HumanAgent",
-    "HumanApproval", "InvalidName", "Lab", "LabInUse", "LogOdds", "Majority", "Node", "NodeSpec", "NodeState",
-    "NotAllowed", "NotFinished", "Operation", "OwnerDecides", "Owners", "Policy", "PoolUnavailable", "ProposalHandle",
-    "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed", "RunStatus", "SchemaError", "SharedDraft",
-    "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch", "Unanimous", "UnboundParameter", "UnknownNode",
-    "Veto", "WouldBlock", "context", "diff", "node",
+    "Agent",
+    "AlreadyDecided",
+    "Ballot",
+    "Budget",
+    "Caps",
+    "Catalog",
+    "Changeset",
+    "Conflict",
+    "CycleError",
+    "Dag",
+    "DagError",
+    "Deadline",
+    "Delegate",
+    "Diff",
+    "DuplicateNode",
+    "Endpoint",
+    "FrozenNode",
+    "HexdagError",
+    "HumanAgent",
+    "HumanApproval",
+    "InvalidName",
+    "LLMAgent",
+    "Lab",
+    "LabInUse",
+    "LogOdds",
+    "Majority",
+    "Node",
+    "NodeSpec",
+    "NodeState",
+    "NotAllowed",
+    "NotFinished",
+    "Operation",
+    "OwnerDecides",
+    "Owners",
+    "Policy",
+    "PoolUnavailable",
+    "ProposalHandle",
+    "ProposalState",
+    "Quorum",
+    "Refused",
+    "Run",
+    "RunContext",
+    "RunFailed",
+    "RunStatus",
+    "SchemaError",
+    "SharedDraft",
+    "StaleBase",
+    "StoreUnavailable",
+    "Supermajority",
+    "TypeMismatch",
+    "Unanimous",
+    "UnboundParameter",
+    "UnknownNode",
+    "Veto",
+    "WouldBlock",
+    "context",
+    "diff",
+    "node",
 ]  # fmt: skip
 
 _NAMES = {
     ".agents": "Agent HumanAgent",
+    ".agents.llm": "LLMAgent",
+    ".agents.mind": "Endpoint",
     ".core.base.errors": (
         "AlreadyDecided CycleError DagError DuplicateNode FrozenNode HexdagError InvalidName "
         "LabInUse NotAllowed NotFinished PoolUnavailable Refused RunFailed SchemaError "

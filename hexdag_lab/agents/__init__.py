@@ -1,4 +1,6 @@
-"""Agents: rules as plain functions, and people. What they answer is asked for by the runtime's desk."""
+"""Agents: rules as plain functions, people, and language models (`llm`, loaded by who has one).
+
+What they answer is asked for by the runtime's desk."""
 
 from .agent import Agent, name_of
 from .human import HumanAgent

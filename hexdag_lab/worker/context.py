@@ -79,6 +79,7 @@ class RunContext:
     restored  what was last given to `checkpoint` before the node waited, or None
     decision  the final state of the last proposal waited for ("APPLIED", "REJECTED", ...), or None
     asked     of a node that is given to an agent: its own function, which says what is wanted
+    returns   the pydantic model of its result, if it has one
     """
 
     task: Task
@@ -89,6 +90,7 @@ class RunContext:
     _dag: Callable[[str, int], Dag]
     _proposed: int = 0
     asked: Any = None
+    returns: Any = None
     saved: list[Any] = field(default_factory=list, repr=False)  # at most one: what this attempt gave to `checkpoint`
 
     @property

@@ -84,7 +84,10 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
         try:
             with printing(tell) as printed:
                 asked = loaded.fn.fn if isinstance(loaded.fn, Given) else None
-                ctx = RunContext(task, world.worker, arguments, restored, printed.before(say), world.dag, asked=asked)
+                ctx = RunContext(
+                    task, world.worker, arguments, restored, printed.before(say), world.dag, asked=asked,
+                    returns=loaded.out_model,
+                )  # fmt: skip
                 value = _called(loaded, task, arguments, ctx)
         except Suspend as suspend:
             say(_suspended(task, suspend, ctx, seconds(), world))

@@ -12,7 +12,7 @@ from ..base.codec import record
 from ..base.frozen import FrozenDict
 from .agent import weight_of
 from .ballot import Choice
-from .policy import Ballots, Electorate, Opinion, Policy, Verdict, joined
+from .policy import Ballots, Deadline, Electorate, Opinion, Policy, Verdict, joined
 from .weighing import ORCHESTRATORS, has_vote
 
 OWNER = "owner"  #: stands for the lab's owner where an agent is named
@@ -85,7 +85,7 @@ class PersonForRisk(Policy):
         risk = f"{', '.join(electorate.risky)}: high risk, {person.text}"
         if person.verdict is Verdict.YES:
             return joined(opinion.verdict, [opinion, person])
-        if person.verdict is Verdict.PENDING and opinion.expired:
+        if person.verdict is Verdict.PENDING and any(d.fired(electorate, now) for d in _deadlines(self.policy)):
             return Opinion(Verdict.NO, f"the deadline passed; {risk}", expired=True)
         pending = [opinion] if opinion.verdict is Verdict.PENDING else []
         return joined(person.verdict, [*pending, person._replace(text=risk)])
@@ -101,6 +101,13 @@ class PersonForRisk(Policy):
 
     def learns(self) -> bool:
         return self.policy.learns()
+
+
+def _deadlines(policy: Policy) -> list[Deadline]:
+    """The deadlines in a policy, however it is combined."""
+    if isinstance(policy, Deadline):
+        return [policy]
+    return [found for part in getattr(policy, "parts", ()) for found in _deadlines(part)]
 
 
 def _one_of(ballots: Ballots, people: tuple[str, ...]) -> Opinion:
