@@ -49,6 +49,7 @@ bench: install ## the published figures: overhead over Dask, the graph, import, 
 	$(BIN)/python -m tests.benchmarks.search
 	$(BIN)/python -m tests.benchmarks.votes
 	$(BIN)/python -m tests.benchmarks.stores
+	$(BIN)/python -m tests.benchmarks.attach
 
 screenshots: install ## the pictures in README, from a run of the demo
 	$(BIN)/python docs/make_screenshots.py

@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     audit = commands.add("audit", _audit, "whether a run's journal is as it was written, and who approved what", "run")
     audit.add_argument("--head", default=None, metavar="FILE", help="hold it against a head that was saved before")
     audit.add_argument("--save", default=None, metavar="FILE", help="save the head, to be kept elsewhere")
+    audit.add_argument("--blobs", default=None, metavar="URL", help="where older rows are; default: beside the store")
     audit.add_argument("--json", action="store_true", help="print all of it as JSON")
 
 
@@ -33,7 +34,7 @@ def _audit(options: argparse.Namespace) -> int:
     from ..views import audited
 
     must_exist(options.store)
-    report = audit(options.store, options.run, options.head)
+    report = audit(options.store, options.run, options.head, options.blobs)
     if options.json:
         print(audited.as_json(report))
     else:

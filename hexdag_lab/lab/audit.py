@@ -12,40 +12,25 @@ from ..core.votes.signed import Proof
 from ..runtime.audit import Report, audited
 from ..runtime.chain import packed_head, unpacked_head
 from ..runtime.keys import public_half
-from ..runtime.seal import Seal
-from ..runtime.stores import store_of
-from .places import home_of
+from .depot import depot_of
 
 
-def audit(store: Any, run: str, head: Path | str | None = None) -> Report:
+def audit(store: Any, run: str, head: Path | str | None = None, blobs: Any = None) -> Report:
     """Whether a run's journal is as it was written, and who approved what.
 
     head   a file that `save_head` has written, kept where whoever can write the store cannot
+    blobs  where older rows are, as given to `Lab`; default: beside the store
 
     Raises `Refused` if there is no such run, `SchemaError` if the file holds no head, `StoreUnavailable`.
     """
     saved = None if head is None else _head_of(Path(head))
-    return asyncio.run(_audit(store, run, saved))
+    return asyncio.run(_audit(store, run, saved, blobs))
 
 
-async def _audit(store: Any, run: str, saved: Proof | None) -> Report:
-    opened = store_of(store)
-    await opened.open()
-    try:
-        return await audited(opened, run, _lab_key(store), saved)
-    finally:
-        await opened.close()
-
-
-def _lab_key(store: Any) -> str | None:
-    """The public half of the lab's key, if its file is there and can be read."""
-    home, temporary = home_of(store)
-    if temporary is not None:
-        temporary.cleanup()
-    try:
-        return public_half(Seal.of_file(home / "key").signer) if (home / "key").exists() else None
-    except SchemaError:
-        return None
+async def _audit(store: Any, run: str, saved: Proof | None, blobs: Any) -> Report:
+    async with depot_of(store, blobs) as depot:
+        lab_key = None if depot.seal is None else public_half(depot.seal.signer)
+        return await audited(depot.store, run, lab_key, saved, depot.blobs)
 
 
 def save_head(report: Report, path: Path | str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ..agents import Agent, HumanAgent, name_of
-from ..core.base.errors import HexdagError, LabInUse, Refused
+from ..core.base.errors import HexdagError, LabInUse, Refused, SchemaError
 from ..core.base.frozen import FrozenDict
 from ..core.dag.catalog import Catalog
 from ..core.dag.dag import Dag
@@ -31,6 +31,7 @@ from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
+from ..runtime.history import Journal
 from ..runtime.keys import Keys
 from ..runtime.remote import Remote
 from ..runtime.seal import Seal
@@ -257,17 +258,24 @@ class Lab:
             self._thread.run(self.doors.adopt(run_id, self.owner.id), 60)
             if run_id not in self._here:
                 self._here.append(run_id)
+        else:
+            self.doors.again(run_id)
         self.feed(run_id).until(lambda state: state.started and state.seq >= summary["seq"]).result(30)
         return Run(self, run_id)
 
     def attached(self, run_id: str) -> Run:
-        """A run to be looked at: unlike `attach`, this never goes on with one whose controller is gone."""
+        """A run to be looked at: unlike `attach`, this never goes on with one whose controller is gone, and of one
+        whose journal is damaged it shows what is before that."""
         self._check_open()
         if not self.feed(run_id).state.started:
             if self.leads and self._summary(run_id)["status"] in GOING_ON:
                 text = f"nobody goes on with run {run_id} now"
                 raise Refused(text, rule="orphaned", fix=f"lab.attach({run_id!r})")
-            return self.attach(run_id)
+            try:
+                return self.attach(run_id)
+            except SchemaError:
+                if not self.feed(run_id).state.started:
+                    raise
         return Run(self, run_id)
 
     def _summary(self, run_id: str) -> dict[str, Any]:
@@ -329,7 +337,7 @@ class Lab:
     def _lessons(self) -> list[Lesson]:
         """What all runs have taught: of those that go on here, as they are at this moment."""
         here = {run: lessons(self.feed(run).state) for run in self.going_on()} if self.leads else {}
-        return self._thread.run(lessons_of(self._store, here))
+        return self._thread.run(lessons_of(self._store, Journal(self._store, self._blobs, self.shipping.key), here))
 
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""

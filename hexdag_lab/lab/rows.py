@@ -12,7 +12,7 @@ from ..core.machine.lessons import lessons
 from ..core.votes.trust import Lesson
 from ..ports import Store
 from ..runtime import wire
-from ..runtime.history import history
+from ..runtime.history import Journal
 
 
 class RunRow(NamedTuple):
@@ -44,7 +44,7 @@ async def run_rows(store: Store, here: set[str] | None) -> list[RunRow]:
     return rows
 
 
-async def lessons_of(store: Store, here: Mapping[str, tuple[Lesson, ...]]) -> list[Lesson]:
+async def lessons_of(store: Store, journal: Journal, here: Mapping[str, tuple[Lesson, ...]]) -> list[Lesson]:
     """What the runs of a store have taught about voters, the first run first. `here`: of runs that go on here.
 
     A run that is over has written it down; that of another one is folded from its journal."""
@@ -56,7 +56,7 @@ async def lessons_of(store: Store, here: Mapping[str, tuple[Lesson, ...]]) -> li
         elif (written := await store.get(wire.lessons(run))) is not None:
             found += loads(written.data)
         else:
-            found += lessons((await history(store, run))[0])
+            found += lessons((await journal.state(run))[0])
     return found
 
 

@@ -24,11 +24,11 @@ from ..core.votes.ballot import Ballot, Choice
 from ..core.votes.policy import Verdict
 from ..core.votes.proposal import Proposal
 from ..core.votes.signed import Proof, is_canonical, whole
-from ..ports import Row, Store
+from ..ports import Blobs, Row, Store
 from . import chain, wire
 from .batch import summary
 from .chain import Link
-from .history import rows_of
+from .history import Journal
 from .keys import good
 
 UNSIGNED = "the seat has no key"
@@ -84,11 +84,14 @@ class Report(NamedTuple):
     notes: tuple[str, ...]
 
 
-async def audited(store: Store, run: str, lab_key: str | None = None, saved: Proof | None = None) -> Report:
-    """Audit a run. `lab_key`: the public half that its head has to be signed with; `saved`: a head kept elsewhere.
+async def audited(
+    store: Store, run: str, lab_key: str | None = None, saved: Proof | None = None, blobs: Blobs | None = None
+) -> Report:
+    """Audit a run. `lab_key`: the public half that its head has to be signed with; `saved`: a head kept elsewhere;
+    `blobs`: where older rows may be.
 
     Raises `Refused` if there is no such run and no saved head of one, `StoreUnavailable` if it cannot be read."""
-    rows, kept, row = await _as_it_is(store, run)
+    rows, kept, row = await _as_it_is(store, Journal(store, blobs), run)
     if not rows and not kept and row is None and saved is None:
         raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="hexdag-lab runs")
     audit = _Audit(run, rows)
@@ -107,11 +110,11 @@ async def audited(store: Store, run: str, lab_key: str | None = None, saved: Pro
     return Report(run, len(rows), len(links), chained, head, tuple(audit.votes), outcomes, findings, tuple(audit.notes))
 
 
-async def _as_it_is(store: Store, run: str) -> tuple[list[Row], list[bytes], bytes | None]:
+async def _as_it_is(store: Store, journal: Journal, run: str) -> tuple[list[Row], list[bytes], bytes | None]:
     """A run's rows, chain and summary, of one moment though somebody may lead it: each commit puts a new summary."""
     for _ in range(TRIES):
         before = await store.get(wire.summary(run))
-        kept, rows = await rows_of(store, wire.chain(run)), await rows_of(store, wire.journal(run))
+        kept, rows = await journal.links(run), await journal.rows(run)
         if await store.get(wire.summary(run)) == before:
             return rows, [row.data for row in kept], before and before.data
     raise StoreUnavailable(f"run {run} goes on too fast to be audited now; pause it for a moment: run.pause()")

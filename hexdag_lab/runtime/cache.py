@@ -16,6 +16,7 @@ from ..core.machine.effects import Index
 from ..core.runs.reuse import Found, Made, Recipe
 from ..ports import Store
 from . import wire
+from .history import Journal
 from .shipping import Shipping
 
 _log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ def entries(run: str, index: Index) -> dict[str, bytes]:
 class Cache:
     """Reads what `entries` gave to the store."""
 
-    def __init__(self, store: Store, shipping: Shipping) -> None:
-        self._store, self._shipping = store, shipping
+    def __init__(self, store: Store, journal: Journal, shipping: Shipping) -> None:
+        self._store, self._journal, self._shipping = store, journal, shipping
 
     async def find(self, node: str, key: str) -> Found:
         """A kept result by its action key, or what the node was last made from; nothing if neither can be used."""
@@ -50,9 +51,9 @@ class Cache:
             return None
         row = json.loads(value.data)
         run, node = str(row["run"]), str(row["node"])
-        (found,) = await self._store.read(wire.journal(run), int(row["seq"]) - 1, 1)
-        event: Any = loads(found.data)
-        if event.node != node:
+        found = await self._journal.row(run, int(row["seq"]))
+        event: Any = None if found is None else loads(found.data)
+        if event is None or event.node != node:
             return None
         made = Made(run, node, int(row["version"]), float(row["seconds"]), event.result)
         here = await asyncio.to_thread(self._shipping.has, made.result, f"the cached result of {node}")

@@ -29,13 +29,15 @@ from .acting import Acting
 from .batch import Batch
 from .cache import Cache
 from .chain import Link, last_link
+from .compaction import Compaction, keep_compact
 from .desk import Desk, Door
 from .feed import Feed
-from .history import history, unanswered
+from .history import Damaged, Journal, unanswered
 from .inbox import Inbox, Item, settle
 from .keys import Keys, admitted
 from .lead import Lead
 from .log import Log, keep_logs, kept_log
+from .past import Past
 from .shipping import Shipping
 from .thread import cancelled
 from .view import RunView
@@ -52,6 +54,7 @@ class Controller:
     def __init__(self, store: Store, pool: Pool, shipping: Shipping, owner_id: str, keys: Keys | None = None) -> None:
         self._store, self._pool, self._shipping, self._keys = store, pool, shipping, keys or Keys()
         self._links: dict[str, Link] = {}
+        self._journal = Journal(store, shipping.blobs, shipping.key)
         self._lead = Lead(store, owner_id)
         self._states: dict[str, RunState] = {}
         self._live: set[str] = set()
@@ -72,7 +75,8 @@ class Controller:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._loop)
         self.desk = Desk(Door(self.put, self.command, self.view), self._shipping)
-        self._acting = Acting(self._pool, self.desk, self._shipping, Cache(self._store, self._shipping), self.put)
+        cache = Cache(self._store, self._journal, self._shipping)
+        self._acting = Acting(self._pool, self.desk, self._shipping, cache, self.put)
         if not await self._lead.take():
             return False
         try:
@@ -88,6 +92,7 @@ class Controller:
         self._task(self._keep_lead())
         self._task(self._read_inbox())
         self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
+        self._task(keep_compact(Compaction(self._store, self._shipping.blobs, self._shipping.key), self._led))
         if not wait_for_pool:
             self._task(self._open_pool())
         return True
@@ -163,6 +168,9 @@ class Controller:
             feed.end(self.broken)
         return feed
 
+    def _led(self) -> dict[str, RunState]:
+        return {run: self._states[run] for run in sorted(self._live)}
+
     def _logs(self) -> dict[str, Log]:
         return {run: self.feed(run).log for run in sorted(self._live)}
 
@@ -209,7 +217,7 @@ class Controller:
         """Go on with a run whose controller is gone, from its journal."""
         if run in self._states:
             return None
-        state, events = await history(self._store, run)
+        state, past = await self._past(run)
         if not state.started:
             raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="see lab.runs()")
         link = await last_link(self._store, run, state.seq)
@@ -220,17 +228,30 @@ class Controller:
         self._states[run], self._links[run] = state, link
         heard = self._heard
         self.feed(run).show_log(log)
-        self.feed(run).publish(state, events)
+        self.feed(run).begin(state, past)
         if state.over:
             return await self._hear_late(run, heard)
+        hooks = {agent: seen for agent, seen in state.hooks.items() if agent not in absent}
+        news = await asyncio.to_thread(lambda: past[min(hooks.values(), default=state.seq) :])
         self._live.add(run)
         reply: Future[Any] = Future()
         # What the pool offered to the controller before is gone with it.
         self._inbox.put(Item(run, self._offered or ms.PoolChanged(time.time(), 0, 0, None)))
         self._inbox.put(Item(run, ms.Attach(time.time(), by, absent), reply))
-        self.desk.saw(run, {a: seen for a, seen in state.hooks.items() if a not in absent}, events)
+        self.desk.saw(run, hooks, news)
         await asyncio.wrap_future(reply)
         return await self._hear_late(run, heard)
+
+    async def _past(self, run: str) -> tuple[RunState, Past]:
+        """A run as its journal has it; of one that is damaged, what is before that can be looked at."""
+        if (feed := self._feeds.get(run)) is not None and feed.broken is not None and self.broken is None:
+            del self._feeds[run]  # it was damaged before, and may have been put right
+        try:
+            return await self._journal.state(run)
+        except Damaged as damaged:
+            self.feed(run).begin(damaged.state, Past(damaged.events))
+            self.feed(run).end(damaged)
+            raise
 
     async def _hear_late(self, run: str, heard: int) -> None:
         """Take up what other processes have asked of a run while nobody led it."""

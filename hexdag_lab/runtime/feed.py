@@ -16,6 +16,7 @@ from typing import Any
 
 from ..core.machine.state import RunState
 from .log import Log
+from .past import Past
 
 Observer = Callable[[Any], None]
 _END = object()
@@ -27,7 +28,7 @@ class Feed:
 
     def __init__(self, state: RunState | None = None) -> None:
         self.state = state or RunState()
-        self.events: list[Any] = []
+        self.events = Past()
         self.notes: dict[str, Any] = {}
         self.log = Log()
         self.broken: Exception | None = None
@@ -35,6 +36,11 @@ class Feed:
         self._observers: list[tuple[Observer, queue.SimpleQueue[Any]]] = []
         self._readers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
+
+    def begin(self, state: RunState, past: Past) -> None:
+        """This is where the run is, and how it came there."""
+        self.events = past
+        self.publish(state, ())
 
     def publish(self, state: RunState, events: Sequence[Any]) -> None:
         """A step was committed: this is the state now, these are its events."""

@@ -11,16 +11,15 @@ from concurrent.futures import Future
 from contextlib import aclosing, suppress
 from typing import Any
 
-from ..core.base.codec import loads
 from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
-from ..core.machine.evolve import evolve
 from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
 from ..ports import CommitRefused, Store, StoreAway
 from . import wire
 from .feed import Feed
-from .history import history
+from .history import Damaged, Journal, folded
 from .log import kept_log
+from .past import Past
 from .shipping import Shipping
 from .view import RunView
 
@@ -35,6 +34,7 @@ class Remote:
 
     def __init__(self, store: Store, shipping: Shipping, loop: asyncio.AbstractEventLoop) -> None:
         self._store, self._shipping, self._loop = store, shipping, loop
+        self._journal = Journal(store, shipping.blobs, shipping.key)
         self._feeds: dict[str, Feed] = {}
         self._following: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
@@ -69,10 +69,16 @@ class Remote:
         """The published states of a run, followed from its journal; anew, if the store did not answer once."""
         with self._lock:
             feed = self._feeds.get(run)
-            if feed is None or (feed.broken is not None and self.broken is None):
+            if feed is None or (isinstance(feed.broken, StoreUnavailable) and self.broken is None):
                 self._feeds[run] = Feed()
                 self._following[run] = asyncio.run_coroutine_threadsafe(self._follow(run), self._loop)
             return self._feeds[run]
+
+    def again(self, run: str) -> None:
+        """Read a run anew whose journal was damaged: it may have been put right."""
+        with self._lock:
+            if self.broken is None and run in self._feeds and self._feeds[run].broken is not None:
+                del self._feeds[run]
 
     async def _follow(self, run: str) -> None:
         feed = self._feeds[run]
@@ -88,16 +94,19 @@ class Remote:
             listening.cancel()
 
     async def _read_and_watch(self, run: str, feed: Feed) -> None:
-        state, events = await history(self._store, run)
+        try:
+            state, past = await self._journal.state(run)
+        except Damaged as damaged:
+            feed.begin(damaged.state, Past(damaged.events))
+            raise
         feed.show_log(await kept_log(self._store, run))
-        feed.publish(state, events)
-        async with aclosing(self._store.watch(wire.journal(run), state.seq)) as news:
+        feed.begin(state, past)
+        async with aclosing(self._journal.follow(run, state.seq)) as news:
             async for row in news:
-                event = loads(row.data)
-                state = evolve(state, event)
+                state, events = folded(run, state, [row])
                 if state.over:
                     feed.show_log(await kept_log(self._store, run))
-                feed.publish(state, [event])
+                feed.publish(state, events)
 
     async def _read_log(self, run: str, feed: Feed) -> None:
         """Show what nodes say, while the run goes on. A store that does not answer is told by who reads the journal."""

@@ -29,7 +29,7 @@ class Shipping:
     """Ships for one lab: its blobs, its key. Any thread may use it."""
 
     def __init__(self, blobs: Blobs, seal: Seal) -> None:
-        self._blobs, self._seal = blobs, seal
+        self.blobs, self._seal = blobs, seal
         self.key = seal
         self._known: OrderedDict[tuple[int, bytes], tuple[Any, str]] = OrderedDict()
         self._bytes: OrderedDict[str, bytes] = OrderedDict()
@@ -60,7 +60,7 @@ class Shipping:
 
     def accept(self, data: bytes) -> str:
         """Keep code that is ours, or that one of the lab's own workers sent: its SHA-256."""
-        digest = self._blobs.put(data)
+        digest = self.blobs.put(data)
         self._remember(digest, data)
         return digest
 
@@ -99,7 +99,7 @@ class Shipping:
         digest = self._seal.code_digest(reference)
         data = self._bytes.get(digest)
         if data is None:
-            data = self._blobs.get(digest)
+            data = self.blobs.get(digest)
             self._remember(digest, data)
         return data
 
@@ -143,7 +143,7 @@ class Shipping:
         kept = values.encode(value)
         if kept.size > LARGE:
             assert kept.inline is not None
-            self._blobs.put(kept.inline)
+            self.blobs.put(kept.inline)
             kept = kept._replace(inline=None, where="blob")
         return self._seal.value(kept)
 
@@ -154,12 +154,12 @@ class Shipping:
     def has(self, kept: Kept, what: str = "this value") -> bool:
         """Whether a kept value can be read; `NotAllowed` as for `read`."""
         self._seal.check_value(kept, what)
-        return kept.inline is not None or (kept.where == "blob" and self._blobs.has(kept.sha256))
+        return kept.inline is not None or (kept.where == "blob" and self.blobs.has(kept.sha256))
 
     def read(self, kept: Kept, what: str = "this value") -> Any:
         """A kept value; `NotAllowed` if it is a pickle that was not signed with the lab's key."""
         self._seal.check_value(kept, what)
-        data = kept.inline if kept.inline is not None else self._blobs.get(kept.sha256)
+        data = kept.inline if kept.inline is not None else self.blobs.get(kept.sha256)
         try:
             return values.decode(kept, data)
         except SchemaError as error:

@@ -32,6 +32,11 @@ def chain(run: str) -> str:
     return f"chain/{run}"
 
 
+def archive(run: str) -> str:
+    """The key of what of a run's journal is in blobs."""
+    return f"archive/{run}"
+
+
 def summary(run: str) -> str:
     """The key of a run's one-line summary."""
     return f"summary/{run}"

@@ -24,7 +24,7 @@ from hexdag_lab.core.base.errors import Refused, SchemaError, StoreUnavailable
 from hexdag_lab.core.votes.ballot import choice_of
 from hexdag_lab.lab.audit import audit, save_head
 from hexdag_lab.ports import Value
-from hexdag_lab.runtime import chain
+from hexdag_lab.runtime import chain, wire
 from hexdag_lab.runtime.audit import Report
 from hexdag_lab.runtime.audit import audited as audit_of
 from hexdag_lab.runtime.seal import Seal
@@ -494,7 +494,7 @@ class Restless(MemoryStore):
 
     async def get(self, key: str) -> Value | None:
         self.looks += 1
-        return Value(b"{}", self.looks)
+        return Value(b"{}", self.looks) if key == wire.summary("r") else None
 
 
 def test_a_run_that_never_stands_still_is_said_to_be_too_fast() -> None:

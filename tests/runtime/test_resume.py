@@ -19,7 +19,7 @@ import pytest
 import hexdag_lab as hx
 from hexdag_lab.core.base.errors import Refused
 from hexdag_lab.core.machine.state import RunState
-from hexdag_lab.runtime.history import history
+from hexdag_lab.runtime.history import Journal
 from hexdag_lab.runtime.stores import store_of
 from tests.runtime.kit import PATIENCE, executions, until
 
@@ -83,7 +83,7 @@ def state_of(url: str) -> RunState:
         store = store_of(url)
         await store.open()
         try:
-            return (await history(store, "killed"))[0]
+            return (await Journal(store).state("killed"))[0]
         finally:
             await store.close()
 

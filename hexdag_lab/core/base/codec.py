@@ -39,7 +39,8 @@ def record(cls: type[T]) -> type[T]:
         data = {"!": tag}
         for name, default in defaults:
             item = getattr(value, name)
-            if item is not default:  # defaults stay out: rows are smaller and old rows can be read
+            # Defaults stay out: rows are smaller and old rows can be read. From a pickle they come as equal objects.
+            if item is not default and (type(item) is not type(default) or item != default):
                 data[name] = encode(item)
         return data
 

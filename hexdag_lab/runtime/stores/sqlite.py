@@ -327,7 +327,7 @@ class SqliteStore:
         return None
 
     def _read(self, stream: str, after: int, limit: int) -> list[Row]:
-        query = "SELECT seq, data FROM log WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?"
+        query = "SELECT seq, CAST(data AS BLOB) FROM log WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?"
         return list(map(Row._make, self._sql.execute(query, (stream, after, limit))))
 
     def _trim(self, stream: str, upto: int) -> None:
