@@ -43,6 +43,7 @@ from .bench import Bench
 from .draft import SharedDraft
 from .entrance import Entrance, refuse_unled
 from .inputs import check_start
+from .live import Announcement
 from .places import close_at_exit, closed, home_of, key_of, login
 from .proposal import ProposalHandle
 from .rows import RunRow, checked_id, free_id, lessons_of, run_rows, summary_of
@@ -143,6 +144,8 @@ class Lab:
             if self._store_key:
                 _LIVE[self._store_key] = self
             close_at_exit(self)
+            self._announced = Announcement(store, self.owner.id)
+            self._announced.made(self.leads)
             if isinstance(owner, Agent) and self.leads:
                 self.add_agent(owner)
 
@@ -405,6 +408,7 @@ class Lab:
             if _LIVE.get(self._store_key) is self:
                 del _LIVE[self._store_key]
         closed(self)
+        self._announced.taken_back()
         try:
             self._thread.run(self._shut(), 30)
         finally:
@@ -459,3 +463,4 @@ class Lab:
         if controller is not None and isinstance(self.doors, Remote):
             self._left.append(self.doors)  # who waits on its feeds goes on waiting there
             self.doors = controller
+            self._announced.made(self.leads)
