@@ -32,19 +32,15 @@ from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
 from ..runtime.history import Journal
-from ..runtime.keys import Keys
 from ..runtime.remote import Remote
-from ..runtime.seal import Seal
-from ..runtime.shipping import Shipping
-from ..runtime.stores import store_of
 from ..runtime.thread import LoopThread
-from ..worker.blobs import blobs_of
 from .bench import Bench
 from .draft import SharedDraft
 from .entrance import Entrance, refuse_unled
 from .inputs import check_start
+from .launch import Launch
 from .live import Announcement
-from .places import close_at_exit, closed, home_of, key_of, login
+from .places import close_at_exit, closed, key_of, login
 from .proposal import ProposalHandle
 from .rows import RunRow, checked_id, free_id, lessons_of, run_rows, summary_of
 from .run import Run
@@ -70,6 +66,8 @@ class Lab:
     workers, threads   of the lab's own pool;  standby   further workers of it that take the place of one that fails
     owner    default: the login name
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead
+    controller   "here": in this process; "process": in one of its own, which is started unless there is one, as
+             `hexdag-lab up` does. This one talks to it through the store, and when it ends, the other goes on
 
     `Lab(...)` twice in one process on one store gives the same lab. Use it as a context manager, sync or async, or
     `close()` it. Raises `StoreUnavailable`, `PoolUnavailable` within 5 seconds.
@@ -100,6 +98,7 @@ class Lab:
         standby: int = 0,
         owner: str | HumanAgent | None = None,
         leader: bool | None = None,
+        controller: str = "here",
     ) -> None:
         with _LOCK:
             if self._open:  # the live lab of this store: only what later runs start with can change
@@ -107,28 +106,21 @@ class Lab:
                 self.catalog = catalog or self.catalog
                 if leader:
                     self._must_lead("lead it")
+                if controller == "process" and self.leads:
+                    raise LabInUse("this process leads this lab itself; close it, then another one can")
                 return
+            if controller not in ("here", "process") or (controller == "process" and leader is not None):
+                raise ValueError(f'controller is "here", or "process" and no leader=; not {controller!r}, {leader!r}')
+            launch = Launch.of(pool, store, blobs, workers, threads, standby) if controller == "process" else None
             self.policy = policy_of("solo" if policy is None else policy)
             self.catalog = catalog or Catalog()
             self._agents: dict[str, Agent] = {}
             self.owner: Agent = HumanAgent(owner or login()) if not isinstance(owner, Agent) else owner
             self._store_key = key_of(store)
-            self._store = store_of(store)
-            home, self._temporary = home_of(store)
-            self._blobs = blobs_of(blobs if blobs is not None else f"file://{home / 'blobs'}")
-            self.shipping = Shipping(self._blobs, Seal() if self._temporary else Seal.of_file(home / "key"))
-            self.keys = Keys(None if self._temporary else home / "keys")
-            self._entrance = Entrance(
-                self._store,
-                self._blobs,
-                self.shipping,
-                self.keys,
-                pool,
-                workers,
-                threads,
-                standby,
-                leader is not False,
-            )
+            may_lead = leader is not False and launch is None
+            self._entrance = Entrance.of(pool, store, blobs, workers, threads, standby, may_lead, launch=launch)
+            self._store, self._temporary = self._entrance.store, self._entrance.temporary
+            self.shipping, self.keys = self._entrance.shipping, self._entrance.keys
             self._left: list[Remote] = []
             self._here: list[str] = []
             self._thread = LoopThread("hexdag-controller")
@@ -146,7 +138,7 @@ class Lab:
             close_at_exit(self)
             self._announced = Announcement(store, self.owner.id)
             self._announced.made(self.leads)
-            if isinstance(owner, Agent) and self.leads:
+            if isinstance(owner, Agent) and (self.leads or launch is not None):
                 self.add_agent(owner)
 
     @property
@@ -156,9 +148,9 @@ class Lab:
 
     @property
     def led(self) -> bool:
-        """Whether any process leads the lab now."""
+        """Whether any process leads the lab now, or will in a moment, because it stands by."""
         self._check_open()
-        return self.leads or self._thread.run(self._store.holder(wire.LEADER)) is not None
+        return self.leads or self._thread.run(self._entrance.led())
 
     @property
     def durability(self) -> Durability:
@@ -173,23 +165,24 @@ class Lab:
         return {self.owner.id: self.owner, **self._agents}
 
     def add_agent(self, agent: Agent) -> Agent:
-        """Let an agent take part, in runs to come and in those that are going on."""
+        """Let an agent take part, in runs to come and in those that are going on. Its functions are called in this
+        process while it lives, also if another one leads."""
         if not isinstance(agent, Agent):
             raise TypeError(f"add_agent takes an Agent or a HumanAgent, not {type(agent).__name__}")
-        self._must_lead("add an agent")
-        seat = seat_of(agent, self.shipping, self.keys)
+        self._must_be_led("add an agent")
+        seat = seat_of(agent, self.shipping, self.keys, self.doors.desk_id)
         self._agents[agent.id] = agent
         if agent == self.owner:
             self.owner = agent
         agent.bench = Bench(self)
-        if isinstance(self.doors, Controller):
-            self.doors.desk.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds))
-            for run in self.going_on():
-                self.command(run, ms.Join(time.time(), seat))
+        if agent.vote or agent.on_event:
+            self._thread.run(self.doors.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds)))
+        for run in self.going_on():
+            self.command(run, ms.Join(time.time(), seat))
         return agent
 
     def _seats(self) -> tuple[Seat, ...]:
-        return seats_of(self.owner, self._agents, self.shipping, self.keys)
+        return seats_of(self.owner, self._agents, self.shipping, self.keys, self.doors.desk_id)
 
     # -- runs
 
@@ -211,7 +204,7 @@ class Lab:
         """
         given = dict(inputs or {})
         check_start(dag, given, schedule, {EXECUTOR, *self.agents})
-        self._must_lead("start a run")
+        self._must_be_led("start a run")
         kept = FrozenDict({name: self.shipping.keep(value) for name, value in given.items()})
         rule = self.policy if policy is None else policy_of(policy)
         limit = budget if budget is None or isinstance(budget, Budget) else Budget(cost=exact(budget, "budget"))
@@ -221,7 +214,7 @@ class Lab:
         self, dag: Dag, inputs: FrozenDict[Kept], done: FrozenDict[Kept], run_id: str | None, schedule: str,
         policy: Policy, budget: Any,
     ) -> Run:  # fmt: skip
-        self._must_lead("start a run")
+        self._must_be_led("start a run")
         id_ = self._thread.run(free_id(self._store)) if run_id is None else checked_id(run_id)
         if self._thread.run(self._store.get(wire.summary(id_))) is not None:
             raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
@@ -230,15 +223,14 @@ class Lab:
             time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done, trust,
             self.catalog.listed,
         )  # fmt: skip
-        if isinstance(self.doors, Controller):
-            self.doors.desk.catalog = self.catalog
+        self.doors.desk.catalog = self.catalog
         self.command(id_, message)
         self.feed(id_).until(lambda state: state.started).result(30)
         self._here.append(id_)
         return Run(self, id_)
 
     def going_on(self) -> tuple[str, ...]:
-        """The runs that this process leads and that have not ended, in the order they were started or attached."""
+        """The runs that this lab has started or attached and that have not ended, in that order."""
         return tuple(run for run in self._here if not self.feed(run).state.over)
 
     def fork(self, state: RunState, run_id: str | None = None) -> Run:
@@ -256,14 +248,19 @@ class Lab:
         self._check_open()
         self._lead_if_free()
         summary = self._summary(run_id)
+        self.doors.desk.catalog = self.catalog
         if isinstance(self.doors, Controller):
-            self.doors.desk.catalog = self.catalog
             self._thread.run(self.doors.adopt(run_id, self.owner.id), 60)
-            if run_id not in self._here:
-                self._here.append(run_id)
         else:
             self.doors.again(run_id)
-        self.feed(run_id).until(lambda state: state.started and state.seq >= summary["seq"]).result(30)
+        if run_id not in self._here and (self.leads or self._agents):
+            self._here.append(run_id)
+        state = self.feed(run_id).until(lambda state: state.started and state.seq >= summary["seq"]).result(30)
+        if not self.leads and not state.over:
+            for agent in self._agents.values():  # they are asked in this process from now on
+                seat = seat_of(agent, self.shipping, self.keys, self.doors.desk_id)
+                if state.seats.get(agent.id) != seat:
+                    self.command(run_id, ms.Join(time.time(), seat))
         return Run(self, run_id)
 
     def attached(self, run_id: str) -> Run:
@@ -340,7 +337,9 @@ class Lab:
     def _lessons(self) -> list[Lesson]:
         """What all runs have taught: of those that go on here, as they are at this moment."""
         here = {run: lessons(self.feed(run).state) for run in self.going_on()} if self.leads else {}
-        return self._thread.run(lessons_of(self._store, Journal(self._store, self._blobs, self.shipping.key), here))
+        return self._thread.run(
+            lessons_of(self._store, Journal(self._store, self._entrance.blobs, self.shipping.key), here)
+        )
 
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""
@@ -452,11 +451,23 @@ class Lab:
         self._check_open()
         self._lead_if_free()
         if not self.leads:
-            text = f"another process leads this lab, so this one cannot {what}; watch, propose and vote work"
-            raise LabInUse(text)
+            raise self._in_use(what)
+
+    def _must_be_led(self, what: str) -> None:
+        """Lead, or be led by a process that does so for others."""
+        self._check_open()
+        self._lead_if_free()
+        if not self.leads and not self._thread.run(self._entrance.served()):
+            raise self._in_use(what)
+
+    def _in_use(self, what: str) -> LabInUse:
+        text = f"another process leads this lab, so this one cannot {what}; watch, propose and vote work"
+        return LabInUse(f"{text}, and in a lab that `hexdag-lab up` leads all does")
 
     def _lead_if_free(self) -> None:
-        """Take the lead if nobody has it any more."""
+        """Take the lead if nobody has it any more, or let the process take it that is to lead."""
+        if self._entrance.launch is not None:
+            self._thread.run(self._entrance.summon())
         if self.leads or not self._entrance.may_lead:
             return
         controller = self._thread.run(self._entrance.lead())
@@ -464,3 +475,5 @@ class Lab:
             self._left.append(self.doors)  # who waits on its feeds goes on waiting there
             self.doors = controller
             self._announced.made(self.leads)
+            for agent in self._agents.values():
+                self._thread.run(controller.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds)))

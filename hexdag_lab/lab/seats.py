@@ -14,23 +14,28 @@ from ..runtime.shipping import Shipping
 EXECUTOR = "executor"  #: the lab's own agent, who proposes for nodes that name nobody
 
 
-def seats_of(owner: Agent, agents: Mapping[str, Agent], shipping: Shipping, keys: Keys) -> tuple[Seat, ...]:
-    """All seats by name: the owner's, though nobody has added her, the executor's, and those of the agents."""
+def seats_of(
+    owner: Agent, agents: Mapping[str, Agent], shipping: Shipping, keys: Keys, desk: str = ""
+) -> tuple[Seat, ...]:
+    """All seats by name: the owner's, though nobody has added her, the executor's, and those of the agents.
+
+    `desk`: where the agents' functions are called, see `Seat`."""
     seats = {
         owner.id: Seat(owner.id, human=True, implicit=True, key=keys.public(owner.id)),
         EXECUTOR: Seat(EXECUTOR, Role.EXECUTOR, key=keys.public(EXECUTOR)),
     }
-    seats |= {name: seat_of(agent, shipping, keys) for name, agent in agents.items()}
+    seats |= {name: seat_of(agent, shipping, keys, desk) for name, agent in agents.items()}
     return tuple(seats[name] for name in sorted(seats))
 
 
-def seat_of(agent: Agent, shipping: Shipping, keys: Keys) -> Seat:
+def seat_of(agent: Agent, shipping: Shipping, keys: Keys, desk: str = "") -> Seat:
     """The seat of an agent that somebody has added."""
     return Seat(
         agent.id, Role(agent.role), weight_of(agent.trust), agent.family, frozenset(agent.capabilities), agent.human,
         votes=_reference(agent.vote, agent.id, shipping), hooks=_reference(agent.on_event, agent.id, shipping),
         key=agent.public_key or keys.public(agent.id), caps=agent.caps, runs=_shipped(agent.run, agent.id, shipping),
         seconds=agent.seconds, catalogued=agent.catalogued,
+        desk=desk if agent.vote or agent.on_event else "",
     )  # fmt: skip
 
 

@@ -30,12 +30,12 @@ from .batch import Batch
 from .cache import Cache
 from .chain import Link, last_link
 from .compaction import Compaction, keep_compact
-from .desk import Desk, Door
+from .desk import Desk, Door, Functions
 from .feed import Feed
 from .history import Damaged, Journal, unanswered
 from .inbox import Inbox, Item, settle
 from .keys import Keys, admitted
-from .lead import Lead
+from .lead import LEASE_SECONDS, Lead
 from .log import Log, keep_logs, kept_log
 from .past import Past
 from .shipping import Shipping
@@ -51,12 +51,18 @@ _log = logging.getLogger(__name__)
 class Controller:
     """Leads one lab on the event loop that it is opened on. `put`, `command` and `feed` may be used from any thread."""
 
-    def __init__(self, store: Store, pool: Pool, shipping: Shipping, owner_id: str, keys: Keys | None = None) -> None:
+    desk_id = ""  #: of the desk that asks those whom no other process asks
+
+    def __init__(
+        self, store: Store, pool: Pool, shipping: Shipping, owner_id: str, keys: Keys | None = None,
+        ttl: float = LEASE_SECONDS,
+    ) -> None:  # fmt: skip
         self._store, self._pool, self._shipping, self._keys = store, pool, shipping, keys or Keys()
         self._links: dict[str, Link] = {}
         self._journal = Journal(store, shipping.blobs, shipping.key)
-        self._lead = Lead(store, owner_id)
+        self._lead = Lead(store, owner_id, ttl)
         self._states: dict[str, RunState] = {}
+        self._starting: set[str] = set()
         self._live: set[str] = set()
         self._feeds: dict[str, Feed] = {}
         self._ticked: dict[str, float] = {}
@@ -66,7 +72,9 @@ class Controller:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._down: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
         self.broken: Exception | None = None
+        self.heard_at = time.monotonic()  #: when another process has asked for something last
 
     # -- life
 
@@ -74,7 +82,7 @@ class Controller:
         """Take the lead; False if another live process has it. Raises `StoreUnavailable`, `PoolUnavailable`."""
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._loop)
-        self.desk = Desk(Door(self.put, self.command, self.view), self._shipping)
+        self.desk = Desk(Door(self.put, self.command, self.view, self._desk_lives), self._shipping)
         cache = Cache(self._store, self._journal, self._shipping)
         self._acting = Acting(self._pool, self.desk, self._shipping, cache, self.put)
         if not await self._lead.take():
@@ -82,14 +90,17 @@ class Controller:
         try:
             offset = await self._store.get(wire.OFFSET)
             self._offset = self._heard = int(offset.data) if offset else 0
+            self._task(self._keep_lead())
             if wait_for_pool:
                 await self._pool.open(self.put)
+            if self.broken is not None:
+                raise self.broken
         except BaseException:
+            await cancelled(self._tasks)
             await self._pool.close()
             await self._lead.give_back()
             raise
         self._stepping = self._task(self._steps())
-        self._task(self._keep_lead())
         self._task(self._read_inbox())
         self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
         self._task(keep_compact(Compaction(self._store, self._shipping.blobs, self._shipping.key), self._led))
@@ -113,6 +124,19 @@ class Controller:
             await self._lead.keep()
         except HexdagError as error:
             self._break(error)
+
+    async def ended(self) -> Exception:
+        """Wait until it leads no more, and why."""
+        await self._ended.wait()
+        assert self.broken is not None
+        return self.broken
+
+    async def register(self, agent: str, functions: Functions) -> None:
+        """These are the functions of an agent of this process."""
+        self.desk.register(agent, functions)
+
+    async def _desk_lives(self, desk: str) -> bool:
+        return await self._store.holder(wire.desk(desk)) is not None
 
     async def close(self) -> None:
         """Stop leading; unfinished runs can be attached again."""
@@ -146,6 +170,7 @@ class Controller:
         except Exception:  # a pool is the edge of the world
             _log.exception("the pool could not be closed")
         await self._lead.give_back()
+        self._ended.set()
 
     # -- the doors
 
@@ -384,6 +409,8 @@ class Controller:
                 batch.replies.append((item, message))
                 return
         batch.apply(item.run, message, item)
+        if item.command and isinstance(message, ms.ANSWERS):
+            batch.replies.append((item, True))  # nobody waits for it, but whoever adopts the run must not hear it again
         if isinstance(message, ms.StartRun) and self._offered is not None:
             batch.apply(item.run, self._offered, None)
 
@@ -427,10 +454,12 @@ class Controller:
                 await asyncio.sleep(1)
 
     def _hear(self, command: wire.Command, seq: int) -> None:
-        self._heard = seq
+        self._heard, self.heard_at = seq, time.monotonic()
+        if isinstance(command.message, ms.StartRun):
+            self._starting.add(command.run)  # what comes for it after this is decided after this
         if isinstance(command.message, Refused):
             _log.warning("command %s in the inbox: %s", seq, command.message)
             self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
-        elif command.run in self._states or isinstance(command.message, ms.StartRun):
+        elif command.run in self._states or command.run in self._starting:
             self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
         # else it counts when somebody goes on with that run: see `_unanswered`

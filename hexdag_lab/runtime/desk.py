@@ -1,7 +1,9 @@
 """The desk asks agents: for ballots, and what they make of events. It turns their answers into commands.
 
 Agents are plain functions; they run on threads, each with a time limit. One that fails or is too slow is *absent*: that
-is recorded with its error, and nobody waits for it any longer. Events reach an agent's `on_event` in order, one at a
+is recorded with its error, and nobody waits for it any longer. An agent that another process has added is asked there,
+by a desk that follows the journal; only when that process is gone does the leader's desk ask the function that was
+shipped. Events reach an agent's `on_event` in order, one at a
 time; what it proposes for an event has an id made of agent and seq, so that a hook that is called again after a crash
 proposes the same thing once.
 """
@@ -12,7 +14,7 @@ import asyncio
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -23,15 +25,17 @@ from ..core.machine import messages as ms
 from ..core.machine.events import UNHOOKED
 from ..core.machine.state import RunState
 from ..core.machine.story import seen_by
+from ..core.votes.agent import Seat
 from ..core.votes.ballot import Ballot, choice_of
 from ..core.votes.calls import Call
-from ..core.votes.proposal import Request
+from ..core.votes.proposal import ProposalState, Request
 from .shipping import Shipping
 from .thread import on_thread
 from .view import ProposalView, RunView
 
 VOTE_SECONDS = 120.0
 HOOK_SECONDS = 120.0
+LOOK_EVERY = 0.5  #: seconds between looks whether another desk is still there
 AT_ONCE = 8  #: agents that are asked at the same time; one that exceeds its time is not counted any more
 
 
@@ -73,20 +77,22 @@ class Context(NamedTuple):
 
 
 class Door(NamedTuple):
-    """What the desk needs of the controller: to tell, to ask, and to see a run as it is."""
+    """What the desk needs of the controller: to tell, to ask, to see a run as it is, and whether another desk lives."""
 
     put: Callable[[str, Any], None]
     command: Callable[[str, Any], Future[Any]]
     view: Callable[[str], RunView]
+    lives: Callable[[str], Awaitable[bool]]
 
 
 class Desk:
-    """Asks agents on behalf of one controller."""
+    """Asks agents on behalf of one controller; with an `id`, those of one process that does not lead."""
 
-    def __init__(self, door: Door, shipping: Shipping) -> None:
-        self._door, self._shipping = door, shipping
+    def __init__(self, door: Door, shipping: Shipping, id_: str = "") -> None:
+        self._door, self._shipping, self.id = door, shipping, id_
         self._functions: dict[str, Functions] = {}
         self.catalog = Catalog()
+        self._shipped: dict[tuple[str | None, str | None, float | None], Functions] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
         self._queues: dict[tuple[str, str], deque[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,14 +103,33 @@ class Desk:
 
     def recall(self, state: RunState) -> tuple[str, ...]:
         """Load the functions of a run's agents that are not registered here; the agents whose hooks cannot be had."""
-        absent = []
-        for name, seat in state.seats.items():
-            if name not in self._functions:
-                vote, on_event = self._loaded(seat.votes), self._loaded(seat.hooks)
-                self._functions[name] = Functions(vote, on_event, seat.seconds)
-            if seat.hooks is not None and self._functions[name].on_event is None:
-                absent.append(name)
-        return tuple(absent)
+        own = [seat for seat in state.seats.values() if seat.desk == self.id]
+        return tuple(seat.id for seat in own if seat.hooks is not None and self._of(seat).on_event is None)
+
+    def _of(self, seat: Seat | None) -> Functions:
+        """The functions of a seat: those that were registered here, else those that were shipped."""
+        if seat is None:
+            return Functions()
+        if seat.desk == self.id and seat.id in self._functions:
+            return self._functions[seat.id]
+        key = (seat.votes, seat.hooks, seat.seconds)
+        if key not in self._shipped:
+            self._shipped[key] = Functions(self._loaded(seat.votes), self._loaded(seat.hooks), seat.seconds)
+        return self._shipped[key]
+
+    def _seat(self, run: str, agent: str) -> Seat | None:
+        return self._door.view(run).state.seats.get(agent)
+
+    async def _ours(self, run: str, agent: str, answered: Callable[[RunState], bool]) -> Functions | None:
+        """An agent's functions, if they have to be called here. None: another desk has, while this one waited."""
+        while (seat := self._seat(run, agent)) is not None and seat.desk != self.id:
+            if answered(self._door.view(run).state):
+                return None
+            if not await self._door.lives(seat.desk):
+                break
+            await asyncio.sleep(LOOK_EVERY)
+        here = seat is None or seat.desk == self.id
+        return self._of(seat) if here else await asyncio.to_thread(self._of, seat)
 
     def _loaded(self, reference: str | None) -> Callable[..., Any] | None:
         if reference is None or reference == "here":
@@ -126,12 +151,14 @@ class Desk:
         self._start(self._ask(run, proposal, agent))
 
     async def _ask(self, run: str, proposal: str, agent: str) -> None:
-        own = self._functions.get(agent, Functions())
+        own = await self._ours(run, agent, lambda state: _has_voted(state, proposal, agent))
+        if own is None:
+            return None
         view = self._door.view(run).seen_by(agent)
         if agent in view.state.suspended:
             return self._absent(run, proposal, agent, f"suspended: {view.state.suspended[agent]}")
         if own.vote is None:
-            return self._absent(run, proposal, agent, "its vote function is not in this process")
+            return self._absent(run, proposal, agent, NOT_HERE)
         try:
             context = self._context(run, agent, view, view.proposals[proposal])
             answer = await self._call(own.vote, own.seconds or VOTE_SECONDS, context)
@@ -160,7 +187,8 @@ class Desk:
         shown = [event for event in events if not isinstance(event, UNHOOKED)]
         for agent, seen in agents.items():
             news = [event for event in shown if event.seq > seen]
-            if self._functions.get(agent, Functions()).on_event is None or not news:
+            seat = self._seat(run, agent)
+            if not news or seat is None or (seat.desk == self.id and self._of(seat).on_event is None):
                 continue
             pending = self._queues.get((run, agent))
             if pending is not None:
@@ -172,21 +200,29 @@ class Desk:
     async def _show(self, run: str, agent: str) -> None:
         pending = self._queues[run, agent]
         while pending:
-            seen = _Seen()
+            own = await self._ours(run, agent, lambda state: _has_seen(state, agent, pending[-1].seq))
+            if own is None:
+                pending.clear()
+                continue
+            seen, before = _Seen(), self._door.view(run).state.hooks.get(agent, 0)
             for _ in range(len(pending)):
                 event = pending.popleft()
-                seen = seen.then(await self._show_one(run, agent, event))._replace(upto=event.seq)
+                if event.seq <= before:  # another desk has shown it, before it went
+                    continue
+                seen = seen.then(await self._show_one(run, agent, own, event))._replace(upto=event.seq)
                 if seen.broke:  # the next ones wait until this is recorded: it may be the last that it is shown
                     break
-            self._door.put(run, ms.HooksReturned(time.time(), agent, seen.upto, seen.failure, seen.broke))
+            if seen.upto:
+                self._door.put(run, ms.HooksReturned(time.time(), agent, seen.upto, seen.failure, seen.broke))
         del self._queues[run, agent]
 
-    async def _show_one(self, run: str, agent: str, event: Any) -> _Seen:
+    async def _show_one(self, run: str, agent: str, own: Functions, event: Any) -> _Seen:
         """Show an event and propose what comes of it."""
-        own = self._functions.get(agent, Functions())
         view = self._door.view(run).seen_by(agent)
-        if own.on_event is None or agent in view.state.suspended:
+        if agent in view.state.suspended:
             return _Seen()
+        if own.on_event is None:
+            return _Seen(NOT_HERE)
         try:
             shown = seen_by(event, agent, view.state)
             context = self._context(run, agent, view)
@@ -241,6 +277,18 @@ class _Seen(NamedTuple):
 
     def then(self, later: _Seen) -> _Seen:
         return later if later.failure else self
+
+
+NOT_HERE = "the process that added it is gone, and its function could not be shipped"
+
+
+def _has_voted(state: RunState, proposal: str, agent: str) -> bool:
+    asked = state.proposals.get(proposal)
+    return asked is None or asked.state is not ProposalState.OPEN or agent in asked.cast()
+
+
+def _has_seen(state: RunState, agent: str, upto: int) -> bool:
+    return state.over or state.hooks.get(agent, upto) >= upto
 
 
 class _TooSlow(Exception):

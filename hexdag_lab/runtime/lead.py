@@ -10,36 +10,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from ..core.base.errors import LabInUse, StoreUnavailable
 from ..ports import CommitRefused, Lease, Store, StoreAway
 from . import wire
+from .thread import cancelled
 
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 15.0  #: while a lab is led in a notebook, which may be busy
+SERVICE_SECONDS = 5.0  #: in a process that does nothing else
 AGAIN = 0.5  #: seconds between looks for a store that is away
 _log = logging.getLogger(__name__)
 
 
 class Lead:
-    """The lease on the lead, for one owner."""
+    """The lease on the lead, for one owner; it outlives a silent one by `ttl` seconds."""
 
-    def __init__(self, store: Store, owner: str) -> None:
-        self._store, self.owner = store, owner
+    def __init__(self, store: Store, owner: str, ttl: float = LEASE_SECONDS) -> None:
+        self._store, self.owner, self._ttl = store, owner, ttl
         self._rev = self._number = 0  # of the last mark
         self._insisting = asyncio.Lock()
         self.lease: Lease | None = None
 
     async def take(self) -> bool:
         """Whether the lead is ours now; not, if another live process has it."""
-        self.lease = await self._store.acquire(wire.LEADER, self.owner, LEASE_SECONDS)
+        self.lease = await self._store.acquire(wire.LEADER, self.owner, self._ttl)
         return self.lease is not None and await self._leave_mark()
 
     async def regain(self) -> bool:
         """Take an expired lease again, unless somebody else leads, or has led meanwhile."""
         if not await self._untouched():
             return False
-        lease = await self._store.acquire(wire.LEADER, self.owner, LEASE_SECONDS)
+        lease = await self._store.acquire(wire.LEADER, self.owner, self._ttl)
         if lease is None:
             return False
         if not await self._untouched():
@@ -51,7 +54,7 @@ class Lead:
     async def keep(self) -> None:
         """Renew the lease for ever; raises `LabInUse` when it is somebody else's."""
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
+            await asyncio.sleep(self._ttl / 3)
             try:
                 lease = self.lease
                 if lease is not None and not await self._store.renew(lease):
@@ -122,3 +125,35 @@ class Lead:
         """Whether we were the last to lead; under which lease does not matter, nor whether we were told."""
         led = await self._store.get(wire.LED)
         return led is not None and led.data.startswith(f"{self.owner} ".encode())
+
+
+@asynccontextmanager
+async def holding(store: Store, name: str, owner: str, ttl: float) -> AsyncIterator[None]:
+    """Hold a lease for as long as the block lasts, so that others can see that this process lives. While somebody else
+    has it, or the store is away, it is tried again."""
+    lease: list[Lease] = []
+    await _renewed(store, name, owner, ttl, lease)
+    task = asyncio.create_task(_hold(store, name, owner, ttl, lease))
+    try:
+        yield
+    finally:
+        await cancelled([task])
+        for held in lease:
+            with suppress(StoreUnavailable):  # then it ends by itself
+                await store.release(held)
+
+
+async def _hold(store: Store, name: str, owner: str, ttl: float, lease: list[Lease]) -> None:
+    while True:
+        await asyncio.sleep(ttl / 3)
+        await _renewed(store, name, owner, ttl, lease)
+
+
+async def _renewed(store: Store, name: str, owner: str, ttl: float, lease: list[Lease]) -> None:
+    """Hold it for another ttl, if nobody else does."""
+    try:
+        if not lease or not await store.renew(lease[0]):
+            taken = await store.acquire(name, owner, ttl)
+            lease[:] = [taken] if taken is not None else []
+    except StoreUnavailable as error:
+        _log.warning("the lease %r could not be renewed: %s", name, error)

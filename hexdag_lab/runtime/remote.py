@@ -1,23 +1,33 @@
-"""A lab from another process than the one that leads it: it reads the journal and sends commands through the store."""
+"""A lab from another process than the one that leads it: it reads the journal and sends commands through the store.
+
+Agents that this process has added are asked here, by a desk of its own. A lease says that it lives; the leader asks
+them only when that has ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any
 
 from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
+from ..core.machine.decide import unasked
+from ..core.machine.state import RunState
 from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
 from ..ports import CommitRefused, Store, StoreAway
 from . import wire
+from .desk import Desk, Door, Functions
 from .feed import Feed
 from .history import Damaged, Journal, folded
+from .keys import Keys
+from .lead import LEASE_SECONDS, holding
 from .log import kept_log
 from .past import Past
 from .shipping import Shipping
@@ -32,9 +42,17 @@ _log = logging.getLogger(__name__)
 class Remote:
     """Watches and commands a lab through its store. The same doors as `Controller`."""
 
-    def __init__(self, store: Store, shipping: Shipping, loop: asyncio.AbstractEventLoop) -> None:
-        self._store, self._shipping, self._loop = store, shipping, loop
+    def __init__(
+        self, store: Store, shipping: Shipping, keys: Keys, owner_id: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._store, self._shipping, self._keys, self._loop = store, shipping, keys, loop
         self._journal = Journal(store, shipping.blobs, shipping.key)
+        self.desk_id = secrets.token_hex(8)
+        self._owner = f"{owner_id}:{self.desk_id}"
+        self.desk = Desk(Door(self.put, self.command, self.view, self._lives), shipping, self.desk_id)
+        self._presence = AsyncExitStack()
+        self._present = False
+        self._asked: set[tuple[str, str, str]] = set()
         self._feeds: dict[str, Feed] = {}
         self._following: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
@@ -48,8 +66,25 @@ class Remote:
             return refused
         return asyncio.run_coroutine_threadsafe(self._command(run, message), self._loop)
 
+    def put(self, run: str, message: Any) -> None:
+        """Tell the leader what an agent has said; from any thread, returns at once."""
+        asyncio.run_coroutine_threadsafe(self._put(run, message), self._loop)
+
+    async def _put(self, run: str, message: Any) -> None:
+        data = self._packed(run, message)[1]
+        while self.broken is None:
+            with suppress(StoreAway):  # the same answer twice counts once
+                await self._store.commit(append={wire.INBOX: [data]})
+                return
+            await asyncio.sleep(LOG_EVERY)
+
+    def _packed(self, run: str, message: Any) -> tuple[str, bytes]:
+        if getattr(message, "proof", message) is None:  # an agent of ours has said it
+            message = self._keys.signed(self.feed(run).state, message)
+        return wire.pack_command(run, message, self._shipping.key)
+
     async def _command(self, run: str, message: Any) -> Any:
-        id_, data = wire.pack_command(run, message, self._shipping.key)
+        id_, data = self._packed(run, message)
         outcome = await self._store.commit(append={wire.INBOX: [data]})
         assert not isinstance(outcome, CommitRefused)
         give_up = time.monotonic() + PATIENCE
@@ -101,12 +136,44 @@ class Remote:
             raise
         feed.show_log(await kept_log(self._store, run))
         feed.begin(state, past)
+        await self._ask(run, state, past)
         async with aclosing(self._journal.follow(run, state.seq)) as news:
             async for row in news:
                 state, events = folded(run, state, [row])
                 if state.over:
                     feed.show_log(await kept_log(self._store, run))
                 feed.publish(state, events)
+                await self._ask(run, state, events)
+
+    # -- agents of this process
+
+    async def register(self, agent: str, functions: Functions) -> None:
+        """These are the functions of an agent here; its seat names this desk, which others can see from now on."""
+        self.desk.register(agent, functions)
+        if not self._present:
+            self._present = True
+            here = holding(self._store, wire.desk(self.desk_id), self._owner, LEASE_SECONDS)
+            await self._presence.enter_async_context(here)
+
+    async def _lives(self, desk: str) -> bool:
+        return desk == self.desk_id
+
+    async def _ask(self, run: str, state: RunState, events: Sequence[Any]) -> None:
+        """Ask our agents what the journal says that they are to be asked."""
+        own = [seat for seat in state.seats.values() if seat.desk == self.desk_id]
+        if not own or state.over:
+            return
+        names = {seat.id for seat in own}
+        for ask in unasked(state):
+            asked = (ask.proposal, ask.agent, state.proposals[ask.proposal].seen)  # revised, it is another question
+            if ask.agent in names and asked not in self._asked:
+                self._asked.add(asked)
+                self.desk.ask(run, ask.proposal, ask.agent)
+        hooks = {name: seen for name, seen in state.hooks.items() if name in names}
+        if isinstance(events, Past):  # what they have not seen; older events may have to be read for it
+            past = events
+            events = await asyncio.to_thread(lambda: past[min(hooks.values(), default=state.seq) :])
+        self.desk.saw(run, hooks, events)
 
     async def _read_log(self, run: str, feed: Feed) -> None:
         """Show what nodes say, while the run goes on. A store that does not answer is told by who reads the journal."""
@@ -142,6 +209,8 @@ class Remote:
     async def close(self) -> None:
         """Stop following; whoever waits is told."""
         self.broken = HexdagError("the lab is closed; hx.Lab(...) opens it again")
+        self.desk.close()
+        await self._presence.aclose()
         with self._lock:
             for following in self._following.values():
                 following.cancel()

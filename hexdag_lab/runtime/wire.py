@@ -9,17 +9,25 @@ from typing import Any, NamedTuple
 
 from ..core.base.codec import dumps, loads
 from ..core.base.errors import REFUSALS, NotAllowed, Refused, SchemaError
-from ..core.machine.messages import COMMANDS, CastBallot, Propose
+from ..core.machine.messages import ANSWERS, COMMANDS, CastBallot, Propose
 from .seal import Seal
 
 ID_BYTES = 12  #: of a command's id
 _ID = re.compile("[0-9a-f]{%d}" % (2 * ID_BYTES))  # noqa: UP031
 
 LEADER = "leader"  #: the lease
+STANDBY = "standby"  #: the lease of a process that will lead as soon as nobody does
+SERVICE = ":service"  #: at the end of a leader's name: it leads for others, who may start runs
+LAB = "lab"  #: key: whose lab this is, as a fingerprint of its key
 INBOX = "inbox"  #: stream of commands
 RUNS = "runs"  #: stream of run ids
 OFFSET = "inbox/offset"  #: key: commands up to here were decided, or are for runs that nobody led
 LED = "led"  #: key: who took the lead last
+
+
+def desk(id_: str) -> str:
+    """The lease of a process that asks its own agents."""
+    return f"desk/{id_}"
 
 
 def journal(run: str) -> str:
@@ -96,7 +104,7 @@ def unpack_command(data: bytes, seal: Seal) -> Command:
         if not seal.good(mac, "command", body) and not _by_agent(message):
             text = "this command does not carry the lab's key, so it is not executed"
             return Command(id_, "", NotAllowed(text, rule="unsigned-command", fix="share the key file"))
-        if not isinstance(message, COMMANDS):
+        if not isinstance(message, COMMANDS + ANSWERS):
             raise SchemaError(f"{type(message).__name__} is no command")
         return Command(id_, str(inner["run"]), message)
     except (ValueError, LookupError, TypeError, AttributeError, SchemaError, RecursionError) as error:

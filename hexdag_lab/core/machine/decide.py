@@ -57,16 +57,22 @@ def recover(state: RunState) -> list[ef.Effect]:
     for older, version in zip((None, *state.versions), state.versions, strict=False):
         change = version.dag if older is None else Changeset.between(older.dag, version.dag)
         effects.append(ef.Publish(version.number, change))
+    return [*effects, *unasked(state)]
+
+
+def unasked(state: RunState) -> list[ef.AskVote]:
+    """The agents whose ballots are missing, as far as they can be asked."""
+    asks: list[ef.AskVote] = []
     for proposal in state.open_proposals():
         cast = proposal.cast()
         undecided = proposal.state is ProposalState.OPEN and proposal.electorate is not None
         seats = proposal.electorate.seats if undecided and proposal.electorate else ()
-        effects += [
+        asks += [
             ef.AskVote(proposal.id, seat.id)
             for seat in seats
             if seat.votes is not None and seat.id not in cast and seat.id != proposal.by
         ]
-    return effects
+    return asks
 
 
 def _start(step: Step, m: ms.StartRun) -> None:

@@ -297,4 +297,6 @@ Message = (
     | VoterAbsent | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip
 
+#: reports of whoever asks agents, which may be another process
+ANSWERS: tuple[Any, ...] = (VoterAbsent, HooksReturned, Called)
 COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)

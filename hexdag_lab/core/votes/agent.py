@@ -57,6 +57,7 @@ class Seat:
     own functions run
     seconds       its time for one answer; None: as is usual
     catalogued    whether it may add only what the run's catalogue has, as what a model says has to
+    desk          which process calls its functions while that one lives; empty: whoever leads
     """
 
     id: str
@@ -73,6 +74,7 @@ class Seat:
     runs: str | None = None
     seconds: float | None = None
     catalogued: bool = False
+    desk: str = ""
 
     @property
     def limits(self) -> Caps:

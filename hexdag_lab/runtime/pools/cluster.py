@@ -80,13 +80,11 @@ class OwnCluster:
 
     def _child(self, role: str, options: dict[str, Any]) -> _Child:
         assert self._directory is not None
-        paths = [path or str(Path.cwd()) for path in sys.path]
-        options |= {"path": paths, "parent": os.getpid(), "directory": str(self._directory)}
+        options |= {"path": import_paths(), "parent": os.getpid(), "directory": str(self._directory)}
         command = [sys.executable, "-m", "hexdag_lab.runtime.pools.child", role, json.dumps(options)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         with (self._directory / f"{role}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=child_environment(), start_new_session=True
             )
         return _Child(process, time.monotonic())
 
@@ -156,6 +154,16 @@ class OwnCluster:
             if self._directory is not None:
                 shutil.rmtree(self._directory, ignore_errors=True)
                 self._directory = None
+
+
+def import_paths() -> list[str]:
+    """Where this process finds modules; another one finds them there, too."""
+    return [path or str(Path.cwd()) for path in sys.path]
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of another Python that imports what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(import_paths())}
 
 
 def _reap(child: _Child) -> None:

@@ -1,0 +1,219 @@
+"""A drill: a lab that a service leads, a standby, a run of 24 nodes in 4 layers that is edited meanwhile, and a leader
+that is killed or frozen in the middle of it. All are real processes; the test's own is the client."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hexdag_lab as hx
+from hexdag_lab.lab.audit import audit
+from tests.runtime.kit import until
+
+LAYERS, WIDTH = 4, 6
+LEADS = ": leads"  #: what a process says once it leads
+STANDS_BY = ": stands by"
+TTL = 2.0  #: seconds that a silent leader's lease lasts here
+
+
+class Process:
+    """`hexdag-lab up` or `standby` in a folder; what it says goes to a file."""
+
+    def __init__(self, folder: Path, number: int, how: str, *words: str) -> None:
+        self.how, self.log = how, folder / f"{how}{number}.log"
+        command = [sys.executable, "-m", "hexdag_lab", how, *words]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def says(self, text: str) -> None:
+        """Wait until it has said something."""
+        until(lambda: text in self.said or self._ended(), f"{text!r} in {self.log}")
+        assert text in self.said, self.said
+
+    def _ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def freeze(self, frozen: bool = True) -> None:
+        self.process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def kill(self) -> None:
+        """kill -9; nothing happens if it has ended."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def served(folder: Path, store: str, *words: str) -> Iterator[Callable[[str], Process]]:
+    """Starts `up` and `standby`, as often as it is asked to, and ends them all."""
+    started: list[Process] = []
+
+    def start(how: str) -> Process:
+        more = ("--store", store, "--ttl", f"{TTL:g}", *(words or ("--pool", "inline")))
+        started.append(Process(folder, len(started), how, *more))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+
+
+def work(witness: str, name: str, gate: str = "", **ups: Any) -> str:
+    """What each node does: it leaves a line that no journal knows of, and waits for its gate if it has one."""
+    import os
+    import time
+
+    handle = os.open(witness, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(handle, f"{name}\n".encode())
+    os.close(handle)
+    while gate and not os.path.exists(gate):  # noqa: PTH110
+        time.sleep(0.01)
+    return name
+
+
+def node(folder: Path, name: str, *ups: str, gate: str = "") -> hx.NodeSpec:
+    params = {"witness": str(folder / "witness"), "name": name, "gate": gate}
+    return hx.NodeSpec(name, work, params=params).after(*ups)
+
+
+def layered(folder: Path, gates: int) -> hx.Dag:
+    """24 nodes in 4 layers, each with two of the layer before; those of the first `gates` layers below the top wait."""
+    nodes = [node(folder, f"n0-{k}") for k in range(WIDTH)]
+    for layer in range(1, LAYERS):
+        above = [f"n{layer - 1}-{k}" for k in range(WIDTH)]
+        gate = str(folder / f"gate{layer}") if layer <= gates else ""
+        nodes += [node(folder, f"n{layer}-{k}", above[k], above[(k + 1) % WIDTH], gate=gate) for k in range(WIDTH)]
+    return hx.Dag.of(*nodes)
+
+
+class Editor:
+    """Proposes one more node again and again, while a run goes on; each is applied before it is acknowledged."""
+
+    def __init__(self, run: hx.Run, folder: Path) -> None:
+        self.run, self.folder = run, folder
+        self.acknowledged: list[str] = []
+        self.unsure: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._edit, daemon=True)
+
+    def __enter__(self) -> Editor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def _edit(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            name = f"edit-{number}"
+            try:
+                change = hx.Changeset.on(self.run.dag).add_node(node(self.folder, name, f"n0-{number % WIDTH}"))
+                proposal = self.run.propose(change)
+                (self.acknowledged if proposal.state == "APPLIED" else self.unsure).append(name)
+            except hx.AlreadyDecided:  # the run is over
+                return
+            except (hx.HexdagError, TimeoutError):
+                self.unsure.append(name)
+            self._stop.wait(0.1)
+
+
+class Found(NamedTuple):
+    """What a drill has shown. `seconds`: from each fault to the first thing that the next leader did."""
+
+    seconds: tuple[float, ...]
+    results: int
+    doubled: int
+    executions: int
+    edits: int
+    lost: int
+    findings: tuple[Any, ...]
+    versions: tuple[int, ...]
+
+
+def drill(
+    folder: Path, store: str, fault: str, times: int = 1, words: tuple[str, ...] = (), server: Any = None
+) -> Found:  # fmt: skip
+    """Kill or freeze the leader in the middle of a run, or kill the store's `server`, and see what became of it.
+
+    The client's folder has to be the current one: the lab's key is there."""
+    witness = folder / "witness"
+    with served(folder, store, *words) as start:
+        leader = start("up")
+        leader.says(LEADS)
+        waiting = [start("standby") for _ in range(times if server is None else 0)]
+        for standby in waiting:
+            standby.says(STANDS_BY)
+        with hx.Lab(store=store, leader=False, owner="dana") as lab:
+            run = lab.start(layered(folder, gates=times), run_id="drill")
+            seconds = []
+            with Editor(run, folder) as editor:
+                for layer in range(1, times + 1):
+                    until(lambda layer=layer: run.nodes[f"n{layer}-0"].state == "RUNNING")  # type: ignore[misc]
+                    if server is not None:
+                        (folder / f"gate{layer}").touch()
+                        seconds.append(_restarted(server, run))
+                        continue
+                    seconds.append(_struck(leader, run, fault))
+                    (folder / f"gate{layer}").touch()
+                    if fault == "frozen":
+                        _wakes(leader)
+                    leader = until(lambda: next((one for one in waiting if LEADS in one.said), None))
+                    waiting.remove(leader)
+                last = f"n{LAYERS - 1}-"
+                until(lambda: all(n.state == "SUCCEEDED" for name, n in run.nodes.items() if name.startswith(last)))
+            results = run.wait(60)
+            edits = list(editor.acknowledged)
+        report = audit(store, "drill")
+    ran = witness.read_text().splitlines()
+    counts = Counter(event.node for event in run.events() if event.kind == "NodeSucceeded")
+    versions = tuple(version.number for version in run.versions)
+    return Found(
+        tuple(seconds), sum(name.startswith("n") for name in results), sum(count > 1 for count in counts.values()),
+        len(ran),
+        len(edits), len(set(edits) - set(results)), tuple(report.findings), versions,
+    )  # fmt: skip
+
+
+def _struck(leader: Process, run: hx.Run, fault: str) -> float:
+    """Seconds until another process goes on with the run."""
+    before = len(run.events())
+    began = time.monotonic()
+    leader.kill() if fault == "killed" else leader.freeze()
+    until(lambda: any(event.kind == "RunAttached" for event in run.events(before)), "another leader goes on")
+    return time.monotonic() - began
+
+
+def _restarted(server: Any, run: hx.Run) -> float:
+    """Seconds until something is journaled again after the server was killed and started on what it left."""
+    server.kill()
+    before, began = len(run.events()), time.monotonic()
+    server.start()
+    until(lambda: len(run.events()) > before, "the run goes on")
+    return time.monotonic() - began
+
+
+def _wakes(old: Process) -> None:
+    """A leader that was frozen finds that it leads no more, and says so: `up` ends then, `standby` stands by again."""
+    old.freeze(False)
+    old.says("another process leads this lab now; this one was away too long and has stepped down")
+    if old.how == "up":
+        assert old.process.wait(30) == 2
+    else:
+        until(lambda: old.said.count(STANDS_BY) == 2)

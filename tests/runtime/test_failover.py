@@ -1,0 +1,48 @@
+"""A leader that is killed, frozen or cut off is followed by a standby; nothing acknowledged is lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.failover import LAYERS, TTL, WIDTH, Found, drill
+
+KINDS = ("sqlite", "redis", "valkey", "etcd", "consul")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # beside a store on a server the key is in `.hexdag` of the current directory
+
+
+@pytest.fixture
+def store(tmp_path: Path, server_url: Callable[[str], str], request: pytest.FixtureRequest) -> str:
+    """The URL of a lab of its own in a store of a kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/.hexdag/lab.db"
+    return f"{server_url(request.param)}?lab={tmp_path.name}"
+
+
+def check(found: Found) -> None:
+    assert found.results == LAYERS * WIDTH
+    assert found.doubled == 0
+    assert found.lost == 0
+    assert found.findings == ()
+    assert found.versions == (*range(1, len(found.versions) + 1),)
+    assert len(found.versions) > 1, "it was edited meanwhile"
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_standby_goes_on_when_the_leader_is_killed(store: str, tmp_path: Path) -> None:
+    check(drill(tmp_path, store, "killed"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+@pytest.mark.parametrize("store", KINDS, indirect=True)
+def test_in_every_store_a_standby_goes_on_within_the_lease_and_a_second(store: str, fault: str, tmp_path: Path) -> None:
+    found = drill(tmp_path, store, fault, times=2)
+    check(found)
+    assert max(found.seconds) < (2 * TTL if store.startswith("consul") else TTL) + 1
