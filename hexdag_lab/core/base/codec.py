@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from fractions import Fraction
 from math import isfinite
@@ -34,14 +34,24 @@ def record(cls: type[T]) -> type[T]:
     made = dataclass(frozen=True, slots=True)(cls)
     tag = made.__name__
     defaults = [(f.name, f.default) for f in fields(made)]  # type: ignore[arg-type]
+    written: dict[str, Any] = {}  # the defaults as data, each when it is first needed
+
+    def default_of(name: str, default: Any) -> Any:
+        if name not in written:
+            written[name] = default if default is MISSING else encode(default)
+        return written[name]
 
     def to_data(value: Any) -> dict[str, Any]:
         data = {"!": tag}
         for name, default in defaults:
             item = getattr(value, name)
-            # Defaults stay out: rows are smaller and old rows can be read. From a pickle they come as equal objects.
-            if item is not default and (type(item) is not type(default) or item != default):
-                data[name] = encode(item)
+            if item is default:  # defaults stay out: rows are smaller and old rows can be read
+                continue
+            said, usual = encode(item), default_of(name, default)
+            if said != usual or repr(said) != repr(
+                usual
+            ):  # 0 is not 0.0; but from a pickle, a default is another object
+                data[name] = said
         return data
 
     def from_data(data: dict[str, Any]) -> Any:
