@@ -9,13 +9,14 @@ import threading
 from collections.abc import Sequence
 
 from ..core.base.errors import HexdagError, RunFailed
-from . import auditing, deciding, doctor, new, running, service, watching
+from . import auditing, deciding, doctor, new, running, service, watching, workers
 from .commands import Commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    options = Commands.of(new, running, service, watching, deciding, auditing, doctor).parser.parse_args(arguments)
+    modules = (new, running, service, workers, watching, deciding, auditing, doctor)
+    options = Commands.of(*modules).parser.parse_args(arguments)
     if threading.current_thread() is threading.main_thread():  # a plain kill ends as Ctrl-C does: nothing stays behind
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

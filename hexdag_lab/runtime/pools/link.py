@@ -17,6 +17,7 @@ from ...core.base.errors import HexdagError, PoolUnavailable
 from ...worker import process
 from ...worker.blobs import FileBlobs
 from ...worker.dask import probe
+from ...worker.joining import nobody_at
 from ..thread import cancelled
 from .cluster import OwnCluster
 
@@ -103,10 +104,7 @@ class Link:
             return PoolUnavailable(
                 f"the lab's own Dask cluster does not come up: {error}; what it wrote last:\n{self._own.log_tail()}"
             )
-        return PoolUnavailable(
-            f"no Dask scheduler answers at {self.address} ({error}); start one with `dask scheduler`, or use "
-            'pool="dask" for a cluster of the lab\'s own'
-        )
+        return nobody_at(self.address, error, ', or use pool="dask" for a cluster of the lab\'s own')
 
     async def _disconnect(self, patience: float) -> None:
         client, self._client = self._client, None
