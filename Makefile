@@ -3,7 +3,7 @@
 BIN := .venv/bin
 NOTEBOOKS := $(BIN)/python -m pytest -q --nbval --nbval-current-env notebooks
 
-.PHONY: help install demo test test-slow lint format pythons bench screenshots lock clean
+.PHONY: help install demo test test-slow local-llm lint format pythons bench screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -23,9 +23,14 @@ test: lint ## everything that must hold: lint, the suite, the notebooks, the gra
 
 test-slow: install ## the rest: slow tests, the notebooks three times in a row, all of the core on every other Python present
 	@sh .ci/packages
+	@sh .ci/local-llm
 	$(BIN)/python -m pytest -m slow
 	for time in first second third; do $(NOTEBOOKS) || exit; done
 	@sh .ci/pythons tests/core tests/laws tests/pythons
+
+local-llm: install ## agents with a small real model: installs it (130 MB) and runs their tests
+	@sh .ci/local-llm
+	$(BIN)/python -m pytest -m local_llm
 
 lint: install ## style, types and the arrows between the parts
 	$(BIN)/ruff check
@@ -50,6 +55,8 @@ bench: install ## the published figures: overhead over Dask, the graph, import, 
 	$(BIN)/python -m tests.benchmarks.votes
 	$(BIN)/python -m tests.benchmarks.stores
 	$(BIN)/python -m tests.benchmarks.attach
+	$(BIN)/python -m tests.benchmarks.brief
+	$(BIN)/python -m tests.benchmarks.injection
 
 screenshots: install ## the pictures in README, from a run of the demo
 	$(BIN)/python docs/make_screenshots.py

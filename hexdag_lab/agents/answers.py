@@ -45,8 +45,10 @@ class BallotAnswer(_Form):
         return Ballot(Choice(self.decision), self.reason)
 
 
-def change_form(operations: Iterable[Operation], names: Sequence[str], removes: bool = True) -> type[BaseModel]:
-    """The form of a change of a graph with these nodes, built from these operations.
+def change_form(
+    operations: Iterable[Operation], names: Sequence[str], removes: bool = True, most: int = MOST_STEPS
+) -> type[BaseModel]:
+    """The form of a change of a graph with these nodes, built from these operations, in at most so many steps.
 
     `removes`: whether it may also remove nodes and move edges."""
     there: Any = Literal[tuple(names)] if 0 < len(names) <= MOST_NAMED else str
@@ -80,7 +82,7 @@ def change_form(operations: Iterable[Operation], names: Sequence[str], removes: 
         "Change",
         __base__=_Form,
         reason=(str, Field(max_length=400, description="why, in a sentence or two")),
-        steps=(list[step], Field(max_length=MOST_STEPS, description="no steps: change nothing")),
+        steps=(list[step], Field(max_length=min(most, MOST_STEPS), description="no steps: change nothing")),
     )
 
 
@@ -115,6 +117,8 @@ def _names(answer: Any, dag: Dag) -> dict[str, str]:
 def _with(change: Changeset, step: Any, known: dict[str, Operation], named: dict[str, str]) -> Changeset:
     if step.do.startswith(ADD):
         operation = known[step.do.removeprefix(ADD)]
+        if named[step.name] in change.added:
+            raise DagError(f"{step.name} is another new node already; the next one is {_next(step.name)}")
         after = [named.get(up, up) for up in dict.fromkeys(step.after)]
         params = step.params.model_dump(exclude_unset=True)
         return change.add_node(operation.node(named[step.name], params, after))
@@ -122,6 +126,10 @@ def _with(change: Changeset, step: Any, known: dict[str, Operation], named: dict
         return change.remove_node(step.name)
     up, down = named.get(step.up, step.up), named.get(step.down, step.down)
     return change.add_edge(up, down) if step.do == "add_edge" else change.remove_edge(up, down)
+
+
+def _next(name: str) -> str:
+    return NEW[(NEW.index(name) + 1) % len(NEW)]
 
 
 def objections(change: Changeset, state: RunState, by: str) -> list[str]:

@@ -25,6 +25,7 @@ TOKENS = 1500
 PREVIEW = 60  #: characters of a value
 WORDS = 600  #: characters of what somebody wrote
 MOST_DIFF = 40  #: lines of a change
+_PLAIN = re.compile(r"[\w.+-]{1,40}|'[\w.+-]{0,40}'")  #: values that say nothing
 _PIECE = re.compile(r"[A-Za-z]+|\s+|.", re.DOTALL)
 #: which nodes are looked at first, where nobody says: what failed, then what runs
 _ORDER = (NodeState.FAILED, NodeState.SUSPENDED, NodeState.RUNNING, NodeState.READY, NodeState.BLOCKED)
@@ -188,15 +189,14 @@ def _names(names: list[str], most: int = 6) -> str:
 
 
 def call_text(spec: NodeSpec) -> str:
-    """A node as a call: "fit(C=0.5)". Values are cut: they are data, too."""
+    """A node as a call: "fit(C=0.5)". Values that are more than a number or a word are framed: they are data, too."""
     params = ", ".join(f"{key}={_value(value)}" for key, value in spec.params.items())
     return f"{spec.code.name.rpartition('.')[2]}({params})"
 
 
 def _value(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else repr(value)
-    cut = text if len(text) <= PREVIEW else text[: PREVIEW - 1] + "…"
-    return "".join(c if c.isprintable() else " " for c in cut).replace("<", "&lt;").replace(">", "&gt;")
+    return text if _PLAIN.fullmatch(text) else framed(text, "a parameter", PREVIEW)
 
 
 def diff_text(changeset: Changeset, dag: Dag, most: int = MOST_DIFF) -> str:

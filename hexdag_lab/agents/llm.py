@@ -17,7 +17,7 @@ from ..core.machine.story import sentence
 from ..core.votes.ballot import Ballot
 from ..worker.context import context as node_context
 from .agent import Agent
-from .answers import BallotAnswer, change_form, change_of, objections
+from .answers import MOST_STEPS, BallotAnswer, change_form, change_of, objections
 from .brief import brief, framed, neighbourhood, proposal_text
 from .mind import SECONDS, Endpoint, Mind, Question, check_extra
 
@@ -161,7 +161,7 @@ class Proposes:
         ]
         question = Question(
             "propose", str(event.node or event.kind), PROPOSE, "\n\n".join(prompt),
-            change_form(operations, names, self.edits), context.agent, state,
+            change_form(operations, names, self.edits, _most_steps(state, context.agent)), context.agent, state,
             objections=lambda answer: self._wrong(answer, context, operations),
             called=context.called, look=_look(state, self.mind),
         )  # fmt: skip
@@ -212,6 +212,11 @@ def _returns(ctx: Any) -> Any:
     except Exception:  # annotations may name what is not here
         return str
     return str if kind in (Any, object, type(None)) else kind
+
+
+def _most_steps(state: Any, agent: str) -> int:
+    caps = state.seats[agent].limits.nodes
+    return MOST_STEPS if caps is None else max(1, min(MOST_STEPS, caps))
 
 
 def _look(state: Any, mind: Mind) -> Callable[[str, int], str]:

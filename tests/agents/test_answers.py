@@ -82,6 +82,16 @@ def test_steps_that_do_not_fit_the_graph_are_told_one_by_one() -> None:
     assert "new2" in wrong[1]
 
 
+def test_a_new_node_that_is_added_twice_is_told_the_next_name() -> None:
+    assert made(add(), add()) == ["steps[2] (add clean): new1 is another new node already; the next one is new2"]
+
+
+def test_an_answer_has_no_more_steps_than_it_may() -> None:
+    form = change_form(CATALOG.operations, [], most=1)
+    with pytest.raises(ValidationError, match="at most 1 item"):
+        form.model_validate({"reason": "", "steps": [add(), add("new2")]})
+
+
 def test_in_a_large_graph_names_are_text_and_an_unknown_one_is_told() -> None:
     large = hx.Dag.of(*(hx.NodeSpec(f"load_{n}", load) for n in range(80)))
     form = change_form(CATALOG.operations, sorted(large.entries))

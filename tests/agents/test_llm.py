@@ -23,12 +23,12 @@ def reviewer(url: str | None, **options: Any) -> hx.LLMAgent:
     return hx.LLMAgent("reviewer", **{"model": "scripted", "url": url, "trust": 0.6, "seconds": 20, **options})
 
 
-def voted(room: Room, agent: hx.LLMAgent, **start: Any) -> tuple[Any, Any]:
+def voted(room: Room, agent: hx.LLMAgent, timeout: float = 60, **start: Any) -> tuple[Any, Any]:
     """A decided proposal on which the agent alone had to vote, and its run."""
     room.lab.add_agent(agent)
     run = room.start(**start)
     proposal = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("clean", clean)), reason="it has gaps")
-    proposal.wait(60)
+    proposal.wait(timeout)
     room.end(run)
     return proposal, run
 
@@ -60,7 +60,7 @@ def test_it_sees_the_goal_the_run_the_computed_change_and_last_the_proposers_fra
     prompt = endpoint.asked[0].prompt
     wanted = [
         "Goal: a tidy table", "version 1: 2 nodes", "+ clean: clean() <- load", "Checks: holds",
-        '<untrusted from="',
+        'says for it: <untrusted from="',
     ]  # fmt: skip
     places = [prompt.index(text, prompt.index("Goal")) for text in wanted]
     assert places == sorted(places)
@@ -231,12 +231,12 @@ def change(*steps: Any) -> dict[str, Any]:
     return {"reason": "the table has gaps", "steps": list(steps)}
 
 
-def proposed(room: Room, agent: hx.LLMAgent) -> Any:
+def proposed(room: Room, agent: hx.LLMAgent, timeout: float = 60) -> Any:
     """The run of an agent that may propose when load has finished; everybody else says yes."""
     room.lab.add_agent(hx.Agent("judge", vote=lambda context: True))
     room.lab.add_agent(agent)
     run = room.start(hx.Majority() & hx.Deadline(5))
-    until(lambda: any(e.kind == "HooksSeen" and e.upto >= 4 for e in run.events()))
+    until(lambda: any(e.kind == "AgentCalled" and e.agent == agent.id for e in run.events()), seconds=timeout)
     return room.end(run)
 
 
