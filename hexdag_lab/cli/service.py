@@ -1,4 +1,5 @@
-"""Commands that lead a lab for others: `up`, `standby`. Notebooks and dashboards talk to them through the store."""
+"""Commands that lead a lab for others: `up`, `standby`, and `down`. Notebooks and dashboards talk to them through the
+store."""
 
 from __future__ import annotations
 
@@ -9,13 +10,14 @@ import signal
 import sys
 from functools import partial
 
+from ..core.base.errors import HexdagError
 from ..lab.entrance import Entrance
 from ..lab.places import login
-from ..lab.service import Service
+from ..lab.service import Service, end, leader_of
 from ..runtime import wire
 from ..runtime.lead import SERVICE_SECONDS
 from ..runtime.stores import where
-from .commands import Commands
+from .commands import Commands, must_exist
 
 SHORTEST = 1.0  #: seconds of a lease
 
@@ -48,6 +50,20 @@ def add(commands: Commands) -> None:
             "--ttl", type=float, default=SERVICE_SECONDS, metavar="SECONDS",
             help="after so long without a word a standby takes over; default: %(default)s",
         )  # fmt: skip
+
+    commands.add("down", _down, "end the service that leads the lab, if it is on this host; runs wait for the next one")
+
+
+def _down(options: argparse.Namespace) -> int:
+    must_exist(options.store)
+    holder = asyncio.run(leader_of(options.store))
+    if holder is None:
+        raise HexdagError(f"nobody leads the lab in {where(options.store)}")
+    if not holder.endswith(wire.SERVICE):
+        raise HexdagError(f"the lab is led by no service but by a program of its own ({holder}): end it there")
+    asyncio.run(end(options.store, holder))
+    print(f"the service has ended ({holder})")
+    return 0
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -7,20 +7,26 @@ agent that lives elsewhere. A standby waits until nobody leads, and then does th
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from ..core.base.errors import HexdagError, LabInUse
-from ..ports import StoreAway
+from ..ports import Store, StoreAway
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.lead import holding
+from ..runtime.stores import store_of
 from .entrance import Entrance
 from .lab import GOING_ON
 from .launch import LEADS
 from .rows import run_rows
 
 LOOK_EVERY = 0.2  #: seconds between looks whether anybody leads
+PATIENCE = 20.0  #: seconds for a service to end that was told to
 AGAIN = 2.0  #: seconds until a standby that could not lead tries again
 
 
@@ -129,3 +135,33 @@ class Service:
                 self._say(f"nothing to do for {self._idle:g} s")
                 return
             await self._pause(min(1.0, self._idle / 4))
+
+
+async def leader_of(store: str) -> str | None:
+    """Who leads the lab in a store: "host:pid:…", or None."""
+    async with _opened(store) as found:
+        return await found.holder(wire.LEADER)
+
+
+async def end(store: str, holder: str) -> None:
+    """End the process that leads, and wait for it. Raises `HexdagError` if it is on another host, or does not end."""
+    host, pid = holder.split(":")[:2]
+    if host != socket.gethostname():
+        raise HexdagError(f"the service is process {pid} on {host}: end it there")
+    os.kill(int(pid), signal.SIGTERM)
+    async with _opened(store) as found:
+        for _ in range(int(PATIENCE / LOOK_EVERY)):
+            if await found.holder(wire.LEADER) != holder:
+                return
+            await asyncio.sleep(LOOK_EVERY)
+    raise HexdagError(f"process {pid} has been told to end, and still leads after {PATIENCE:g} s")
+
+
+@asynccontextmanager
+async def _opened(store: str) -> AsyncIterator[Store]:
+    found = store_of(store)
+    await found.open()
+    try:
+        yield found
+    finally:
+        await found.close()

@@ -7,7 +7,8 @@ etcd's leader; of the writing process for SQLite) under three writers, twice; th
 and how many of them are lost and doubled. "Longest pause" is the longest time between two acknowledgements around a
 kill, the 0.3 s that the server is down included; "frozen" the same while the server (etcd's leader) is stopped for 3 s.
 "Taken over" is how long a lease of 2 s outlives its silent holder. Commits are timed one after another, a key and a row
-of 200 bytes each, and the kinds take turns, so that what else the machine does falls on all of them.
+of 200 bytes each, and the kinds take turns, so that what else the machine does falls on all of them. The second half of
+the table is that of `failover`: whole labs under the same faults.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hexdag_lab.ports import Store
 from hexdag_lab.runtime.stores import store_of
 from hexdag_lab.testing.conformance import STORE_CHECKS
 from tests import servers
+from tests.benchmarks import failover
 from tests.runtime.stores.load import Load
 from tests.runtime.test_sqlite_faults import COMMIT_FOR_EVER, child, line_of
 
@@ -184,6 +186,8 @@ def main(names: list[str]) -> list[Kind]:
     print(f"| | {' | '.join(kind.name for kind in kinds)} |\n|{' --- |' * (len(kinds) + 1)}")
     for column in COLUMNS:
         print(f"| {column} | {' | '.join(kind.found[column] for kind in kinds)} |")
+    print()
+    failover.main([kind.name for kind in kinds])
     return kinds
 
 

@@ -18,13 +18,17 @@ def test_up_leads_alone_and_hands_over_to_a_standby_when_it_is_told_to_end(shell
     standby = shell.start("standby", "--pool", "inline")
     assert standby.stdout is not None
     assert ": stands by" in standby.stdout.readline()
-    up.send_signal(signal.SIGTERM)
+    assert "the service has ended" in shell("down")
     assert "has ended" in up.stdout.read()
     assert up.wait(20) == 0
     assert ": leads" in standby.stdout.readline()
     standby.send_signal(signal.SIGINT)
     assert "has ended" in standby.stdout.read()
     assert standby.wait(20) == 0
+
+
+def test_there_is_nothing_to_end_where_nobody_leads(shell: Shell) -> None:
+    assert "there is no lab in sqlite:///.hexdag/lab.db yet" in shell("down", code=2)
 
 
 def test_up_with_nothing_to_do_ends_after_its_idle_time(shell: Shell) -> None:

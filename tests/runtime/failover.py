@@ -9,27 +9,29 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hexdag_lab as hx
 from hexdag_lab.lab.audit import audit
+from tests.runtime.hosts import Host
 from tests.runtime.kit import until
 
 LAYERS, WIDTH = 4, 6
+EDITS = 10  #: that are acknowledged before each fault, and go on during it
 LEADS = ": leads"  #: what a process says once it leads
 STANDS_BY = ": stands by"
 TTL = 2.0  #: seconds that a silent leader's lease lasts here
 
 
 class Process:
-    """`hexdag-lab up` or `standby` in a folder; what it says goes to a file."""
+    """`hexdag-lab up` or `standby` in a folder, on a host of its own if there is one; what it says goes to a file."""
 
-    def __init__(self, folder: Path, number: int, how: str, *words: str) -> None:
-        self.how, self.log = how, folder / f"{how}{number}.log"
-        command = [sys.executable, "-m", "hexdag_lab", how, *words]
+    def __init__(self, folder: Path, number: int, how: str, words: Sequence[str], host: Host | None) -> None:
+        self.how, self.log, self.host = how, folder / f"{how}{number}.log", host
+        command = [*(host.command if host else ()), sys.executable, "-m", "hexdag_lab", how, *words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -48,6 +50,10 @@ class Process:
     def freeze(self, frozen: bool = True) -> None:
         self.process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
+    def cut(self, off: bool = True) -> None:
+        assert self.host is not None
+        self.host.cut(off)
+
     def kill(self) -> None:
         """kill -9; nothing happens if it has ended."""
         self.process.kill()
@@ -55,13 +61,14 @@ class Process:
 
 
 @contextmanager
-def served(folder: Path, store: str, *words: str) -> Iterator[Callable[[str], Process]]:
-    """Starts `up` and `standby`, as often as it is asked to, and ends them all."""
+def served(folder: Path, store: str, words: Sequence[str], hosts: Sequence[Host]) -> Iterator[Callable[[str], Process]]:
+    """Starts `up` and `standby`, as often as it is asked to, each on the next of the hosts, and ends them all."""
     started: list[Process] = []
 
     def start(how: str) -> Process:
-        more = ("--store", store, "--ttl", f"{TTL:g}", *(words or ("--pool", "inline")))
-        started.append(Process(folder, len(started), how, *more))
+        more = ("--store", store, "--ttl", f"{TTL:g}", *words)
+        host = hosts[len(started)] if hosts else None
+        started.append(Process(folder, len(started), how, more, host))
         return started[-1]
 
     try:
@@ -131,7 +138,7 @@ class Editor:
                 return
             except (hx.HexdagError, TimeoutError):
                 self.unsure.append(name)
-            self._stop.wait(0.1)
+            self._stop.wait(0.02)
 
 
 class Found(NamedTuple):
@@ -148,13 +155,14 @@ class Found(NamedTuple):
 
 
 def drill(
-    folder: Path, store: str, fault: str, times: int = 1, words: tuple[str, ...] = (), server: Any = None
+    folder: Path, store: str, fault: str, times: int = 1, words: Sequence[str] = ("--pool", "inline"),
+    server: Any = None, hosts: Sequence[Host] = (),
 ) -> Found:  # fmt: skip
-    """Kill or freeze the leader in the middle of a run, or kill the store's `server`, and see what became of it.
+    """Kill or freeze the leader in the middle of a run, cut it off, or kill the store's `server`: what becomes of it.
 
     The client's folder has to be the current one: the lab's key is there."""
     witness = folder / "witness"
-    with served(folder, store, *words) as start:
+    with served(folder, store, words, hosts) as start:
         leader = start("up")
         leader.says(LEADS)
         waiting = [start("standby") for _ in range(times if server is None else 0)]
@@ -165,19 +173,19 @@ def drill(
             seconds = []
             with Editor(run, folder) as editor:
                 for layer in range(1, times + 1):
-                    until(lambda layer=layer: run.nodes[f"n{layer}-0"].state == "RUNNING")  # type: ignore[misc]
+                    until(lambda layer=layer: "RUNNING" in _states(run, layer))  # type: ignore[misc]
+                    until(lambda layer=layer: len(editor.acknowledged) >= EDITS * layer)  # type: ignore[misc]
                     if server is not None:
                         (folder / f"gate{layer}").touch()
                         seconds.append(_restarted(server, run))
                         continue
                     seconds.append(_struck(leader, run, fault))
                     (folder / f"gate{layer}").touch()
-                    if fault == "frozen":
-                        _wakes(leader)
+                    if fault != "killed":
+                        _wakes(leader, fault)
                     leader = until(lambda: next((one for one in waiting if LEADS in one.said), None))
                     waiting.remove(leader)
-                last = f"n{LAYERS - 1}-"
-                until(lambda: all(n.state == "SUCCEEDED" for name, n in run.nodes.items() if name.startswith(last)))
+                until(lambda: _states(run, LAYERS - 1) == {"SUCCEEDED"})
             results = run.wait(60)
             edits = list(editor.acknowledged)
         report = audit(store, "drill")
@@ -191,11 +199,15 @@ def drill(
     )  # fmt: skip
 
 
+def _states(run: hx.Run, layer: int) -> set[str]:
+    return {str(found.state) for name, found in run.nodes.items() if name.startswith(f"n{layer}-")}
+
+
 def _struck(leader: Process, run: hx.Run, fault: str) -> float:
     """Seconds until another process goes on with the run."""
     before = len(run.events())
     began = time.monotonic()
-    leader.kill() if fault == "killed" else leader.freeze()
+    {"killed": leader.kill, "frozen": leader.freeze, "cut off": leader.cut}[fault]()
     until(lambda: any(event.kind == "RunAttached" for event in run.events(before)), "another leader goes on")
     return time.monotonic() - began
 
@@ -209,9 +221,9 @@ def _restarted(server: Any, run: hx.Run) -> float:
     return time.monotonic() - began
 
 
-def _wakes(old: Process) -> None:
-    """A leader that was frozen finds that it leads no more, and says so: `up` ends then, `standby` stands by again."""
-    old.freeze(False)
+def _wakes(old: Process, fault: str) -> None:
+    """A leader that was away finds that it leads no more, and says so: `up` ends then, `standby` stands by again."""
+    {"frozen": old.freeze, "cut off": old.cut}[fault](False)
     old.says("another process leads this lab now; this one was away too long and has stepped down")
     if old.how == "up":
         assert old.process.wait(30) == 2

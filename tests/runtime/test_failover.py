@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
 from tests.runtime.failover import LAYERS, TTL, WIDTH, Found, drill
+from tests.runtime.hosts import network
 
 KINDS = ("sqlite", "redis", "valkey", "etcd", "consul")
 
@@ -46,3 +48,22 @@ def test_in_every_store_a_standby_goes_on_within_the_lease_and_a_second(store: s
     found = drill(tmp_path, store, fault, times=2)
     check(found)
     assert max(found.seconds) < (2 * TTL if store.startswith("consul") else TTL) + 1
+
+
+@pytest.mark.slow
+def test_a_leader_whose_link_is_cut_is_followed_and_steps_down_when_it_hears_of_it(tmp_path: Path) -> None:
+    program = servers.redis_program()
+    with network(2) as (address, hosts):
+        server = servers.redis(program, tmp_path / "redis", "--bind", "127.0.0.1", address, "--protected-mode", "no")
+        try:
+            found = drill(tmp_path, f"redis://{address}:{server.port}", "cut off", hosts=hosts)
+        finally:
+            server.kill()
+    check(found)
+    assert found.seconds[0] < TTL + 1
+
+
+@pytest.mark.slow
+def test_the_cluster_of_a_leader_that_is_killed_ends_with_it_and_the_standby_has_its_own(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/.hexdag/lab.db"
+    check(drill(tmp_path, store, "killed", words=("--pool", "dask", "--workers", "2")))
