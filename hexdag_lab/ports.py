@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .core.base.errors import StoreUnavailable
+from .core.machine.effects import Answer
 from .core.runs.attempt import Task
 from .core.runs.worker import Worker
 
@@ -159,6 +160,9 @@ class Pool(Protocol):
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         """Forget attempts that are no longer wanted; one that runs already may run to its end."""
+
+    async def answer(self, run: str, answer: Answer) -> None:
+        """Tell an attempt that waits at a safe point whether to go on; it asks again if that does not arrive."""
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         """Let go of results that are kept elsewhere or needed no more."""

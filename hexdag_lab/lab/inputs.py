@@ -1,12 +1,13 @@
-"""The inputs of a run: checked when it starts, read when somebody asks what a node gets."""
+"""What people give a run: its inputs, checked when it starts and read when somebody asks what a node gets; a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
-from ..core.base.errors import NotAllowed, UnboundParameter
+from ..core.base.errors import NotAllowed, Refused, UnboundParameter
 from ..core.dag.dag import Dag
+from ..core.dag.node import NodeSpec
 from ..core.dag.wiring import MANY
 from ..core.runs.value import Kept
 from ..runtime.view import RunView
@@ -61,3 +62,19 @@ def inputs_of(view: RunView, node: str, read: Callable[[Kept], Any]) -> dict[str
         values[str(spec.code.collector)] = dict(sorted(many.items()))
     one = {wire.param: view.result(wire.up) for wire in view.dag.wires(node) if wire.param not in (MANY, None)}
     return dict(sorted({**values, **one}.items()))
+
+
+def checked_place(workers: Iterable[Mapping[str, Any]], to: Any, spec: NodeSpec | None) -> str:
+    """The id of the worker that somebody means; empty for None. Raises `Refused` if it cannot run the node."""
+    if to is None:
+        return ""
+    rows = {str(row["id"]): row for row in workers}
+    id_ = str(to["id"]) if isinstance(to, Mapping) else str(to)
+    if id_ not in rows:
+        there = ", ".join(sorted(rows)) or "none"
+        raise Refused(f"there is no worker {id_!r}", rule="worker", fix=f"name one that is there: {there}")
+    lacks = sorted(set(spec.requires) - set(rows[id_].get("capabilities") or ())) if spec is not None else []
+    if lacks:
+        text = f"worker {id_} does not have {', '.join(lacks)}, which {spec.name if spec else 'the node'} needs"
+        raise Refused(text, rule="capability", fix="name another one, or none")
+    return id_

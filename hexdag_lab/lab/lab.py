@@ -35,6 +35,7 @@ from ..runtime.history import Journal
 from ..runtime.remote import Remote
 from ..runtime.thread import LoopThread
 from .bench import Bench
+from .cells import watch_cells
 from .draft import SharedDraft
 from .entrance import Entrance, refuse_unled
 from .inputs import check_start
@@ -227,6 +228,7 @@ class Lab:
         self.command(id_, message)
         self.feed(id_).until(lambda state: state.started).result(30)
         self._here.append(id_)
+        watch_cells(going_on)
         return Run(self, id_)
 
     def going_on(self) -> tuple[str, ...]:
@@ -477,3 +479,9 @@ class Lab:
             self._announced.made(self.leads)
             for agent in self._agents.values():
                 self._thread.run(controller.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds)))
+
+
+def going_on() -> dict[str, RunState]:
+    """The runs that this process leads and that have not ended, in all its labs."""
+    labs = [lab for lab in list(_LIVE.values()) if lab.leads]
+    return {run: lab.feed(run).state for lab in labs for run in lab.going_on()}

@@ -11,21 +11,23 @@ from itertools import count
 from typing import Any
 
 from ..agents import Agent, name_of
-from ..core.base.errors import DagError, HexdagError, Refused, RunFailed, StaleBase, UnknownNode
+from ..core.base.errors import DagError, HexdagError, Refused, RunFailed, StaleBase
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
-from ..core.dag.node import exact, spec_of
+from ..core.dag.node import exact
 from ..core.dag.node import name_of as node_name
+from ..core.dag.reload import reloaded
 from ..core.machine import messages as ms
 from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
 from ..core.machine.story import story
 from ..core.runs.run import RunStatus
 from ..core.votes.budget import Budget
+from ..core.votes.steer import GRACE, End, Move, Steer
 from ..runtime.feed import Feed
 from ..runtime.log import Line
 from ..runtime.view import RunView
-from .inputs import inputs_of
+from .inputs import checked_place, inputs_of
 from .proposal import ProposalHandle
 from .show import run_bundle
 from .waiting import people_only, wait
@@ -157,12 +159,34 @@ class Run:
         raise StaleBase(text, rule="stale-base", fix="edit run.dag, or use Changeset.on(run.dag)")
 
     def reload(self, fn: Any, by: Agent | str | None = None, reason: str = "") -> ProposalHandle:
-        """Propose new code for the node of that name: what runs finishes on the old code, finished results stay."""
-        name = spec_of(fn).name
-        if name not in self.view.dag:
-            raise UnknownNode(f"there is no node {name!r} in run {self.id}, so there is nothing to reload")
-        change = Changeset.on(self.view.dag).replace_node(name, fn, running="finish_old", finished="keep")
-        return self.propose(change, by=by, reason=reason or f"new code for {name}")
+        """Propose new code for the node of a function's name, and for those made of it with `as_node`.
+
+        What runs finishes on the old code, the next attempt has the new one on whatever worker, and finished results
+        stay. Raises `UnknownNode`, and `UnboundParameter` if it does not take what the graph gives to it."""
+        change = reloaded(self.view.dag, fn)
+        return self.propose(change, by=by, reason=reason or f"new code for {', '.join(change.changed)}")
+
+    def migrate(
+        self,
+        node: Any,
+        to: Any = None,
+        by: Agent | str | None = None,
+        reason: str = "",
+        *,
+        grace: float = GRACE,
+        restart: bool = False,
+    ) -> ProposalHandle:
+        """Propose that a node goes on on another worker, `to`: its id, or its row in `lab.workers()`; None: any.
+
+        A node moves from safe point to safe point: where it yields, or calls `ctx.checkpoint(state)`. One that reaches
+        none within `grace` seconds, as on a frozen worker, goes on from the last one. A plain function has none: it can
+        only begin anew (`restart=True`). Raises `Refused` for a worker that is not there, or cannot run the node."""
+        name = node_name(node)
+        place = checked_place(self._lab.workers(), to, self.view.dag.nodes.get(name))
+        return self._steered(Move(name, place, float(grace), restart), by, reason)
+
+    def _steered(self, steers: Steer, by: Agent | str | None, reason: str) -> ProposalHandle:
+        return self._proposed(by, Changeset.on(self.view.dag), reason, steers=steers)
 
     def pause(self, by: Agent | str | None = None) -> None:
         """Start nothing more until `resume`; what runs goes on."""
@@ -172,9 +196,9 @@ class Run:
         """Go on after `pause`."""
         self._steer(ms.Resume, by)
 
-    def cancel(self, by: Agent | str | None = None) -> None:
-        """End the run; finished results stay."""
-        self._steer(ms.Cancel, by)
+    def cancel(self, by: Agent | str | None = None, reason: str = "") -> ProposalHandle:
+        """Propose that the run ends now; finished results stay. Under the preset `solo` its owner just ends it."""
+        return self._steered(End(), by, reason)
 
     def _steer(self, kind: Any, by: Agent | str | None) -> None:
         self._lab.command(self.id, kind(time.time(), name_of(by or self._lab.owner)))

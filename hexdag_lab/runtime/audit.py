@@ -277,7 +277,10 @@ class _Audit:
         base = next((v.digest for v in self.state.versions if v.number == p.base), sent.base)
         sent = type(sent)(base, sent.nodes, sent.edges, sent.handling)
         priority = whole(p.proof.claims.get("priority")) if p.proof else p.priority  # what the role allows is journaled
-        m = ms.Propose(p.at, p.id, sent, p.by, p.reason, priority, p.apply_from, p.raises, p.in_reply_to, proof=p.proof)
+        m = ms.Propose(
+            p.at, p.id, sent, p.by, p.reason, priority, p.apply_from, p.raises, p.in_reply_to, proof=p.proof,
+            steers=p.steers,
+        )  # fmt: skip
         asks = p.by == ASKER and p.raises is not None and p.proof is None
         proof = "the run says so" if asks else self._signature(seq, m, p.at)
         if p.sent is not None and _net(sent, self.state) != p.changeset.digest:

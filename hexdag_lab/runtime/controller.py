@@ -399,7 +399,7 @@ class Controller:
             case ms.Failed():
                 failure = replace(message.failure, trace=with_sources(message.failure.trace))
                 message = replace(message, failure=failure)
-            case ms.Suspended() if message.saved is not None:
+            case ms.Suspended() | ms.Checkpointed() if message.saved is not None:
                 message = replace(message, saved=self._shipping.seal(message.saved))
             case ms.Propose() if item.reply is None and not item.command:  # from one of the lab's own workers
                 message = replace(message, changeset=self._shipping.sign(message.changeset))

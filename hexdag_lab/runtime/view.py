@@ -27,6 +27,8 @@ Read = Callable[[str, int, Kept], Any]
 class NodeView(NamedTuple):
     """A node in a run. `attempt` counts 1, 2, ...; `seconds` is how long the last attempt took.
 
+    code_hash      of the code that the head version has, with which its next attempt runs
+    ran_code_hash  of the code that its latest attempt has run with: after a reload, another one; empty before the first
     reused   where its result was taken from, if it did not run;  missed  with `cache=True`: why it had to run
     """
 
@@ -43,6 +45,7 @@ class NodeView(NamedTuple):
     kept: bool = True
     reused: str | None = None
     missed: str | None = None
+    ran_code_hash: str = ""
 
 
 class ProposalView:
@@ -247,7 +250,7 @@ class RunView:
             name, rec.state, why(self.state, name), max(1, rec.started), rec.version, rec.worker, rec.seconds,
             entry.spec.code.digest.hex() if entry else "", str(rec.failure or ""),
             rec.failure.trace if rec.failure else "", rec.result is None or rec.result.where != "pool",
-            rec.reuse.origin or None, rec.reuse.why or None,
+            rec.reuse.origin or None, rec.reuse.why or None, rec.code,
         )  # fmt: skip
 
     @property

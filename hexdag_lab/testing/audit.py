@@ -1,7 +1,8 @@
 """What must be true of a whole journal, looked at after the end by other means than the core's own.
 
 Each accepted result is held against the note of what it was made from: it must be of the attempt that was submitted for
-it, of the definition that was in force (or that a change let end), and of results that were accepted upstream. And each
+it, of the definition that was in force (or that a change let end), and of results that were accepted upstream. What a
+node saves at its safe points must be one step more each time, whatever worker it was on. And each
 result is accepted once, unless an event in between re-opened its node. A result that is used again must have been
 accepted before, for the same code and values, and from a node that permits it.
 """
@@ -49,6 +50,7 @@ class _Audit:
         self.let_end: set[str] = set()
         self.fences: dict[str, int] = {}
         self.made: set[tuple[Any, ...]] = set()
+        self.steps: dict[str, int] = {}
 
     def walk(self, events: Iterable[Any]) -> Iterator[str]:
         seq = 0
@@ -70,6 +72,10 @@ class _Audit:
                         self.fences[name] = fence
                 case ev.VersionCommitted():
                     self._committed(event)
+                case ev.NodeCheckpointed() if event.saved is not None:
+                    yield from self._checkpointed(event, self.notes[event.saved.sha256])
+                case ev.NodeMoved() if event.afresh:
+                    self.steps.pop(event.node, None)
                 case ev.NodeSuspended() if event.saved is not None:
                     yield from self._made_of(event.node, self.notes[event.saved.sha256], "what it saved")
                 case ev.NodeSucceeded():
@@ -78,6 +84,15 @@ class _Audit:
                 case ev.NodeReused():
                     yield from self._reused(event)
                     self.accepted[event.node] = (self.fences.get(event.node, 0), event.made.result.sha256)
+
+    def _checkpointed(self, event: ev.NodeCheckpointed, note: Mapping[str, Any]) -> Iterator[str]:
+        name, done = event.node, self.steps.get(event.node, 0)
+        if note["steps"] != done + 1:
+            yield f"{name} saved step {note['steps']} after step {done}"
+        if note["fence"] != event.fence:
+            yield f"{name}#{event.fence} was let past a safe point of attempt {note['fence']}"
+        self.steps[name] = note["steps"]
+        yield from self._made_of(name, note, "what it saved")
 
     def _reopen(self, names: Iterable[str]) -> None:
         for name in names:
@@ -88,6 +103,8 @@ class _Audit:
         self.dag = self.dag.apply(change)
         self.removed |= {name: self.accepted[name] for name in change.removed if name in self.accepted}
         self._reopen((*event.restarted, *event.rerun, *change.removed))
+        for name in (*event.restarted, *event.rerun, *change.removed):
+            self.steps.pop(name, None)
         for name, handling in change.handling.items():
             if handling.running == "finish_old":
                 self.let_end.add(name)
@@ -109,6 +126,7 @@ class _Audit:
             yield f"{name}#{fence} ran another definition than the one it was submitted with"
         if note["definition"] != self.dag.nodes[name].digest.hex() and name not in self.let_end:
             yield f"{name}#{fence} was accepted, though {name} had been changed since"
+        self.steps.pop(name, None)
         yield from self._made_of(name, note, "its result")
         self.made.add((note["code"], *sorted((up, sha) for up, _, sha in note["inputs"]), event.result.sha256))
 

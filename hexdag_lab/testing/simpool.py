@@ -2,7 +2,8 @@
 
 It does what the contract of `ports.Pool` allows and no more: an attempt runs when its inputs are there, a chained one
 waits for its upstream's attempt in the pool, an attempt that was recalled while it runs may run to its end, and a
-worker that dies takes its attempts along (reported `Lost`), or the pool runs them again by itself. Values are not
+worker that dies takes its attempts along (reported `Lost`), or the pool runs them again by itself. Some nodes go from
+safe point to safe point, and ask at each whether to go on until they are told. Values are not
 computed: a result is a note of what it was made from, which the audit reads at the end; but those of nodes with
 `cache=True` are the same each time, for then a re-run may stop below them.
 """
@@ -17,10 +18,13 @@ from typing import Any, NamedTuple, Protocol
 
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
+from ..core.machine import effects as ef
 from ..core.machine import messages as ms
 from ..core.runs.attempt import Input, Task
 from ..core.runs.run import Failure
 from ..core.runs.value import Kept
+
+STEPS = 3  #: of a node that has safe points
 
 
 class Broken(AssertionError):
@@ -32,6 +36,7 @@ class Home(Protocol):
 
     rng: Random
     now: float
+    moves: int
     notes: dict[Any, dict[str, Any]]
     sent: dict[tuple[str, int], int]
 
@@ -49,6 +54,7 @@ class Attempt:
         self.state, self.worker, self.run = "waiting", "", 0
         self.inputs: list[list[Any]] | None = None
         self.sha, self.forgotten, self.recalled = "", False, False
+        self.steps, self.passed = 0, -1  # of one with safe points: what it has done, and the last that it was let past
 
     @property
     def key(self) -> tuple[str, int]:
@@ -131,6 +137,20 @@ class SimPool:
             if key in self.attempts:
                 self.attempts[key].forgotten = True
 
+    def answer(self, said: ef.Answer) -> None:
+        """An attempt at a safe point is told whether to go on; what it has been told already is not news."""
+        attempt = self.attempts.get((said.node, said.fence))
+        if attempt is None or attempt.state != "running":
+            return
+        if (said.worker, said.number) != (attempt.worker, attempt.passed + 1):
+            return
+        if said.go_on:
+            attempt.passed, run = said.number, attempt.run
+            self.home.later(self.home.rng.uniform(0.1, 2), lambda: self._walk(attempt, run))
+        else:
+            attempt.state = "ended"
+            self.look()
+
     def close(self) -> None:
         """Its controller is gone. What runs dies, but for some workers that do not notice at once."""
         self.closed = True
@@ -152,7 +172,8 @@ class SimPool:
         busy = {a.worker for a in self.attempts.values() if a.state == "running"}
         waiting = [a for a in self.attempts.values() if a.state == "waiting" and self._inputs(a.task) is not None]
         for attempt in sorted(waiting, key=lambda a: (-a.task.priority, a.task.node)):
-            free = [w for w in self.workers if w.name not in busy and attempt.task.requires <= w.has]
+            there = [w for w in self.workers if w.name == attempt.task.worker] or self.workers
+            free = [w for w in there if w.name not in busy and attempt.task.requires <= w.has]
             if free:
                 worker = self.home.rng.choice(free).name
                 busy.add(worker)
@@ -181,8 +202,37 @@ class SimPool:
         if self.home.rng.random() < 0.9:
             repeat, why = run - 1, "the pool ran it again" if run > 1 else ""
             self.home.post(ms.Started(self.home.now, task.node, task.fence, worker, repeat, why))
+        if self._walks(task):
+            saved = self.home.notes[task.saved.sha256] if task.saved is not None else {}
+            attempt.steps, attempt.passed = saved.get("steps", 0), -1
+            self._ask(attempt, run, 0, None)
+            return
         seconds = round(self.home.rng.uniform(0.1, 6.0), 3)
         self.home.later(seconds, lambda: self._finish(attempt, run, seconds))
+
+    def _walks(self, task: Task) -> bool:
+        """Whether a node has safe points: half of the codes do, where nodes have some at all."""
+        code = self.versions[task.version].nodes[task.node].code
+        return self.home.moves > 0 and task.label != "ask" and code.digest[1] % 2 == 0
+
+    def _walk(self, attempt: Attempt, run: int) -> None:
+        """One step of a node that has safe points, or its end."""
+        if attempt.state != "running" or attempt.run != run:
+            return
+        if attempt.steps == STEPS:
+            self._finish(attempt, run, 1.0)
+            return
+        attempt.steps += 1
+        saved = self._keep({**self._note(attempt), "steps": attempt.steps}, "inline")
+        self._ask(attempt, run, attempt.passed + 1, saved)
+
+    def _ask(self, attempt: Attempt, run: int, number: int, saved: Kept | None) -> None:
+        """It is at a safe point, and asks until it is answered, or its controller is gone."""
+        if attempt.state == "running" and attempt.run == run and attempt.passed < number:
+            task, now = attempt.task, self.home.now
+            self.home.post(ms.Checkpointed(now, task.node, task.fence, number, saved, attempt.worker))
+            if not self.closed:
+                self.home.later(2.0, lambda: self._ask(attempt, run, number, saved))
 
     def _finish(self, attempt: Attempt, run: int, seconds: float) -> None:
         if attempt.state != "running" or attempt.run != run:

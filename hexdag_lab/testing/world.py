@@ -39,6 +39,7 @@ from ..core.runs.run import RunStatus
 from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
+from ..core.votes.steer import End, Move
 from . import crowd
 from .audit import audit, differences
 from .outcome import START, Outcome, Seen, WorldBroken, in_words
@@ -63,6 +64,7 @@ class World:
     dag, policy    what is run, and under which policy (with a deadline, since people may never answer)
     crashes        how likely the controller dies in a step
     judged         how often somebody says how a proposal turned out
+    moves          how often somebody wants a node to move; then half of the nodes have safe points
     apply          the core under test;  effects_first  a controller that acts before it journals (it must be caught)
     """
 
@@ -76,12 +78,13 @@ class World:
         apply: Apply = decide.apply,
         effects_first: bool = False,
         judged: int = 0,
+        moves: int = 0,
     ) -> None:
         self.seed, self.rng, self.now = seed, Random(seed), START
         self.more = Random(f"{seed}/more")
         self.busy = seed % 5 == 3  # every fifth has a budget, moments to apply from, and proposals that answer others
         rng = self.rng
-        self.apply, self.effects_first, self.judged = apply, effects_first, judged
+        self.apply, self.effects_first, self.judged, self.moves = apply, effects_first, judged, moves
         self.crashes = rng.choice((0.0, 0.02, 0.05, 0.1)) if crashes is None else crashes
         self.dag = crowd.graph(rng, rng.randrange(3, 14)) if dag is None else dag
         self.policy = crowd.policy(rng) if policy is None else policy
@@ -225,6 +228,8 @@ class World:
                     self.pool.submit(effect.tasks)
                 case ef.Recall():
                     self.pool.recall(effect.attempts)
+                case ef.Answer():
+                    self.pool.answer(effect)
                 case ef.Forget():
                     self.pool.forget(effect.attempts)
                 case ef.Publish():
@@ -305,14 +310,34 @@ class World:
         if rng.random() < 0.2:
             self.later(rng.uniform(1, 20), lambda: self._steer(ms.Pause, crowd.OWNER))
         if rng.random() < 0.1:
-            self.later(rng.uniform(5, 60), lambda: self._steer(ms.Cancel, crowd.OWNER))
+            self.later(rng.uniform(5, 60), lambda: self._cancel(crowd.OWNER))
         if rng.random() < 0.2:
-            self.later(rng.uniform(1, 30), lambda: self._steer(ms.Cancel, rng.choice(("fay", "zoe", "eve"))))
+            self.later(rng.uniform(1, 30), lambda: self._cancel(rng.choice(("fay", "zoe", "eve"))))
         for _ in range(self.judged):
             self.later(rng.uniform(5, 60), self._judge)
+        for _ in range(self.moves):
+            self.later(self.more.uniform(1, 40), self._migrate)
 
     def _steer(self, kind: type, by: str) -> None:
         self.ask(lambda: kind(self.now, by))
+
+    def _cancel(self, by: str) -> None:
+        """Somebody wants the run to end, whether she may say so or not."""
+        id_, versions = f"end{self.seen.counts['actions']}", self.state.versions
+        if versions:
+            empty = Changeset(versions[-1].digest)
+            self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is no use", steers=End()))
+
+    def _migrate(self) -> None:
+        """Somebody wants a node to go on on some worker, whether that can be or not."""
+        rng, versions = self.more, self.state.versions
+        if versions:
+            id_, empty = f"move{self.seen.counts['actions']}", Changeset(versions[-1].digest)
+            to = rng.choice(("", *(worker.name for worker in self.pool.workers)))
+            busy = [name for name, rec in self.state.nodes.items() if rec.submitted]
+            move = Move(rng.choice(busy or self.names), to, rng.choice((0.5, 5.0)), rng.random() < 0.3)
+            by = rng.choice((crowd.OWNER, crowd.OWNER, "bea", "eve", "fay"))
+            self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is needed elsewhere", steers=move))
 
     def _judge(self) -> None:
         """Somebody says how some proposal turned out, whether she may or not, whether it is decided or not."""
@@ -331,7 +356,7 @@ class World:
         if state.budget is None or state.over:
             return
         if sum(p.raises is not None for p in state.proposals.values()) > 9:
-            self._steer(ms.Cancel, crowd.OWNER)  # nobody wants to pay for it
+            self._cancel(crowd.OWNER)  # nobody wants to pay for it
             return
         id_ = f"raise{self.seen.counts['actions']}"
         limits = (state.budget.seconds, state.budget.cost, state.budget.nodes)

@@ -212,7 +212,7 @@ _FROM = {"wave": "when the wave that is worked on then is done"}
 
 def _moved_on(state: RunState, proposal: Proposal) -> str:
     """What becomes of it, if it is approved now, by what has happened since it was examined."""
-    if proposal.raises is not None or proposal.effect is None:
+    if not proposal.changes_graph or proposal.effect is None:
         return ""
     if proposal.version is not None:
         head = proposal.version - 1

@@ -54,6 +54,9 @@ class Note:
     passing: bool = False
 
 
+UNCHANGED: Any = object()  #: of a checkpoint: nothing new is to be saved
+
+
 class Suspend(BaseException):
     """Ends an attempt that waits for a proposal. No Exception, so that `except Exception` in a node lets it pass."""
 
@@ -76,7 +79,7 @@ class RunContext:
 
     run_id, node, attempt, version, worker   which it is, of which version of the graph, where
     values    the values of the node's parameters
-    restored  what was last given to `checkpoint` before the node waited, or None
+    restored  what was last given to `checkpoint`, or yielded, by the attempt that this one goes on from, or None
     decision  the final state of the last proposal waited for ("APPLIED", "REJECTED", ...), or None
     asked     of a node that is given to an agent: its own function, which says what is wanted
     returns   the pydantic model of its result, if it has one
@@ -88,6 +91,7 @@ class RunContext:
     restored: Any
     _say: Say
     _dag: Callable[[str, int], Dag]
+    _save: Callable[[Any], None]
     _proposed: int = 0
     asked: Any = None
     returns: Any = None
@@ -156,10 +160,15 @@ class RunContext:
             raise Suspend(id_)
         return str(decided)
 
-    def checkpoint(self, state: Any) -> None:
-        """Save what the node has so far: the call after a `wait_for` finds it in `restored`, and so do later ones
-        until another state is saved."""
-        self.saved[:] = [state]
+    def checkpoint(self, state: Any = UNCHANGED) -> None:
+        """Save what the node has so far, at a safe point: whoever goes on with the node finds it in `restored`.
+
+        Returns when it is in the journal, which takes some milliseconds. From here the node can be moved, and goes on
+        after its worker has died; an attempt whose node goes on elsewhere ends here. Without a state it only asks
+        whether the node is still this attempt's: right before it does something outside that must not be done twice."""
+        self._save(state)
+        if state is not UNCHANGED:
+            self.saved[:] = [state]
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell how far the node is, 0 to 1."""

@@ -26,10 +26,13 @@ from .blobs import FileBlobs
 from .context import Note
 from .execute import NOTHING, Outcome, World, execute
 from .failures import failure_of
+from .safepoint import Answers
 from .versions import Versions
 
 COMPANY = 0.005  #: seconds that unurgent reports wait for others
 DESKS = 32  #: labs that a worker process remembers
+
+answers = Answers()  #: to attempts in this process
 
 
 def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome]) -> Outcome:
@@ -61,6 +64,12 @@ def from_pool(wanted: Input) -> bool:
     return wanted.kept is None or (wanted.kept.where == "pool" and wanted.param is not None)
 
 
+def hear_answers(said: list[tuple[str, str, int, int, bool]]) -> None:
+    """Tell attempts of this process, (run, node, fence, number, go on), whether to go on from a safe point."""
+    for run, node, fence, number, go_on in said:
+        answers.give((run, node, fence), number, go_on)
+
+
 def probe(url: str, theirs: str) -> str:
     """Read a blob that the other side has written, write an answer: its SHA-256. Empty: not from here."""
     try:
@@ -87,6 +96,7 @@ class _Desk:
             keep=blobs.put if blobs else None,
             dag=self._dag,
             later=self._later,
+            answers=answers,
         )
 
     def sayer(self, task: Task) -> Callable[[Any], None]:

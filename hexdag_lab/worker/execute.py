@@ -23,10 +23,11 @@ from ..core.runs.attempt import Input, Task
 from ..core.runs.value import Kept
 from . import values
 from .calls import validated_input, validated_output, with_positional
-from .context import Note, RunContext, Say, Suspend, enter
+from .context import UNCHANGED, Note, RunContext, Say, Suspend, enter
 from .failures import failure_of
 from .given import Given
 from .printed import Said, printing
+from .safepoint import Answers, Displaced, SafePoints, driven, has_safe_points
 from .ship import Loaded, load
 
 
@@ -54,6 +55,7 @@ class World(NamedTuple):
 
     fetch  bytes of a blob by SHA-256;  keep  write a blob, None where that cannot be done here
     dag    the graph of a version of a run;  later  do something in the background
+    answers  where attempts hear whether to go on from a safe point; None: they always do
     """
 
     worker: str
@@ -61,6 +63,7 @@ class World(NamedTuple):
     keep: Callable[[bytes], str] | None
     dag: Callable[[str, int], Dag]
     later: Callable[[Callable[[], None]], None]
+    answers: Answers | None = None
 
 
 def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, world: World) -> Outcome:
@@ -81,11 +84,19 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
         loaded = load(code, task.code.partition(".")[0])
         arguments = _arguments(task, upstream, world)
         restored = _restored(task, world)
+        points = SafePoints(task, world.worker, say, world.answers)
+        if has_safe_points(loaded.fn):
+            points.reach(None)
         try:
             with printing(tell) as printed:
+
+                def save(state: Any) -> None:
+                    printed.flush()
+                    points.reach(None if state is UNCHANGED else _saved(state, world))
+
                 asked = loaded.fn.fn if isinstance(loaded.fn, Given) else None
                 ctx = RunContext(
-                    task, world.worker, arguments, restored, printed.before(say), world.dag, asked=asked,
+                    task, world.worker, arguments, restored, printed.before(say), world.dag, save, asked=asked,
                     returns=loaded.out_model,
                 )  # fmt: skip
                 value = _called(loaded, task, arguments, ctx)
@@ -93,6 +104,8 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
             say(_suspended(task, suspend, ctx, seconds(), world))
             return NOTHING
         return _finished(task, value, seconds(), say, world)
+    except Displaced:  # its node goes on elsewhere, and nothing that it could say counts
+        return NOTHING
     except BaseException as error:  # whatever the user's code raises is a result of this attempt
         say(ms.Failed(time.time(), task.node, task.fence, seconds(), failure_of(error), world.worker))
         return NOTHING
@@ -154,7 +167,7 @@ def _called(loaded: Loaded, task: Task, arguments: dict[str, Any], ctx: RunConte
 
     def call() -> Any:
         enter(ctx)
-        value = loaded.fn(*positional, **named)
+        value = driven(loaded.fn, loaded.fn(*positional, **named), ctx.checkpoint)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
     run = copy_context().run
@@ -233,7 +246,11 @@ def _blob(value: Any, kept: Kept | None, world: World) -> Kept:
 def _suspended(task: Task, suspend: Suspend, ctx: RunContext, seconds: float, world: World) -> ms.Suspended:
     saved = task.saved
     if ctx.saved:
-        saved = values.encode(ctx.saved[0])
-        if saved.size > values.INLINE and world.keep is not None:
-            saved = _blob(None, saved, world)
+        saved = _saved(ctx.saved[0], world)
     return ms.Suspended(time.time(), task.node, task.fence, seconds, suspend.proposal, saved)
+
+
+def _saved(state: Any, world: World) -> Kept:
+    """What a node wants back when it is called again; a large state goes to the blob store."""
+    saved = values.encode(state)
+    return _blob(None, saved, world) if saved.size > values.INLINE and world.keep is not None else saved

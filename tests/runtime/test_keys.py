@@ -232,7 +232,7 @@ def test_a_signed_ballot_is_let_in_without_the_labs_key_and_nothing_else_is() ->
         (replace(SIGNED, proof=None), "unsigned-command"),
         (replace(SIGNED, via="notebook"), "unsigned-command"),
         (ms.Withdraw(0.0, "r/p1", "bob"), "unsigned-command"),
-        (ms.Cancel(0.0, "bob"), "unsigned-command"),
+        (ms.Pause(0.0, "bob"), "unsigned-command"),
         (ms.Join(0.0, Seat("eve")), "unsigned-command"),
     ]:
         _, row = wire.pack_command("r", message, stranger)

@@ -190,7 +190,7 @@ def test_a_command_without_the_labs_key_is_refused_and_its_sender_is_told(url: s
     gate = tmp_path / "gate"
     with hx.Lab(pool="inline", store=url) as lab:
         run = lab.start(hx.Dag.of(hx.NodeSpec("held", held, params={"gate": str(gate)})))
-        id_, row = wire.pack_command(run.id, ms.Cancel(time.time(), lab.owner.id), Seal())
+        id_, row = wire.pack_command(run.id, ms.Pause(time.time(), lab.owner.id), Seal())
         sent(lab, row)
         answer = until(lambda: lab._thread.run(lab._store.get(wire.reply_key(id_))))
         refused = wire.unpack_reply(answer.data)

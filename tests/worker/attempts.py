@@ -15,6 +15,7 @@ from hexdag_lab.core.runs.attempt import Input, Task
 from hexdag_lab.core.runs.run import Failure
 from hexdag_lab.worker import values
 from hexdag_lab.worker.execute import Outcome, World, execute
+from hexdag_lab.worker.safepoint import Answers
 from hexdag_lab.worker.ship import pack
 
 
@@ -72,9 +73,12 @@ def attempt(
     many: Mapping[str, Any] | None = None,
     dag: hx.Dag | None = None,
     blobs: bool = True,
+    answers: Answers | None = None,
+    hears: Callable[[Any], None] | None = None,
     **options: Any,
 ) -> Attempt:
-    """Run `fn` as the node "n". `ups`: parameter -> value from upstream; `many`: upstream -> value for the collector.
+    """Run `fn` as the node "n". `ups`: parameter -> value from upstream; `many`: upstream -> value for the collector;
+    `answers`: to it at its safe points; `hears`: who hears what it says.
 
     Other options are fields of `NodeSpec` or of `Task`.
     """
@@ -88,8 +92,14 @@ def attempt(
         params=FrozenDict(spec.params), inputs=tuple(inputs), timeout=spec.timeout, durable=spec.durable,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
     )._replace(**fields)  # fmt: skip
-    world = World("w0", store.get, store.put if blobs else None, lambda *_: dag or hx.Dag.of(), later.append)
-    return Attempt(execute(task, code, {}, said.append, world), said, store, later)
+    world = World("w0", store.get, store.put if blobs else None, lambda *_: dag or hx.Dag.of(), later.append, answers)
+
+    def say(message: Any) -> None:
+        said.append(message)
+        if hears is not None:
+            hears(message)
+
+    return Attempt(execute(task, code, {}, say, world), said, store, later)
 
 
 _BOTH = frozenset({"params", "requires", "timeout", "durable"})

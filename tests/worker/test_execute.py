@@ -7,7 +7,7 @@ import linecache
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -311,15 +311,26 @@ def test_a_long_message_and_a_deep_traceback_are_cut() -> None:
     assert len(attempt(long).failure.message) == 10_000
 
 
-def test_a_generator_is_refused_with_advice() -> None:
-    def yields() -> Iterator[int]:
+def test_a_generator_node_runs_through_and_its_result_is_what_it_returns_or_else_the_last_it_yielded() -> None:
+    def returns() -> Generator[int, None, str]:
         yield 1
+        return "done"
+
+    def yields() -> Iterator[int]:
+        yield from (1, 2)
 
     async def yields_too() -> Any:
-        yield 1
+        for step in (1, 2, 3):
+            yield step
 
-    for fn in (yields, yields_too):
-        assert attempt(fn).failure.message == "a node returned a generator, which cannot be shipped; return a list"
+    assert [attempt(fn).value for fn in (returns, yields, yields_too)] == ["done", 2, 3]
+
+
+def test_a_generator_as_a_value_is_refused_with_advice() -> None:
+    def lazy() -> Any:
+        return (n for n in (1, 2))
+
+    assert attempt(lazy).failure.message == "a node returned a generator, which cannot be shipped; return a list"
 
 
 def test_a_result_that_cannot_travel_fails_the_attempt_with_a_clear_sentence() -> None:

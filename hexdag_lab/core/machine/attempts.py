@@ -136,7 +136,7 @@ def _task(state: RunState, name: str) -> Task:
         params=spec.params, inputs=(*_given(state, name), *_from_upstream(state, entry)),
         requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
-        decision=rec.decision, decisions=rec.decisions,
+        decision=rec.decision, decisions=rec.decisions, worker=rec.place,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
         runs=_runner(state, spec.agent),
         effects=spec.effects,
@@ -171,7 +171,7 @@ def _complete(state: RunState) -> bool:
 # -- reports
 
 
-def _current(step: Step, m: Any) -> NodeRecord | None:
+def current(step: Step, m: Any) -> NodeRecord | None:
     """The record that a report is about, or None if the report is stale, or comes after the attempt's result."""
     rec = step.record(m.node)
     if rec is None or not rec.submitted or rec.fence != m.fence:
@@ -180,13 +180,15 @@ def _current(step: Step, m: Any) -> NodeRecord | None:
 
 
 def started(step: Step, m: ms.Started) -> None:
-    rec = _current(step, m)
+    rec = current(step, m)
     if rec is None:
         return _repeated(step, m)
     why = m.why
     if rec.state is NodeState.RUNNING:
         if m.repeat <= rec.repeats and (rec.repeats or rec.worker == m.worker):
             return None  # said twice, or late
+        if rec.movable:  # what the pool runs again does not know what was saved since
+            return lost(step, ms.Lost(m.at, m.node, m.fence, f"its worker {rec.worker} is gone"))
         why = why or f"its worker {rec.worker} is gone; the pool ran it again"
     where = {"node": m.node, "version": step.state.version, "fence": m.fence, "worker": m.worker}
     return step.emit(ev.NodeStarted, **where, why=why, repeat=m.repeat)
@@ -203,7 +205,7 @@ def _repeated(step: Step, m: ms.Started) -> None:
 
 
 def succeeded(step: Step, m: ms.Succeeded) -> None:
-    rec = _current(step, m)
+    rec = current(step, m)
     if rec is None:
         return
     result = {"fence": m.fence, "seconds": m.seconds, "result": m.result, "worker": m.worker}
@@ -238,11 +240,11 @@ def result_kept(step: Step, m: ms.ResultKept) -> None:
 
 
 def failed(step: Step, m: ms.Failed) -> None:
-    rec = _current(step, m)
+    rec = current(step, m)
     if rec is None:
         return
     spec = step.state.dag.entries[m.node].spec
-    _take_back_below(step, m.node, f"upstream {m.node} failed")
+    take_back_below(step, m.node, f"upstream {m.node} failed")
     if rec.failures < spec.retries:
         wait = backoff(spec.backoff, rec.failures + 1)
         step.emit(
@@ -255,10 +257,10 @@ def failed(step: Step, m: ms.Failed) -> None:
 
 
 def lost(step: Step, m: ms.Lost) -> None:
-    rec = _current(step, m)
+    rec = current(step, m)
     if rec is None:
         return _result_lost(step, m)
-    _take_back_below(step, m.node, f"upstream {m.node} runs again")
+    take_back_below(step, m.node, f"upstream {m.node} runs again")
     if rec.lost >= MOST_LOST:
         failure = Failure("AttemptLost", f"{m.why}; given up after {rec.lost + 1} lost attempts")
         return _fail(step, m.node, failure, 0.0)
@@ -272,7 +274,7 @@ def _result_lost(step: Step, m: ms.Lost) -> None:
     if rec is None or rec.fence != m.fence or rec.result is None or step.state.over:
         return
     if rec.state is NodeState.SUCCEEDED and rec.result.where == "pool":
-        _take_back_below(step, m.node, f"upstream {m.node} runs again")
+        take_back_below(step, m.node, f"upstream {m.node} runs again")
         step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}")
 
 
@@ -296,7 +298,7 @@ def _unsettled_below(state: RunState, node: str) -> set[str]:
     return found
 
 
-def _take_back_below(step: Step, node: str, why: str) -> None:
+def take_back_below(step: Step, node: str, why: str) -> None:
     below = step.submitted_below([node])
     if below:
         step.recall(below)
@@ -304,10 +306,10 @@ def _take_back_below(step: Step, node: str, why: str) -> None:
 
 
 def suspended(step: Step, m: ms.Suspended) -> None:
-    rec = _current(step, m)
+    rec = current(step, m)
     if rec is None:
         return
-    _take_back_below(step, m.node, f"upstream {m.node} waits for a decision")
+    take_back_below(step, m.node, f"upstream {m.node} waits for a decision")
     if rec.unmet:  # what it saved may rest on a result that never gets reported: it is called again
         step.recall([m.node])
         why = "it suspended before its upstreams were reported"

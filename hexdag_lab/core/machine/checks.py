@@ -118,7 +118,7 @@ def _same_plan(state: RunState, proposal: Proposal) -> Proposal | None:
     """An earlier proposal of the same change by the same agent that is open, was applied, or was voted down."""
     nodes, edges = set(proposal.changeset.nodes), set(proposal.changeset.edges)
     for old in state.proposals.values():
-        if old.by != proposal.by or old.raises is not None:
+        if old.by != proposal.by or not (old.changes_graph and proposal.changes_graph):
             continue
         voted_down = old.state is ProposalState.REJECTED and old.decided_by != CHECKS
         undecided = not old.terminal and old.by != EXECUTOR  # it speaks for many nodes, which may think alike

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..base.errors import AlreadyDecided, NotAllowed, Refused
+from ..base.errors import Refused
 from ..dag.catalog import HIGH
 from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
-from ..votes.agent import Role
 from ..votes.people import PersonForRisk
 from ..votes.proposal import ProposalState
-from . import asking, attempts, failing, landing, lessons, proposals, reuse, signatures
+from . import asking, attempts, failing, landing, lessons, proposals, reuse, signatures, steering
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -112,42 +111,30 @@ def _attach(step: Step, m: ms.Attach) -> None:
     return step.reply(step.state.run)
 
 
-def _may_steer(step: Step, by: str) -> Refused | None:
-    seat = step.state.seats.get(by)
-    if seat is None or seat.role is not Role.ORCHESTRATOR:
-        return NotAllowed(f"{by!r} may not steer this run", rule="steer", fix="ask an orchestrator")
-    if step.state.over:
-        return AlreadyDecided(f"run {step.state.run} is {step.state.status}", rule="run-over", fix="run.fork()")
-    return None
-
-
 def _pause(step: Step, m: ms.Pause) -> None:
-    refused = _may_steer(step, m.by)
+    refused = proposals.may_steer(step.state, m.by)
     if refused is None and step.state.status is RunStatus.RUNNING:
         step.emit(ev.RunPaused, by=m.by)
     step.reply(refused or True)
 
 
 def _resume(step: Step, m: ms.Resume) -> None:
-    refused = _may_steer(step, m.by)
+    refused = proposals.may_steer(step.state, m.by)
     if refused is None and step.state.status is RunStatus.PAUSED:
         step.emit(ev.RunResumed, by=m.by)
     step.reply(refused or True)
 
 
-def _cancel(step: Step, m: ms.Cancel) -> None:
-    refused = _may_steer(step, m.by)
-    if refused is None:
-        for id_ in step.state.open:
-            step.emit(ev.ProposalWithdrawn, proposal=id_, why="the run was cancelled", by=m.by)
-        step.recall(sorted(step.state.nodes))
-        step.emit(ev.RunFinished, status=RunStatus.CANCELLED, by=m.by)
-    step.reply(refused or True)
+def _hooks_returned(step: Step, m: ms.HooksReturned) -> None:
+    upto = step.state.hooks.get(m.agent)
+    if upto is not None and m.upto > upto and not step.state.over:
+        step.emit(ev.HooksSeen, agent=m.agent, upto=m.upto, failure=m.failure)
 
 
 def _tick(step: Step, m: ms.Tick) -> None:
     if not step.state.over:
         attempts.retries_due(step)
+        steering.moves_due(step)
         proposals.deadlines(step)
 
 
@@ -165,7 +152,6 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Attach: _attach,
     ms.Pause: _pause,
     ms.Resume: _resume,
-    ms.Cancel: _cancel,
     ms.Propose: proposals.propose,
     ms.CastBallot: proposals.cast_ballot,
     ms.Withdraw: proposals.withdraw,
@@ -180,6 +166,7 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Failed: attempts.failed,
     ms.Lost: attempts.lost,
     ms.Suspended: attempts.suspended,
+    ms.Checkpointed: steering.checkpointed,
     ms.ResultKept: attempts.result_kept,
     ms.LookedUp: reuse.looked_up,
     ms.Tick: _tick,

@@ -22,6 +22,17 @@ class Recall(NamedTuple):
     attempts: tuple[tuple[str, int], ...]
 
 
+class Answer(NamedTuple):
+    """Tell an attempt that waits at its safe point of that number whether to go on; if not, its node is not its any
+    more."""
+
+    worker: str
+    node: str
+    fence: int
+    number: int
+    go_on: bool
+
+
 class Forget(NamedTuple):
     """The pool may let go of these results (node, fence): they are kept elsewhere."""
 
@@ -67,4 +78,4 @@ class Reply(NamedTuple):
     value: Any
 
 
-Effect = Submit | Recall | Forget | Publish | LookUp | Index | AskVote | Reply
+Effect = Submit | Recall | Answer | Forget | Publish | LookUp | Index | AskVote | Reply

@@ -8,6 +8,7 @@ from ..dag.catalog import HIGH, risk_of
 from ..votes.agent import Role
 from ..votes.policy import Electorate
 from ..votes.proposal import Proposal
+from ..votes.steer import Move
 from ..votes.trust import Earned
 from .lessons import trust_now
 from .state import RunState
@@ -20,9 +21,10 @@ def electorate_of(state: RunState, proposal: Proposal) -> Electorate:
     )
     earned = trust_now(state).earned(seats) if state.policy.learns() else Earned()
     changeset, effect, raises = proposal.changeset, proposal.effect, proposal.raises
-    if raises is not None:
-        cost = raises.cost or Fraction(0)
-        return Electorate(seats, proposal.by, state.owner, proposal.at, cost, False, earned=earned)
+    if not proposal.changes_graph:
+        cost = raises.cost or Fraction(0) if raises is not None else Fraction(0)
+        touches = (proposal.steers.node,) if isinstance(proposal.steers, Move) else ()
+        return Electorate(seats, proposal.by, state.owner, proposal.at, cost, False, touches, earned)
     new = set(changeset.added)
     additive = new.issuperset(changeset.nodes) and all(down in new for _, down in changeset.edges)
     cost = effect.cost if effect is not None else Fraction(0)

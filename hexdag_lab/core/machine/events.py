@@ -226,6 +226,39 @@ class NodesBlocked(Event):
 
 
 @record
+class NodeCheckpointed(Event):
+    """A running node is at its safe point of that `number`, 0 before it begins; `saved`: None, nothing new."""
+
+    node: str
+    version: int
+    fence: int
+    number: int
+    saved: Kept | None = None
+
+
+@record
+class NodeMoving(Event):
+    """A running node is to move at its next safe point, and at `due` (unix seconds) in any case."""
+
+    node: str
+    version: int
+    to: str
+    due: float
+    proposal: str = ""
+
+
+@record
+class NodeMoved(Event):
+    """A node runs from now on on the worker `to` (empty: on any), with what it saved last; `why` it could."""
+
+    node: str
+    version: int
+    to: str
+    why: str
+    afresh: bool = False
+
+
+@record
 class NodeSuspended(Event):
     node: str
     version: int
@@ -396,5 +429,5 @@ class AgentSuspended(Event):
 #: internal bookkeeping: agents' hooks are not called for these
 UNHOOKED = (
     AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
-    ResultsSought, ResultsMissed, AgentCalled, WorkerChanged, NodeRepeated,
+    ResultsSought, ResultsMissed, AgentCalled, WorkerChanged, NodeRepeated, NodeCheckpointed,
 )  # fmt: skip

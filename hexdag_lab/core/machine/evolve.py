@@ -18,6 +18,7 @@ from .counting import pushed, recounted, with_downs
 from .evolve_agents import AGENTS, seated
 from .evolve_proposals import PROPOSALS
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
+from .evolve_steering import node_checkpointed, node_moved, node_moving, on_their_way
 from .limits import charged, clocked
 from .state import RunState, Version
 
@@ -25,6 +26,8 @@ from .state import RunState, Version
 def evolve(state: RunState, event: Any) -> RunState:
     """The state after an event."""
     changed = _EVOLVERS[type(event)](state, event)
+    if changed.moves:
+        changed = on_their_way(changed)
     hookable = state.hookable if type(event) in _UNHOOKED else event.seq
     return changed._replace(seq=event.seq, at=event.at, hookable=hookable)
 
@@ -111,9 +114,12 @@ def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
         if frontier is not None:
             _, frontier = pop(frontier)
     for name, fence in e.nodes:
-        nodes = nodes.set(
-            name, nodes[name]._replace(submitted=True, fence=fence, due=None, repeats=0, reuse=tried(state, name))
-        )
+        code = state.dag.entries[name].spec.code.digest.hex()
+        rec = nodes[name]._replace(
+            submitted=True, fence=fence, due=None, repeats=0, reuse=tried(state, name), code=code, movable=False,
+            checkpoints=0,
+        )  # fmt: skip
+        nodes = nodes.set(name, rec)
         for down in state.dag.dependents(name):
             rec = nodes[down]
             nodes = nodes.set(down, rec._replace(unsent=rec.unsent - 1))
@@ -161,7 +167,7 @@ def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     done = rec._replace(
         state=NodeState.SUCCEEDED, submitted=False, result=e.result, seconds=e.seconds, why="", failure=None,
         worker=e.worker or rec.worker, started=max(rec.started, 1), saved=None, waits_for="", version=e.version,
-        reuse=made(state, rec.reuse, e.seq),
+        reuse=made(state, rec.reuse, e.seq), place="",
     )  # fmt: skip
     nodes, met = state.nodes.set(e.node, done), []
     for down in state.dag.dependents(e.node):
@@ -268,7 +274,7 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
         outstanding -= rec.submitted
         left += rec.state in SETTLED
         fresh = _untried(rec)._replace(state=NodeState.WAITING, submitted=False, result=None, why=_why(name, e))
-        fresh = fresh._replace(reuse=Reuse(made=rec.reuse.made))
+        fresh = fresh._replace(reuse=Reuse(made=rec.reuse.made), place="")
         nodes = nodes.set(name, fresh._replace(saved=None, waits_for="", decision=None, failure=None))
     for name in e.changeset.changed:
         if name not in reopened and nodes[name].state in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED):
@@ -330,6 +336,9 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.RetryDue: _retry_due,
     ev.NodeFailed: _node_failed,
     ev.NodesBlocked: _nodes_blocked,
+    ev.NodeCheckpointed: node_checkpointed,
+    ev.NodeMoving: node_moving,
+    ev.NodeMoved: node_moved,
     ev.NodeSuspended: _node_suspended,
     ev.NodeResumed: _node_resumed,
     ev.VersionCommitted: _version_committed,

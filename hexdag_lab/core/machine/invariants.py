@@ -40,6 +40,8 @@ def _nodes(state: RunState) -> Iterator[str]:
         sent = (s in PASSED or state.nodes[up].submitted for up, s in zip(ups, states, strict=True))
         if rec.submitted and not all(sent):
             yield f"{name} is submitted, but an upstream is neither done nor submitted"
+        if name in state.moves and not (rec.state is NodeState.RUNNING and rec.movable):
+            yield f"{name} is to move from its next safe point, but it has none: it is {rec.state}"
         if rec.state is NodeState.RUNNING and not rec.submitted:
             yield f"{name} runs, but is not submitted"
 
@@ -101,7 +103,7 @@ def _versions(state: RunState) -> Iterator[str]:
         yield "version numbers are not 1, 2, 3, ..."
     if state.versions and state.versions[-1].dag != state.dag:
         yield "the head is not the last version"
-    applied = [p.version for p in state.proposals.values() if p.state is ProposalState.APPLIED and p.raises is None]
+    applied = [p.version for p in state.proposals.values() if p.state is ProposalState.APPLIED and p.changes_graph]
     if sorted(applied, key=lambda number: number or 0) != [v.number for v in state.versions[1:]]:
         yield "applied proposals and versions do not match one to one"
 

@@ -18,6 +18,7 @@ from .attempts import current_wave, resume
 from .checks import CHECKS, examine
 from .effect import busy
 from .state import RunState
+from .steering import steer, steer_checks
 from .step import Step
 
 MOVED = "hexdag_lab"  #: who decided, where nobody had to: the graph had moved on, or a budget was raised
@@ -77,6 +78,8 @@ def apply(step: Step, id_: str, by: str) -> None:
     proposal = step.state.proposals[id_]
     if proposal.raises is not None:
         return _raise_budget(step, proposal, by)
+    if proposal.steers is not None:
+        return _steer(step, proposal, by)
     rebased = proposal.changeset.rebase(step.state.dag)
     if isinstance(rebased, Conflict):
         return conflict(step, proposal, rebased, by)
@@ -93,6 +96,17 @@ def apply(step: Step, id_: str, by: str) -> None:
         ask(step, step.state.proposals[id_])
         return None
     _commit_version(step, proposal, rebased, effect, by)
+    return None
+
+
+def _steer(step: Step, proposal: Proposal, by: str) -> None:
+    assert proposal.steers is not None
+    broken = [check for check in steer_checks(step.state, proposal.steers) if not check.ok]
+    if broken:
+        return end(step, ev.ProposalRejected, proposal.id, f"since the vote, {said(broken[0])}", CHECKS)
+    steer(step, proposal, by)
+    if not step.state.over:
+        resume(step, proposal.id, ProposalState.APPLIED)
     return None
 
 

@@ -20,6 +20,7 @@ from ..votes.budget import Budget
 from ..votes.calls import Call
 from ..votes.policy import Policy
 from ..votes.signed import Proof
+from ..votes.steer import Steer
 from ..votes.trust import Trust
 
 # -- commands
@@ -59,6 +60,7 @@ class Propose:
 
     apply_from   "now", "after:NODE", or "wave": once the wave that is worked on when it is approved is done
     raises       ask for a larger budget instead; the changeset is empty then
+    steers       ask that a node moves, or that the run ends, instead; the changeset is empty then
     in_reply_to  the proposal that this one takes the place of
     cause        the node or the proposal that moved its proposer
     """
@@ -74,6 +76,7 @@ class Propose:
     in_reply_to: str = ""
     cause: str = ""
     proof: Proof | None = None
+    steers: Steer | None = None
 
 
 @record
@@ -126,14 +129,6 @@ class Pause:
 @record
 class Resume:
     """Go on after a pause."""
-
-    at: float
-    by: str
-
-
-@record
-class Cancel:
-    """End the run; what has not finished is cancelled."""
 
     at: float
     by: str
@@ -229,6 +224,22 @@ class Suspended:
 
 
 @record
+class Checkpointed:
+    """A running attempt is at a safe point, and waits there to be told whether to go on.
+
+    number  counts its safe points: 0 before its function is called, to say that it will have some
+    saved   what it wants back if it goes on elsewhere; None: nothing new
+    """
+
+    at: float
+    node: str
+    fence: int
+    number: int
+    saved: Kept | None = None
+    worker: str = ""
+
+
+@record
 class ResultKept:
     """A result that was only in workers' memory is now kept."""
 
@@ -292,11 +303,11 @@ class Dispatch:
 
 
 Message = (
-    StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Cancel | Attach
-    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Lost | Suspended | ResultKept | LookedUp
-    | VoterAbsent | HooksReturned | Called | Tick | Dispatch
+    StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Attach
+    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Lost | Suspended | Checkpointed
+    | ResultKept | LookedUp | VoterAbsent | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip
 
 #: reports of whoever asks agents, which may be another process
 ANSWERS: tuple[Any, ...] = (VoterAbsent, HooksReturned, Called)
-COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Cancel, Attach)
+COMMANDS: tuple[Any, ...] = (StartRun, Join, Propose, CastBallot, Judge, Withdraw, Pause, Resume, Attach)

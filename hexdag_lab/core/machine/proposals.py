@@ -15,6 +15,7 @@ from ..votes.ballot import Ballot, Choice
 from ..votes.budget import Budget
 from ..votes.policy import Verdict
 from ..votes.proposal import Proposal, ProposalState
+from ..votes.steer import End
 from . import events as ev
 from . import messages as ms
 from . import signatures
@@ -23,6 +24,7 @@ from .electorate import electorate_of
 from .failing import suspend
 from .landing import MOVED, apply, ask, conflict, end, said, voters, waiting, waits_of
 from .state import RunState
+from .steering import steer_checks
 from .step import Step
 
 HIGHEST_PRIORITY = {Role.ORCHESTRATOR: 100, Role.EXECUTOR: 10}
@@ -31,6 +33,8 @@ HIGHEST_PRIORITY = {Role.ORCHESTRATOR: 100, Role.EXECUTOR: 10}
 def propose(step: Step, m: ms.Propose) -> None:
     state = step.state
     seat = _may(state, m.by, "propose")
+    if isinstance(m.steers, End) and isinstance(barred := may_steer(state, m.by), NotAllowed):
+        return step.reply(barred)
     if isinstance(seat, Refused):
         return step.reply(seat)
     if (unsigned := signatures.refused(state, m, step.at)) is not None:
@@ -48,12 +52,13 @@ def propose(step: Step, m: ms.Propose) -> None:
     proposal = Proposal(
         m.id, m.by, m.changeset, version.number, m.reason, priority, m.apply_from, step.at, ProposalState.CHECKING,
         raises=m.raises, in_reply_to=m.in_reply_to, depth=_depth(state, m), checked=state.version,
-        proof=m.proof,
+        proof=m.proof, steers=m.steers,
     )  # fmt: skip
-    if m.raises is None:
+    if proposal.changes_graph:
         _check_and_open(step, proposal, seat)
     else:
-        open_vote(step, proposal)
+        facts = () if m.steers is None else (*steer_checks(state, m.steers), *cap_checks(state, seat, proposal))
+        open_vote(step, replace(proposal, checks=facts))
     if m.in_reply_to and step.state.proposals[m.id].state in _STANDS:
         _take_place(step, m.in_reply_to, m.id, m.by)
     step.reply(m.id)
@@ -78,7 +83,20 @@ def _unfit(state: RunState, m: ms.Propose) -> Refused | None:
         if old.by != m.by:
             text = f"{old.id} is a proposal of {old.by}, so {m.by} cannot replace it"
             return NotAllowed(text, rule="not-yours", fix="propose without in_reply_to")
+    if m.steers is not None and not (m.changeset.empty and m.raises is None):
+        text = "to steer a run and to change its graph or its budget are two proposals"
+        return Refused(text, rule="steer", fix="propose one after the other")
     return None if m.raises is None else _no_raise(state.budget or Budget(), m.raises, m.changeset.empty)
+
+
+def may_steer(state: RunState, by: str) -> Refused | None:
+    """Why somebody may not pause, resume or end a run; None if she may."""
+    seat = state.seats.get(by)
+    if seat is None or seat.role is not Role.ORCHESTRATOR:
+        return NotAllowed(f"{by!r} may not steer this run", rule="steer", fix="ask an orchestrator")
+    return (
+        AlreadyDecided(f"run {state.run} is {state.status}", rule="run-over", fix="run.fork()") if state.over else None
+    )
 
 
 def _no_raise(limits: Budget, raises: Budget, alone: bool) -> Refused | None:
@@ -114,8 +132,8 @@ def _is_said_again(m: ms.Propose, proposal: Proposal) -> bool:
     said, kept = m.changeset, proposal.changeset
     nodes = all(said.nodes.get(name) == change for name, change in kept.nodes.items())
     edges = all(said.edges.get(edge) == change for edge, change in kept.edges.items())
-    same = nodes and edges and said.handling == kept.handling and m.raises == proposal.raises
-    return m.by == proposal.by and same
+    same = nodes and edges and said.handling == kept.handling
+    return same and (m.by, m.raises, m.steers) == (proposal.by, proposal.raises, proposal.steers)
 
 
 def _may(state: RunState, who: str, what: str) -> Seat | NotAllowed:

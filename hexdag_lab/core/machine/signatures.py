@@ -48,6 +48,7 @@ def claims(state: RunState, m: Signable) -> Claims:
     if isinstance(m, ms.Propose):
         text = {"digest": m.changeset.digest.hex(), "base": m.changeset.base.hex(), "apply_from": m.apply_from}
         asked = {} if m.raises is None else {"raises": dumps(m.raises).decode()}
+        asked |= {} if m.steers is None else {"steers": dumps(m.steers).decode()}
         asked |= {"in_reply_to": m.in_reply_to} if m.in_reply_to else {}
         return {"type": PROPOSAL, **who, "proposal": m.id, "reason": m.reason, "priority": m.priority, **text, **asked}
     digest = voted_on(state.proposals[m.proposal])
@@ -59,8 +60,8 @@ def claims(state: RunState, m: Signable) -> Claims:
 def voted_on(proposal: Proposal) -> str:
     """What a ballot on a proposal is signed for, 64 hexadecimal digits: all that its voter is shown of it."""
     effect = effect_digest(proposal.changeset, proposal.effect) if proposal.effect else b""
-    raises = () if proposal.raises is None else (dumps(proposal.raises),)
-    return hash_of((proposal.id, proposal.by, proposal.reason, effect, *raises)).hex()
+    asked = [dumps(ask) for ask in (proposal.raises, proposal.steers) if ask is not None]
+    return hash_of((proposal.id, proposal.by, proposal.reason, effect, *asked)).hex()
 
 
 def refused(state: RunState, m: Signable, at: float) -> Refused | None:

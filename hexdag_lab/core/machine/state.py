@@ -37,6 +37,13 @@ class Version(NamedTuple):
         return self.dag.digest
 
 
+class Moving(NamedTuple):
+    """A running node that is to move: where to (empty: anywhere), and by when at the latest (unix seconds)."""
+
+    to: str
+    due: float
+
+
 _EMPTY = Dag.of()
 
 
@@ -47,6 +54,7 @@ class RunState(NamedTuple):
     frontier     heap of nodes that may be submitted; entries that no longer hold are skipped when they come out
     outstanding  attempts in the pool;  left  nodes that are not settled yet
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
+    moves        node -> where it moves to, for those that are on their way to a safe point
     counters     agent -> the counter of its last signature that was used
     budget       what it may use;  paid, begun, ran  what it has used: money, nodes, seconds up to `since`
     since        unix seconds since which it is running, None while it is not;  short  what it paused for the want of
@@ -83,6 +91,7 @@ class RunState(NamedTuple):
     left: int = 0
     dues: FrozenDict[float] = FrozenDict()
     held: FrozenDict[tuple[int, float, Kept, str]] = FrozenDict()
+    moves: FrozenDict[Moving] = FrozenDict()
     slots: int = 0
     lookahead: int = 0
     capabilities: tuple[frozenset[str], ...] | None = None
@@ -120,7 +129,7 @@ class RunState(NamedTuple):
         """When the next `Tick` matters, in unix seconds: a retry or a deadline."""
         if self.over:
             return None
-        times = list(self.dues.values())
+        times = [*self.dues.values(), *(moving.due for moving in self.moves.values())]
         if self.budget is not None and self.budget.seconds is not None and self.since is not None and self.left:
             times.append(self.since + self.budget.seconds - self.ran)
         for proposal in self.open_proposals():

@@ -13,12 +13,31 @@ from .asking import paused
 from .attempts import capable
 from .state import RunState
 
+SHORT = 8  #: hexadecimal digits of a code hash in a sentence
 MOST_NAMES = 3  #: a sentence names so many nodes and counts more
 
 
 def story(events: Iterable[Any], node: str) -> list[str]:
-    """One line for each event that concerns a node, in order."""
-    return [f"{event.seq:>4}  {text}" for event in events if (text := sentence(event, node))]
+    """One line for each event that concerns a node, in order. If its code has changed, attempts say which they have."""
+    events = tuple(events)
+    codes, told = _codes(events, node), [(event, sentence(event, node)) for event in events]
+    return [f"{event.seq:>4}  {text}{codes.get(event.seq, '')}" for event, text in told if text]
+
+
+def _codes(events: Iterable[Any], node: str) -> dict[int, str]:
+    """By seq, what to add about the code of a node to its attempts and changes; nothing if it never changed."""
+    code, found, seen = "", dict[int, str](), set[str]()
+    for event in events:
+        match event:
+            case ev.RunStarted() if node in event.dag:
+                code = event.dag.nodes[node].code.digest.hex()[:SHORT]
+            case ev.VersionCommitted() if (change := event.changeset.nodes.get(node)) is not None and change.new:
+                code, before = change.new.code.digest.hex()[:SHORT], code
+                found[event.seq] = f" (code {before} -> {code})" if before not in ("", code) else ""
+            case ev.AttemptsSubmitted() if any(name == node for name, _ in event.nodes):
+                found[event.seq] = f" with code {code}"
+        seen.add(code)
+    return found if len(seen - {""}) > 1 else {}
 
 
 def sentence(event: Any, node: str | None = None) -> str:
@@ -122,6 +141,15 @@ def _about_node(event: Any) -> str:
             return f"{name} failed: {event.failure}"
         case ev.NodesBlocked():
             return f"{_names(event.nodes)} blocked: upstream {name} failed"
+        case ev.NodeCheckpointed() if event.saved is not None:
+            return f"{name} saved what it has, at its safe point {event.number}"
+        case ev.NodeCheckpointed():
+            return f"{name} has safe points: it can be moved"
+        case ev.NodeMoving():
+            return f"{name} is to go on on {event.to or 'another worker'} from its next safe point"
+        case ev.NodeMoved():
+            verb = "begins anew" if event.afresh else "goes on"
+            return f"{name} {verb} on {event.to or 'another worker'}: {event.why}"
         case ev.NodeSuspended():
             return f"{name} waits for {event.waits_for}"
         case ev.NodeResumed():

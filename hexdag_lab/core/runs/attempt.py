@@ -43,7 +43,7 @@ class Task(NamedTuple):
     proposer: str = ""  # the agent in whose name ctx.propose proposes
     positional: tuple[str, ...] = ()
     collector: str | None = None
-    runs: str | None = (
-        None  # the shipped function of the agent that the node is given to, which runs in place of its own
-    )
+    # the shipped function of the agent that the node is given to, which runs in place of its own
+    runs: str | None = None
+    worker: str = ""  # where it is to run, if it is there; empty: anywhere
     effects: bool = False  # it acts on the outside world: the pool does not run it again by itself

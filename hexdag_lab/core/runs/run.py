@@ -91,6 +91,9 @@ class NodeRecord(NamedTuple):
     due        unix seconds before which it is not tried again;  began  when the current attempt did
     reuse      what is known of using its results again
     repeats    how often the pool has run its latest attempt again by itself
+    code       hash of the code of the latest attempt, 64 hexadecimal digits; empty before the first
+    movable    the attempt that runs has safe points;  checkpoints  how many of them it has passed
+    place      the worker that it was moved to; empty: any
     """
 
     state: NodeState = N.WAITING
@@ -116,6 +119,10 @@ class NodeRecord(NamedTuple):
     lost: int = 0
     reuse: Reuse = UNUSED
     repeats: int = 0
+    code: str = ""
+    movable: bool = False
+    checkpoints: int = 0
+    place: str = ""
 
     @property
     def digest(self) -> bytes:

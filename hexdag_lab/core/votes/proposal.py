@@ -14,6 +14,7 @@ from .ballot import Ballot, Choice
 from .budget import Budget
 from .policy import Ballots, Electorate, Opinion, Policy, Verdict
 from .signed import Proof
+from .steer import End, Steer
 
 
 @enum
@@ -205,6 +206,7 @@ class Proposal:
 
     base         the number of the version it was made on;  checked  of the version it was last examined on
     raises       what it asks to raise the budget by, instead of a change of the graph
+    steers       the node that it asks to move, or that the run ends, instead of a change of the graph
     in_reply_to  the proposal that it takes the place of, after its voters asked for changes
     depth        how many proposals led to it, one causing the next: 1 for a first one
     approved     seq of its approval, 0 before;  waits  the nodes after which it is applied
@@ -241,15 +243,25 @@ class Proposal:
     conflict: Conflict | None = None
     other: str = ""
     judged: Judgement | None = None
+    steers: Steer | None = None
+
+    @property
+    def changes_graph(self) -> bool:
+        """Whether it becomes a version of the graph once it is applied."""
+        return self.raises is None and self.steers is None
 
     @property
     def kind(self) -> str:
-        """What it is about: see `kind_of`; "budget" for a raise."""
+        """What it is about: see `kind_of`; "budget" for a raise, "move" and "cancel" for what steers a run."""
+        if self.steers is not None:
+            return "cancel" if isinstance(self.steers, End) else "move"
         return "budget" if self.raises is not None else kind_of(self.changeset)
 
     @property
     def summary(self) -> str:
-        """One line: "+3 nodes, +1 edge", or "the budget raised by 3.00"."""
+        """One line: "+3 nodes, +1 edge", "the budget raised by 3.00", "train moves to w1"."""
+        if self.steers is not None:
+            return str(self.steers)
         return self.changeset.summary if self.raises is None else f"the budget raised by {self.raises}"
 
     @property

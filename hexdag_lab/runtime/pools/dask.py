@@ -16,16 +16,18 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ...core.base.codec import loads
 from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable, Refused
+from ...core.machine.effects import Answer
 from ...core.machine.messages import Failed, Lost, PoolChanged, Started, Succeeded, Suspended, WorkerSeen
 from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...ports import Put
 from ...worker import process
-from ...worker.dask import from_pool, run_task, version_keys
+from ...worker.dask import from_pool, hear_answers, run_task, version_keys
 from ...worker.needs import needed
 from ..thread import cancelled
 from .link import Link
@@ -55,6 +57,9 @@ class DaskPool:
         self._code: dict[str, Any] = {}
         self._offered: Offer | None = None
         self._published: dict[tuple[str, int], bytes] = {}
+        self._placed: dict[Attempt, str] = {}  # on which worker, where that was said
+        self._unsaid: dict[str, list[tuple[str, str, int, int, bool]]] = {}
+        self._saying: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
 
@@ -73,7 +78,7 @@ class DaskPool:
 
     async def close(self) -> None:
         if self._watching is not None:
-            await cancelled([self._watching])
+            await cancelled([self._watching, *self._saying.values()])
         self._up = False
         if self._link.alive and self._link.shared:
             for future in (*self._futures.values(), *self._code.values()):
@@ -104,6 +109,7 @@ class DaskPool:
         lost, self._futures, self._code = list(self._futures), {}, {}
         self._roster.clear()
         self._quiet.clear()
+        self._placed.clear()
         self._put("", PoolChanged(time.time(), *self._offered))
         for run, node, fence in lost:
             self._put(run, Lost(time.time(), node, fence, "the scheduler died"))
@@ -120,10 +126,10 @@ class DaskPool:
         if not self._up:
             self._early |= {(task.run, task.node, task.fence): (task, code) for task in tasks}
             return
-        # Resources are said per graph, so each stretch of tasks with the same needs is a graph of its own.
+        # Needs are said per graph, so each stretch of tasks with the same needs is a graph of its own.
         stretch: list[Task] = []
         for task in tasks:
-            if stretch and task.requires != stretch[-1].requires:
+            if stretch and (task.requires, task.worker) != (stretch[-1].requires, stretch[-1].worker):
                 self._submit(stretch, code)
                 stretch = []
             stretch.append(task)
@@ -142,8 +148,10 @@ class DaskPool:
             graph[key] = (run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream)
         if not graph:
             return
-        futures = self._link.get(graph, needed(tasks[0].requires))
+        place = self._roster.address(tasks[0].worker)  # one that is gone is no place
+        futures = self._link.get(graph, needed(tasks[0].requires), place)
         self._futures |= {attempt: futures[key] for attempt, key in keys.items()}
+        self._placed |= dict.fromkeys(keys, tasks[0].worker) if place else {}
 
     def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
         """The inputs that are in the pool, or are being made there. None if one is not: that is said."""
@@ -174,6 +182,23 @@ class DaskPool:
             self._code.pop(next(iter(self._code))).release()
         return future
 
+    async def answer(self, run: str, answer: Answer) -> None:
+        said = (run, answer.node, answer.fence, answer.number, answer.go_on)
+        self._unsaid.setdefault(answer.worker, []).append(said)
+        if answer.worker not in self._saying:  # else it goes along with what that worker is told next
+            self._saying[answer.worker] = asyncio.create_task(self._say_all(answer.worker))
+
+    async def _say_all(self, worker: str) -> None:
+        """Tell a worker what there is to tell. A frozen one is waited for by nobody else, and asks again."""
+        try:
+            while said := self._unsaid.pop(worker, None):
+                if address := self._roster.address(worker):
+                    await self._link.on_workers(partial(hear_answers, said), [address])
+        except (OSError, TimeoutError) as error:
+            _log.info("worker %s does not hear what it is told: %s", worker, error)
+        finally:
+            del self._saying[worker]
+
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         self._release((run, node, fence) for node, fence in attempts)
 
@@ -193,6 +218,7 @@ class DaskPool:
         for attempt in attempts:
             self._early.pop(attempt, None)
             self._quiet.pop(attempt, None)
+            self._placed.pop(attempt, None)
             future = self._futures.pop(attempt, None)
             if future is not None:
                 with suppress(RuntimeError):  # the client was closed meanwhile
@@ -303,10 +329,16 @@ class DaskPool:
                 why = _why(future)
             elif future.status == "finished" and self._silent(attempt, now):
                 why = "its report was lost"
+            elif future.status == "pending" and self._misplaced(attempt):
+                why = f"worker {self._placed[attempt]} is gone, on which it was to run"
             else:
                 continue
             self._release([attempt])
             self._put(run, Lost(time.time(), node, fence, why))
+
+    def _misplaced(self, attempt: Attempt) -> bool:
+        """Whether an attempt waits for a worker that is not there."""
+        return attempt in self._placed and not self._roster.address(self._placed[attempt])
 
     def _silent(self, attempt: Attempt, now: float) -> bool:
         """Whether an attempt ended some seconds ago and has not said how."""

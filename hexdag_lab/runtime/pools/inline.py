@@ -18,11 +18,13 @@ import psutil
 
 from ...core.base.errors import NotFinished, Refused, StoreUnavailable
 from ...core.dag.dag import Dag
+from ...core.machine.effects import Answer
 from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended
 from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...ports import Blobs, Put
 from ...worker.execute import Outcome, World, execute
+from ...worker.safepoint import Answers
 from ...worker.versions import Versions
 
 Attempt = tuple[str, str, int]
@@ -41,6 +43,7 @@ class InlinePool:
         self._wanted: set[Attempt] = set()  # submitted, and neither ended nor withdrawn
         self._outcomes: dict[Attempt, Outcome] = {}
         self._busy: dict[Attempt, str] = {}
+        self._answers = Answers()
         self._nodes, self._keeping = _Threads("hexdag-node", slots), _Threads("hexdag-keep", 1)
 
     async def open(self, put: Put) -> None:
@@ -51,6 +54,7 @@ class InlinePool:
 
     async def close(self) -> None:
         self._wanted.clear()
+        self._answers.end()
         for threads in (self._nodes, self._keeping):
             threads.end()
 
@@ -82,6 +86,9 @@ class InlinePool:
         for node, fence in attempts:
             self._wanted.discard((run, node, fence))
         await self.forget(run, attempts)
+
+    async def answer(self, run: str, answer: Answer) -> None:
+        self._answers.give((run, answer.node, answer.fence), answer.number, answer.go_on)
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         for node, fence in attempts:
@@ -139,7 +146,7 @@ class InlinePool:
     def _world(self) -> World:
         blobs = self.blobs
         fetch, keep = (blobs.get, blobs.put) if blobs else (_nowhere, None)
-        return World("inline", fetch, keep, self._dag, self._keeping.do)
+        return World("inline", fetch, keep, self._dag, self._keeping.do, self._answers)
 
     def _dag(self, run: str, version: int) -> Dag:
         return self._versions.dag(run, version)

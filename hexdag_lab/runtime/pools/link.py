@@ -138,9 +138,9 @@ class Link:
         if self._own is not None and self._own.short_of_workers:
             await asyncio.to_thread(self._own.revive)
 
-    def get(self, graph: Mapping[str, Any], resources: Mapping[str, float] | None) -> dict[str, Any]:
-        """Futures for all keys of a graph."""
-        futures = self._client.get(graph, list(graph), sync=False, resources=resources)
+    def get(self, graph: Mapping[str, Any], resources: Mapping[str, float] | None, place: str = "") -> dict[str, Any]:
+        """Futures for all keys of a graph; `place`: the address of the worker on which all of it is to run."""
+        futures = self._client.get(graph, list(graph), sync=False, resources=resources, workers=place or None)
         return {future.key: future for future in futures}
 
     async def publish(self, keys: list[str], value: Any) -> None:

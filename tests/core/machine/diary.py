@@ -32,6 +32,7 @@ from hexdag_lab.core.runs.value import Kept
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import choice_of
 from hexdag_lab.core.votes.policy import Policy
+from hexdag_lab.core.votes.steer import End
 from hexdag_lab.core.votes.weighing import Majority
 
 QUIET = (ev.PoolOffered, ev.HooksSeen)
@@ -120,6 +121,16 @@ class Diary:
 
     def propose(self, id_: str, change: Changeset, by: str = "ada", **options: Any) -> Any:
         return self.send(ms.Propose(self.now, id_, change, by, **options))
+
+    def cancel(self, by: str = "ada") -> Any:
+        """Somebody proposes to end the run, and all others agree; the answer to the first."""
+        id_ = f"end{len(self.state.proposals)}"
+        change = Changeset(self.state.dag.digest)
+        answer = self.send(ms.Propose(self.now, id_, change, by, steers=End()))
+        for voter in ("ada", "bob", "cy"):
+            if voter != by and id_ in self.state.open:
+                self.vote(id_, voter)
+        return answer
 
     def vote(self, proposal: str, by: str, said: Any = True, reason: str = "") -> Any:
         return self.send(ms.CastBallot(self.now, proposal, by, choice_of(said), reason, "test"))

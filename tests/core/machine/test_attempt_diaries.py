@@ -524,13 +524,22 @@ def test_cancel() -> None:
     lab.begins("fit")
     lab.propose("p1", lab.change().add_node(spec("more")))
     lab.told()
-    assert isinstance(lab.send(ms.Cancel(0.0, "zoe")), NotAllowed)
-    lab.send(ms.Cancel(0.0, "bob"))
+    assert isinstance(lab.cancel("zoe"), NotAllowed)
+    assert isinstance(lab.cancel("eve"), NotAllowed)
+    lab.told()
+    lab.cancel("bob")
     lab.succeeds("fit")
     lab.vote("p1", "bob")
-    assert isinstance(lab.send(ms.Cancel(0.0, "bob")), AlreadyDecided)
+    assert isinstance(lab.cancel("bob"), AlreadyDecided)
     assert lab.told() == text("""
-              NotAllowed (steer): 'zoe' may not steer this run
+           0  bob proposes end1: the run ends
+           0  end1 opened
+              ask ada about end1
+              ask cy about end1
+           0  ada on end1: approve
+           0  cy on end1: approve
+           0  end1 approved: 1.00 of more than 0.50
+           0  end1 applied: 1.00 of more than 0.50
            0  p1 withdrawn: the run was cancelled
            0  the run ended: CANCELLED, by bob
               recall check#1, fit#1, mail#1
@@ -549,7 +558,7 @@ def test_a_paused_run_can_be_cancelled_and_a_suspended_node_with_it() -> None:
     lab.suspends("fit", "p1")
     lab.fails("slow")
     lab.send(ms.Pause(0.0, "ada"))
-    lab.send(ms.Cancel(0.0, "ada"))
+    lab.cancel("ada")
     assert set(lab.states().values()) == {"CANCELLED"}
     assert lab.state.next_due() is None
 
@@ -624,7 +633,7 @@ def test_a_run_that_is_over_is_attached_without_a_trace() -> None:
 
 def test_messages_for_a_run_that_is_not_there() -> None:
     lab = Diary("load")
-    answer = lab.send(ms.Cancel(0.0, "ada"))
+    answer = lab.cancel("ada")
     assert isinstance(answer, Refused)
     assert answer.rule == "unknown-run"
     lab.send(ms.Tick(0.0))

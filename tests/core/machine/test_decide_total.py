@@ -31,6 +31,7 @@ from hexdag_lab.core.runs.reuse import Found, Made
 from hexdag_lab.core.runs.run import Failure
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.ballot import Choice
+from hexdag_lab.core.votes.steer import End
 from hexdag_lab.testing import crowd
 from hexdag_lab.testing.audit import differences
 from tests.core.machine.diary import graph, result, seats, spec
@@ -102,7 +103,8 @@ class Nonsense:
         by = rng.choice(PEOPLE)
         role, hooks = rng.choice(list(Role)), rng.choice((None, "here"))
         seat = Seat(rng.choice(PEOPLE), role, Fraction(rng.randrange(3)), hooks=hooks)
-        last = ms.Cancel(at, by) if rng.random() < 0.1 else ms.Tick(at)
+        empty = Changeset(state.dag.digest)
+        last = ms.Propose(at, "end", empty, by, steers=End()) if rng.random() < 0.1 else ms.Tick(at)
         commands = (ms.Join(at, seat), ms.Withdraw(at, rng.choice(IDS), by), ms.Pause(at, by), ms.Resume(at, by), last)
         return rng.choice((*commands, ms.Attach(at, by, rng.choice(((), (by,))))))
 

@@ -143,7 +143,7 @@ def test_it_goes_on_waiting_after_a_crash_and_ends_with_a_cancelled_run() -> Non
     approved(lab, "p2")
     lab.runs("a")
     assert state_of(lab, "p1") is P.APPLIED
-    lab.send(ms.Cancel(lab.now, "ada"))
+    lab.cancel("ada")
     assert (state_of(lab, "p2"), lab.state.proposals["p2"].why) == (P.WITHDRAWN, "the run was cancelled")
 
 

@@ -172,7 +172,7 @@ def test_rejected_it_stays_paused_says_so_and_can_be_asked_again() -> None:
     assert lab.state.status is RunStatus.RUNNING
     lab.runs("c")
     assert (lab.state.status, lab.state.budget) == (RunStatus.PAUSED, Budget(cost=Fraction(7)))
-    lab.send(ms.Cancel(lab.now, "ada"))
+    lab.cancel("ada")
     assert lab.state.status is RunStatus.CANCELLED
     assert lab.state.proposals["r/budget-3"].state is P.WITHDRAWN
 

@@ -425,7 +425,7 @@ def test_a_paused_run_takes_what_is_found_and_submits_nothing() -> None:
 def test_a_cancelled_run_takes_nothing_more() -> None:
     lab = Store(chain(), finished().index)
     lab.start()
-    lab.send(ms.Cancel(lab.now, "ada"))
+    lab.cancel("ada")
     lab.serve()
     assert lab.states()["load"] == "CANCELLED"
 

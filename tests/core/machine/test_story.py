@@ -66,6 +66,14 @@ SENTENCES = [
     (ev.RetryDue(1, 0.0, "fit", 1), "fit may be tried again"),
     (ev.NodeFailed(1, 0.0, "fit", 1, Failure("KeyError", "'x'")), "fit failed: KeyError: 'x'"),
     (ev.NodesBlocked(1, 0.0, "fit", 1, ("report",)), "report blocked: upstream fit failed"),
+    (ev.NodeCheckpointed(1, 0.0, "fit", 1, 2, 0), "fit has safe points: it can be moved"),
+    (
+        ev.NodeCheckpointed(1, 0.0, "fit", 1, 2, 7, result("fit")),
+        "fit saved what it has, at its safe point 7",
+    ),
+    (ev.NodeMoving(1, 0.0, "fit", 1, "w1", 10.0, "p1"), "fit is to go on on w1 from its next safe point"),
+    (ev.NodeMoved(1, 0.0, "fit", 1, "w1", "at its safe point 7"), "fit goes on on w1: at its safe point 7"),
+    (ev.NodeMoved(1, 0.0, "fit", 1, "", "p1 says so", True), "fit begins anew on another worker: p1 says so"),
     (ev.NodeSuspended(1, 0.0, "fit", 1, "p1"), "fit waits for p1"),
     (ev.NodeResumed(1, 0.0, "fit", 1, "APPLIED"), "fit goes on: the proposal is APPLIED"),
     (ev.ProposalMade(1, 0.0, Proposal("p1", "ada", CHANGE, 1)), "ada proposes p1: +1 node, ~1 node"),
@@ -196,7 +204,7 @@ def test_failed_blocked_and_cancelled() -> None:
     lab.start(slots=2)
     lab.begins("load")
     lab.fails("load", "no file")
-    lab.send(ms.Cancel(0.0, "ada"))
+    lab.cancel("ada")
     assert reasons(lab) == {
         "load": "ValueError: no file",
         "fit": "upstream load failed",
