@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from ..agents import Agent, name_of
@@ -283,6 +284,17 @@ class Run:
         for event in events[:seq]:
             state = evolve(state, event)
         return state
+
+    def report(self, path: str | Path) -> Path:
+        """Write all of the run as it is now into one HTML file, with a slider over time; where it is.
+
+        The file asks no server for anything, and nothing can be decided in it. Raises `OSError`."""
+        from ..views.report import report
+
+        standings = {name: self._lab.trust(name) for name in self.feed.state.seats}
+        file = Path(path)
+        file.write_text(report(self.events(), self.feed.log.lines(), standings, self._lab.owner.id), "utf-8")
+        return file
 
     def inputs(self, node: Any) -> dict[str, Any]:
         """The values that a node gets: its params, the run's inputs, and the results of its upstreams.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from .pages import Dashboard, Identity, Lab, Place
 from .pages.frame import RUNS_EVERY
 
 TITLE = "hexdag_lab"
+PAGE_STYLE = (Path(__file__).parent / "static" / "page.css").read_text("utf-8")
 
 
 def tokens_for(*agents: str) -> dict[str, str]:
@@ -32,6 +34,8 @@ def identity_of(tokens: Mapping[str, str], arguments: Mapping[str, list[bytes]],
 
 def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
     """The pages for the session that is being made now."""
+    if PAGE_STYLE not in pn.config.raw_css:
+        pn.config.raw_css = [*pn.config.raw_css, PAGE_STYLE]
     arguments = pn.state.session_args
     given = {key: values[0].decode("utf-8", "replace") for key, values in arguments.items() if values}
     identity = identity_of(tokens, arguments, pn.state.user)

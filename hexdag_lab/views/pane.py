@@ -14,7 +14,7 @@ from panel.io.notebook import patch_inline_stylesheets
 from ..core.machine.state import RunState
 from .graph import Stream
 from .html import STYLE
-from .widget import GRAPH_MODULE
+from .module import graph_module
 
 READABLE = (Path(__file__).parent / "static" / "panel.css").read_text("utf-8")
 
@@ -22,8 +22,9 @@ READABLE = (Path(__file__).parent / "static" / "panel.css").read_text("utf-8")
 class GraphPane(AnyWidgetComponent):
     """The live graph of whatever run it is given states of."""
 
-    _esm = GRAPH_MODULE
+    _esm = graph_module()
 
+    theme = param.String(default="", doc='"light", "dark", or empty: as the page around it')
     said = param.Dict(default={}, doc="what the view says: {t: 'hello'} or {t: 'select', node}")
 
     def __init__(self, selected: Callable[[str | None], None], **params: Any) -> None:

@@ -11,7 +11,7 @@ from .graph import ADDED, CHANGED, PROPOSED, REMOVED, STATES, Drawn
 from .layout import Places, layout
 from .models import MARKS
 
-#: Okabe-Ito, safe for colour-blind eyes; the same in static/graph.js
+#: Okabe-Ito, safe for colour-blind eyes; the same in static/graph/look.js
 COLOURS: dict[NodeState, str] = {
     NodeState.WAITING: "#9aa0a6",
     NodeState.READY: "#56B4E9",

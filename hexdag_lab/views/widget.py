@@ -6,7 +6,6 @@ ipywidgets and anywidget; updates come from a thread of their own, so the cell i
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -17,8 +16,8 @@ from ..core.machine.state import RunState
 from . import html
 from .follow import Feed, Follower
 from .graph import Stream
+from .module import graph_module
 
-GRAPH_MODULE = Path(__file__).parent / "static" / "graph.js"
 Vote = Callable[[str, str, str, str], None]
 """`vote(proposal, choice, reason)`: cast a ballot in the name of whoever sits here; raises `Refused`."""
 
@@ -26,7 +25,7 @@ Vote = Callable[[str, str, str, str], None]
 class GraphWidget(anywidget.AnyWidget):
     """The live graph of a run."""
 
-    _esm = GRAPH_MODULE
+    _esm = graph_module()
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()

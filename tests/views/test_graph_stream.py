@@ -54,7 +54,7 @@ class View:
             self.lost = True
             return
         else:
-            for number, code in message["nodes"]:  # type: ignore[attr-defined]
+            for number, code, _, _ in message["nodes"]:  # type: ignore[attr-defined]
                 self.graph["codes"][number] = code  # type: ignore[index]
             self.graph["head"] = message["head"]
         self.seq = message["seq"]  # type: ignore[assignment]
