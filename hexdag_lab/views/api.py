@@ -126,6 +126,7 @@ def card_of(lab: Any, proposal: Any, agent: str) -> dict[str, Any]:
         "tally",
         "settles",
         "standing",
+        "source",
     )
     return {
         **{word: getattr(card, word) for word in words},

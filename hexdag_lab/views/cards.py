@@ -40,6 +40,8 @@ def body(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> s
         parts.append(f'<p class="dim">{escape(models.clean(proposal.why, 300))}</p>')
     drawn, lines = picture(state, proposal), f"<pre>{''.join(map(changed, c.changes))}</pre>" if c.changes else ""
     parts.append(f'<div class="sides"><div class="wide">{drawn}</div><div>{lines}</div></div>' if drawn else lines)
+    if c.source:
+        parts.append(f"<pre>{''.join(map(changed, c.source))}</pre>")
     checks = " ".join(
         f'<span class="{"ok" if ok else "bad"}">{"✓" if ok else "✕"} {escape(text)}</span>' for ok, text in c.checks
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from difflib import unified_diff
 from fractions import Fraction
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 from ..core.dag.changeset import Changeset
@@ -66,6 +68,7 @@ class Card(NamedTuple):
     kind      add_node, add_subgraph, replace_node, remove, rewire, composite or budget
     outlook   what it changes as P50 and P90, what is lost, and how far an approval goes
     standing  what has become of it: what it waits for, how the graph moved on, what changes are asked for
+    source    what it changes of parameters that are texts of several lines, such as code: all lines, with + and -
     """
 
     id: str
@@ -83,6 +86,7 @@ class Card(NamedTuple):
     kind: str = ""
     outlook: str = ""
     standing: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
 
     @property
     def countdown(self) -> str:
@@ -187,6 +191,7 @@ def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> C
         proposal.kind,
         _outlook(effect) if effect else "",
         standing(state, proposal),
+        sources(proposal.changeset, state.dag),
     )
 
 
@@ -262,6 +267,20 @@ def changes(changeset: Changeset, dag: Dag, most: int = MOST_CHANGES) -> tuple[s
     if len(lines) > most:
         lines = [*lines[: most - 1], f"… {len(lines) - most + 1} more"]
     return tuple(clean(line, 200) if line.startswith("…") else line[:2] + clean(line[2:], 200) for line in lines)
+
+
+def sources(changeset: Changeset, dag: Dag) -> tuple[str, ...]:
+    """What a change does to parameters that are texts of several lines, line by line, with the SHA-256 of each."""
+    lines = []
+    for name in (*changeset.added, *changeset.changed):
+        new, old = changeset.nodes[name].new, dag.nodes.get(name)
+        for key, value in new.params.items() if new is not None else ():
+            before = old.params.get(key, "") if old is not None else ""
+            if isinstance(value, str) and "\n" in value and value != before:
+                lines.append(f"{name}.{key}, SHA-256 {sha256(value.encode()).hexdigest()}:")
+                was = before.splitlines() if isinstance(before, str) else []
+                lines += list(unified_diff(was, value.splitlines(), lineterm="", n=3))[2:]
+    return tuple(plain(line) for line in lines)
 
 
 def _short(value: Any) -> str:
@@ -368,6 +387,8 @@ def whole(state: RunState, proposal: Proposal, viewer: str = "") -> str:
     said = [(proposal.by, proposal.reason, LONGEST_REASON)]
     said += [(ballot.voter, ballot.reason, LONGEST_VOTE) for ballot in proposal.seen_by(viewer, state.policy)]
     cut = [f"{by}: {text}" for by, text, most in said if len(text) > most]
+    source = sources(proposal.changeset, state.dag)
+    cut += source if len(source) > MOST_CHANGES else []
     return "\n".join(plain(line) for text in cut for line in text.splitlines())
 
 

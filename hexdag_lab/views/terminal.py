@@ -157,6 +157,10 @@ def card(state: RunState, proposal: Proposal, now: float, width: int = 100, view
     lines = [Text(f'"{c.reason}"  (words of {models.clean(proposal.by, 40)})', "italic")] if c.reason else []
     for line in c.changes:
         lines.append(Text("  " + line, SIGNS.get(line[:1], "dim"), overflow="ellipsis", no_wrap=True))
+    for line in c.source[: models.MOST_CHANGES]:
+        lines.append(Text("    " + line, SIGNS.get(line[:1], "dim"), overflow="ellipsis", no_wrap=True))
+    if len(c.source) > models.MOST_CHANGES:
+        lines.append(Text(f"    … {len(c.source) - models.MOST_CHANGES} more lines: hexdag-lab inbox --full", "bold"))
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")

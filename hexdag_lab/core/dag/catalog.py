@@ -68,7 +68,7 @@ class Operation:
     name: str = ""
     doc: str = ""
     params: Any = None
-    risk: Literal["low", "high"] = "low"
+    risk: str = LOW
     cost: Any = None
     needs: Iterable[str] = ()
     spec: NodeSpec = field(init=False, repr=False)

@@ -83,7 +83,7 @@ def test_what_is_not_there_is_said_with_what_is() -> None:
 
 def test_an_unknown_risk_and_parameters_that_are_no_model_are_refused() -> None:
     with pytest.raises(hx.SchemaError, match="risk is 'low' or 'high', not 'some'"):
-        Operation(send, risk="some")  # type: ignore[arg-type]
+        Operation(send, risk="some")
     with pytest.raises(hx.SchemaError, match="params is a pydantic model class"):
         Operation(send, params=dict)
 
