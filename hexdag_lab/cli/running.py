@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ..core.base.errors import HexdagError
 from ..lab import Lab
 from ..lab.lab import GOING_ON
 from .commands import Commands, given, must_exist, screen
+from .loading import load
 
 
 def add(commands: Commands) -> None:
@@ -83,10 +81,11 @@ def _dashboard(store: str, agent: str) -> Iterator[None]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ..core.dag.dag import Dag
     from ..demo import show
     from ..views import terminal
 
-    dag = _load(options.target)
+    dag = load(options.target, Dag, "dag")
     inputs = dict(given(text) for text in options.input)
     console = screen()
     with Lab(pool=options.pool, store=options.store, leader=True) as lab:
@@ -111,33 +110,6 @@ def _traces(run: Any) -> None:
     for name, node in run.nodes.items():
         if node.state == "FAILED":
             print(f"{name} failed: {node.failure}\n{node.trace}".rstrip(), file=sys.stderr)
-
-
-def _load(target: str) -> Any:
-    """The graph of FILE.py:NAME."""
-    from ..core.dag.dag import Dag
-
-    file, _, name = target.partition(":")
-    path = Path(file).resolve()
-    if not path.is_file():
-        raise ValueError(f"there is no file {file!r}; write FILE.py:NAME, where NAME is a Dag in it")
-    module_name = path.stem if path.stem not in sys.modules else f"{path.stem}_file"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{file!r} is no Python file; write FILE.py:NAME, where NAME is a Dag in it")
-    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        where = f"{file}, line {lines[-1]}" if lines else file
-        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
-    dag = getattr(module, name or "dag", None)
-    if not isinstance(dag, Dag):
-        names = ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Dag)))
-        raise HexdagError(f"{file} has no Dag named {name or 'dag'!r}; it has {names or 'none'}")
-    return dag
 
 
 def _attach(options: argparse.Namespace) -> int:
