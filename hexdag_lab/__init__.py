@@ -115,5 +115,10 @@ def _painted(value: Any) -> Any:
 import_module(".core.base.pictures", __name__).draw_with(_painted)  # screens are loaded when something is shown
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext hexdag_lab`: the magics %%node, %lab and %%propose."""
+    import_module(".lab.magics", __name__).register(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -134,8 +134,7 @@ class Lab:
                 self._clean()
                 raise
             self._open = True
-            if self._store_key:
-                _LIVE[self._store_key] = self
+            _LIVE[self._store_key or f"private {id(self):x}"] = self
             close_at_exit(self)
             self._announced = Announcement(store, self.owner.id)
             self._announced.made(self.leads)
@@ -406,8 +405,8 @@ class Lab:
             if not self._open:
                 return
             self._open = False
-            if _LIVE.get(self._store_key) is self:
-                del _LIVE[self._store_key]
+            for key in [key for key, lab in _LIVE.items() if lab is self]:
+                del _LIVE[key]
         closed(self)
         self._announced.taken_back()
         try:
@@ -481,7 +480,11 @@ class Lab:
                 self._thread.run(controller.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds)))
 
 
+def open_labs() -> list[Lab]:
+    """The labs of this process that are not closed, the one that was opened last at the end."""
+    return list(_LIVE.values())
+
+
 def going_on() -> dict[str, RunState]:
     """The runs that this process leads and that have not ended, in all its labs."""
-    labs = [lab for lab in list(_LIVE.values()) if lab.leads]
-    return {run: lab.feed(run).state for lab in labs for run in lab.going_on()}
+    return {run: lab.feed(run).state for lab in open_labs() if lab.leads for run in lab.going_on()}

@@ -1,0 +1,227 @@
+"""Magics for IPython, after `%load_ext hexdag_lab`:
+
+    %%node retries=2, requires={"gpu"}    the function that the cell defines becomes a node with these options
+    %lab                                  the runs of the lab and what waits for a decision; also `%lab inbox`
+    %lab why fit                          why a node does not move, and what has happened to it
+    %%propose because the tail is long    the change that the cell ends with, shown first; a button proposes it
+
+They say in fewer words what the public names do, and decide nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.display import display
+
+from ..core.base.errors import HexdagError
+from ..core.dag.changeset import Changeset
+from ..core.dag.dag import Dag
+from ..core.dag.diff import diff
+from ..core.dag.node import node
+from .cells import offers
+from .lab import GOING_ON, Lab, going_on, open_labs
+from .run import Run
+from .show import in_kernel
+
+CHANGE = "change"
+"""In the cell of `%%propose`: an empty change of the run; afterwards, the one that the cell ends with."""
+
+
+class Magics:
+    """What `%load_ext hexdag_lab` adds to a notebook's shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+
+    def node(self, line: str, cell: str) -> None:
+        """Define a function as a node: `%%node retries=2`. Run again, it offers to reload it where it is at work."""
+        names = self._names()
+        try:
+            options = _options(line, names)
+            function = _last_function(cell)
+        except (HexdagError, SyntaxError, NameError, TypeError) as error:
+            raise UsageError(f"%%node: {error}") from None
+        if not self.shell.run_cell(cell, silent=True).success:  # silent: what it offers is told below, and once
+            return
+        defined = names[function]
+        try:
+            made = names[function] = node(getattr(defined, "__hexdag_fn__", defined), **options)
+        except (HexdagError, TypeError) as error:
+            raise UsageError(f"%%node: {error}") from None
+        for offer in offers(cell, {function: made}, going_on()):
+            print(offer)
+
+    def lab(self, line: str) -> None:
+        """`%lab`, `%lab inbox` or `%lab why NODE`."""
+        verb, *rest = shlex.split(line) or ["status"]
+        found = self._lab()
+        match verb, rest:
+            case "status", []:
+                print("\n".join(_status(found)))
+            case "inbox", []:
+                _show_inbox(found)
+            case "why", [name]:
+                print("\n".join(_why(found, name)))
+            case _:
+                raise UsageError("%lab, %lab inbox or %lab why NODE")
+
+    def propose(self, line: str, cell: str) -> Any:
+        """Show the change that a cell ends with, and propose it once you press the button, or at once with --yes.
+
+        In the cell, `change` is an empty change of the run: `change.add_node(extra)`."""
+        asked = _proposal_of(line)
+        run = self._run(asked.run)
+        names = self._names()
+        names[CHANGE] = Changeset.on(run.dag)
+        result = self.shell.run_cell(_keeping_last(cell), silent=True)
+        if not result.success:
+            return None
+        change = names.pop(_LAST, None)
+        if isinstance(change, Dag):
+            change = Changeset.between(run.dag, change)
+        if not isinstance(change, Changeset):
+            raise UsageError(f"%%propose: the cell ends with {change!r}, not with a change: change.add_node(extra)")
+        names[CHANGE] = change = change.because(" ".join(asked.reason)) if asked.reason else change
+        return _asked(run, change, asked.by, asked.yes)
+
+    def _names(self) -> dict[str, Any]:
+        names: dict[str, Any] = self.shell.user_ns
+        return names
+
+    def _lab(self) -> Lab:
+        found = open_labs()
+        if not found:
+            raise UsageError("no lab is open here; lab = hx.Lab() opens one")
+        return found[-1]
+
+    def _run(self, run: str | None) -> Run:
+        lab = self._lab()
+        if run is None:
+            going = [row.id for row in lab.runs() if row.status in GOING_ON and row.led]
+            if not going:
+                raise UsageError("no run is going on; lab.start(dag) starts one")
+            run = going[-1]
+        return lab.attached(run)
+
+
+# -- %%node
+
+
+def _options(line: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments as in a call, with the notebook's own names."""
+    call = ast.parse(f"f({line})", mode="eval").body
+    if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
+        raise SyntaxError('options are written as in a call: %%node retries=2, requires={"gpu"}')
+    return {str(word.arg): _value(word.value, names) for word in call.keywords}
+
+
+def _value(expression: ast.expr, names: Mapping[str, Any]) -> Any:
+    return eval(compile(ast.Expression(expression), "%%node", "eval"), dict(names))
+
+
+def _last_function(cell: str) -> str:
+    found = [s.name for s in ast.parse(cell).body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+    if not found:
+        raise HexdagError("the cell defines no function")
+    return found[-1]
+
+
+# -- %lab
+
+
+def _status(lab: Lab) -> Iterator[str]:
+    rows = lab.runs()
+    for row in rows[-10:]:
+        waits = f", {row.open} open" if row.open else ""
+        yield f"{row.id:12} v{row.version}  {row.done}/{row.nodes}  {row.status}{waits}"
+    if not rows:
+        yield "no runs yet; lab.start(dag) starts one"
+    waiting = [str(p.id) for p in lab.inbox()]
+    if waiting:
+        yield f"wait for a decision: {', '.join(waiting)}  (%lab inbox shows them)"
+
+
+def _show_inbox(lab: Lab) -> None:
+    from rich.console import Console
+
+    from ..views import terminal
+
+    waiting, console = lab.inbox(), Console()
+    for proposal in waiting:
+        state = lab.attached(proposal.id.rpartition("/")[0]).view.state
+        found = state.proposals[proposal.id]
+        console.print(terminal.card(state, found, time.time(), min(console.width, 100), lab.owner.id))
+        print(f'lab.vote("{proposal.id}", lab.owner, "approve" | "reject" | "abstain" | "request_changes", "why")')
+    if not waiting:
+        print("nothing waits for a decision")
+
+
+def _why(lab: Lab, name: str) -> Iterator[str]:
+    going = [row.id for row in lab.runs() if row.status in GOING_ON] or [row.id for row in lab.runs()]
+    runs = [run for run in map(lab.attached, reversed(going)) if name in run.nodes]
+    if not runs:
+        raise UsageError(f"no run of the lab has a node {name!r}")
+    seen = runs[0].nodes[name]
+    yield f"{runs[0].id}: {name} is {seen.state}" + (f": {seen.why}" if seen.why else "")
+    yield from runs[0].story(name)
+
+
+# -- %%propose
+
+_LAST = "_hexdag_change"
+
+
+def _proposal_of(line: str) -> Any:
+    parser = _Words(prog="%%propose", add_help=False)
+    parser.add_argument("--by", default=None)
+    parser.add_argument("--run", default=None)
+    parser.add_argument("--yes", action="store_true")
+    parser.add_argument("reason", nargs="*")
+    return parser.parse_args(shlex.split(line))
+
+
+class _Words(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"%%propose: {message}; %%propose [--by AGENT] [--run RUN] [--yes] [REASON …]")
+
+
+def _keeping_last(cell: str) -> str:
+    """The cell with its last expression kept under a name, so that nothing is shown twice."""
+    try:
+        tree = ast.parse(cell)
+    except SyntaxError:
+        return cell  # IPython says where it is wrong
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = tree.body[-1]
+        tree.body[-1] = ast.copy_location(ast.Assign([ast.Name(_LAST, ast.Store())], last.value), last)
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _asked(run: Run, change: Changeset, by: str | None, at_once: bool) -> Any:
+    """The change as a picture, and the question."""
+    if change.target is not None:
+        display(diff(run.dag, change.target))
+    if at_once:
+        return run.propose(change, by=by)
+    how = f"run {run.id}: nothing is proposed yet"
+    if not in_kernel():
+        print(f"{how}; {CHANGE} has it: lab.attached({run.id!r}).propose({CHANGE})")
+        return None
+    from ..views.asking import AskWidget
+
+    return AskWidget(how, lambda: run.propose(change, by=by))
+
+
+def register(shell: Any) -> None:
+    """Add them to a notebook."""
+    magics = Magics(shell)
+    shell.register_magic_function(magics.node, "cell", "node")
+    shell.register_magic_function(magics.lab, "line", "lab")
+    shell.register_magic_function(magics.propose, "cell", "propose")

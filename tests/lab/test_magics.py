@@ -1,0 +1,201 @@
+"""`%load_ext hexdag_lab` in a real IPython shell: nodes, a look at the lab, and changes that are shown before they are
+proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+import hexdag_lab as hx
+from hexdag_lab.views.asking import AskWidget
+from tests.runtime.kit import until
+
+START = """
+import hexdag_lab as hx, time
+from pathlib import Path
+lab = hx.Lab(pool="inline", store="memory://", threads=2, owner="dana")
+"""
+LOAD = """
+def load() -> int:
+    "Three rows."
+    return 3
+"""
+HOLD = """
+def hold(load) -> int:
+    while not Path(gate).exists():
+        time.sleep(0.02)
+    return load
+"""
+
+
+class Notebook:
+    """Cells in one shell, and what they print."""
+
+    def __init__(self, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        InteractiveShell.clear_instance()
+        self.shell = InteractiveShell.instance()
+        self.names: dict[str, Any] = self.shell.user_ns
+        self.names["gate"] = str(gate)
+        self._capsys = capsys
+        self.run("%load_ext hexdag_lab")
+
+    def run(self, cell: str) -> str:
+        """What a cell prints."""
+        self.result = self.shell.run_cell(cell)
+        return "".join(self._capsys.readouterr())
+
+    def started(self) -> hx.Run:
+        self.run(START)
+        self.run("%%node" + LOAD)
+        self.run("%%node cost=0.5" + HOLD)
+        self.run("run = lab.start(hx.Dag.of(load, hold))")
+        run: hx.Run = self.names["run"]
+        until(lambda: run.nodes["hold"].state == "RUNNING")
+        return run
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Notebook]:
+    notebook = Notebook(tmp_path / "gate", capsys)
+    yield notebook
+    (tmp_path / "gate").touch()
+    if "lab" in notebook.names:
+        notebook.names["lab"].close()
+    InteractiveShell.clear_instance()
+
+
+# -- %%node
+
+
+def test_a_cell_defines_a_node_with_options_as_in_a_call(notebook: Notebook) -> None:
+    notebook.run("import hexdag_lab as hx\ncards = {'gpu'}")
+    notebook.run("%%node retries=2, requires=cards" + LOAD)
+    load = notebook.names["load"]
+    assert (load.spec.name, load.spec.retries, load.spec.requires) == ("load", 2, {"gpu"})
+    assert load() == 3  # it stays callable
+    assert hx.Dag.of(load).waves == (("load",),)
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "words"),
+    [
+        ("retries", LOAD, "options are written as in a call"),
+        ("retries=many", LOAD, "name 'many' is not defined"),
+        ("tries=2", LOAD, "tries"),
+        ("", "x = 1", "the cell defines no function"),
+        ("", "def load(:", "invalid syntax"),
+    ],
+)
+def test_what_is_wrong_in_a_cell_is_told_in_a_line(notebook: Notebook, line: str, cell: str, words: str) -> None:
+    shown = notebook.run(f"%%node {line}\n{cell}")
+    assert words in shown + str(notebook.result.error_in_exec)
+    assert not isinstance(notebook.names.get("load"), hx.Node)
+
+
+def test_run_again_with_other_code_it_offers_to_reload_the_run_that_goes_on(notebook: Notebook) -> None:
+    notebook.started()
+    assert notebook.run("%%node" + LOAD) == ""  # the same code
+    shown = notebook.run("%%node cost=0.5" + HOLD.replace("return load", "return load + 1"))
+    assert shown.count("run.reload(hold) proposes it") == 1
+    notebook.run("p = run.reload(hold)")
+    assert notebook.names["p"].state == "APPLIED"
+
+
+# -- %lab
+
+
+def test_without_a_lab_it_says_how_to_open_one(notebook: Notebook) -> None:
+    assert "lab = hx.Lab() opens one" in notebook.run("%lab")
+
+
+def test_it_tells_runs_what_waits_and_why(notebook: Notebook) -> None:
+    run = notebook.started()
+    notebook.run("lab.add_agent(hx.Agent('scout', role='executor'))")
+    notebook.run("p = run.propose(run.dag.add_node(hx.NodeSpec('more', load)), by='scout', reason='why not')")
+    shown = notebook.run("%lab")
+    assert f"{run.id:12} v1  1/2  RUNNING, 1 open" in shown
+    assert f"wait for a decision: {notebook.names['p'].id}" in shown
+    assert "why not" in notebook.run("%lab inbox")
+    why = notebook.run("%lab why hold")
+    assert f"{run.id}: hold is RUNNING" in why
+    assert "hold started" in why
+
+
+def test_an_unknown_word_and_an_unknown_node_are_told(notebook: Notebook) -> None:
+    notebook.started()
+    assert "%lab, %lab inbox or %lab why NODE" in notebook.run("%lab when")
+    assert "no run of the lab has a node 'fit'" in notebook.run("%lab why fit")
+
+
+# -- %%propose
+
+
+def test_a_change_is_shown_and_proposed_only_when_that_is_said(notebook: Notebook) -> None:
+    run = notebook.started()
+    shown = notebook.run("%%propose the tail is long\nmore = hx.NodeSpec('more', load)\nchange.add_node(more)")
+    assert "+ more" in shown
+    assert "nothing is proposed yet" in shown
+    assert not run.proposals
+    notebook.run("p = run.propose(change)")
+    assert (notebook.names["p"].state, notebook.names["p"].reason) == ("APPLIED", "the tail is long")
+
+
+def test_with_yes_it_is_proposed_at_once(notebook: Notebook) -> None:
+    run = notebook.started()
+    notebook.run("lab.add_agent(hx.Agent('scout', role='executor'))")
+    notebook.run("%%propose --yes --by scout\nrun.dag.add_node(hx.NodeSpec('more', load))")
+    assert [(p.by, p.state) for p in run.proposals.values()] == [("scout", "OPEN")]
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "words"),
+    [
+        ("", "1 + 1", "not with a change: change.add_node(extra)"),
+        ("", "x = change", "not with a change"),
+        ("--loud", "change", "unrecognized arguments: --loud"),
+        ("--run r9", "change", "r9"),
+        ("", "change.remove_node('fit')", "fit"),
+    ],
+)
+def test_what_is_no_change_is_told_in_a_line(notebook: Notebook, line: str, cell: str, words: str) -> None:
+    run = notebook.started()
+    assert words in notebook.run(f"%%propose {line}\n{cell}") + str(notebook.result.error_in_exec)
+    assert not run.proposals
+
+
+def test_the_button_proposes_once_and_says_what_came_of_it_or_what_is_wrong() -> None:
+    answers = iter([hx.NotAllowed("not yours", rule="role", fix="ask"), 1])
+
+    def propose() -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    asked = AskWidget("what now?", propose)
+    asked.yes.click()
+    assert "not yours" in asked.said.value
+    assert not asked.yes.disabled  # it can be tried again
+    asked.yes.click()
+    assert asked.proposal == 1
+    assert asked.said.value == "1"
+    assert asked.yes not in asked.children
+
+
+def test_let_be_proposes_nothing() -> None:
+    asked = AskWidget("what now?", lambda: pytest.fail("it was proposed"))
+    asked.no.click()
+    assert "let be" in asked.said.value
+
+
+def test_time_is_not_lost_by_loading_the_package_without_them() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, hexdag_lab; print('IPython' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
