@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .core.votes.proposal import ProposalState
     from .core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
     from .lab import Lab, ProposalHandle, Run, SharedDraft
-    from .worker import RunContext, context
+    from .worker import Note, RunContext, context
 
 __version__ = "0.1.0"
 
@@ -63,10 +63,10 @@ __all__ = [
     "Agent", "AlreadyDecided", "Ballot", "Budget", "Caps", "Catalog", "Changeset", "Conflict", "CycleError", "Dag",
     "DagError", "Deadline", "Delegate", "Diff", "DuplicateNode", "Endpoint", "FrozenNode", "HexdagError", "HumanAgent",
     "HumanApproval", "InvalidName", "LLMAgent", "Lab", "LabInUse", "LogOdds", "Majority", "Node", "NodeSpec",
-    "NodeState", "NotAllowed", "NotFinished", "Operation", "OwnerDecides", "Owners", "Policy", "PoolUnavailable",
-    "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed", "RunStatus",
-    "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch", "Unanimous",
-    "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node", "python_source",
+    "NodeState", "NotAllowed", "NotFinished", "Note", "Operation", "OwnerDecides", "Owners", "Policy",
+    "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed",
+    "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch",
+    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node", "python_source",
 ]  # fmt: skip
 
 _NAMES = {
@@ -96,7 +96,7 @@ _NAMES = {
     ".core.votes.proposal": "ProposalState",
     ".core.votes.weighing": "Majority Quorum Supermajority Unanimous",
     ".lab": "Lab ProposalHandle Run SharedDraft",
-    ".worker": "RunContext context",
+    ".worker": "Note RunContext context",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -261,9 +261,12 @@ class Run:
         found: tuple[Line, ...] = self.feed.log.lines(name)
         return found
 
-    def observe(self, fn: Callable[[Any], None]) -> Callable[[], None]:
-        """Call `fn(event)` for each event from now on, on another thread; the returned function ends that."""
-        stop: Callable[[], None] = self.feed.observe(fn)
+    def observe(self, fn: Callable[[Any], None], *, notes: bool = False) -> Callable[[], None]:
+        """Call `fn(event)` for each event from now on, on another thread; the returned function ends that.
+
+        `notes`: also for each `Note`, which is what running nodes tell and print: `.node .at .text .fraction .stream`,
+        in order, and `.left_out`, how many before it were too many. A slow or failing function stalls nobody."""
+        stop: Callable[[], None] = self.feed.observe(fn, notes)
         return stop
 
     def story(self, node: Any) -> list[str]:

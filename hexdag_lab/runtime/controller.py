@@ -22,7 +22,7 @@ from ..core.machine.state import RunState
 from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
 from ..ports import Pool, Store
-from ..worker.context import CodeBlob, Note
+from ..worker.context import CodeBlob, Note, Notes
 from ..worker.failures import with_sources
 from . import wire
 from .acting import Acting
@@ -385,7 +385,7 @@ class Controller:
     async def _decide(self, batch: Batch, item: Item) -> None:
         message = item.message
         match message:
-            case Note():
+            case Note() | Notes():
                 self.feed(item.run).note(message)
                 return
             case CodeBlob():

@@ -6,8 +6,6 @@ order; a slow or failing one stalls nobody.
 
 from __future__ import annotations
 
-import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -15,12 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from ..core.machine.state import RunState
+from ..worker.context import Note, Notes
 from .log import Log
+from .observers import Observe, Observer
 from .past import Past
-
-Observer = Callable[[Any], None]
-_END = object()
-_log = logging.getLogger(__name__)
 
 
 class Feed:
@@ -33,7 +29,7 @@ class Feed:
         self.log = Log()
         self.broken: Exception | None = None
         self._waiting: list[tuple[Callable[[RunState], bool], Future[RunState]]] = []
-        self._observers: list[tuple[Observer, queue.SimpleQueue[Any]]] = []
+        self._observers: list[Observer] = []
         self._readers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
@@ -47,21 +43,26 @@ class Feed:
         with self._lock:
             self.state = state
             self.events.extend(events)
-            for _, pending in self._observers:
-                for event in events:
-                    pending.put(event)
+            for observer in self._observers:
+                observer.tell(events)
             met, self._waiting = _split(self._waiting, state)
         for future in met:
             if future.set_running_or_notify_cancel():
                 future.set_result(state)
 
-    def note(self, note: Any) -> None:
+    def note(self, said: Note | Notes) -> None:
         """Progress of a running node, or lines that it said or printed."""
-        rec = self.state.nodes.get(note.node)
-        if rec is not None and rec.fence == note.fence:  # else it is from an attempt that is not wanted any more
-            self.notes[note.node] = note
-            self.log.add(note)
-            self._tell_readers()
+        rec = self.state.nodes.get(said.node)
+        if rec is None or rec.fence != said.fence:
+            return  # it is from an attempt that is not wanted any more
+        notes = [said] if isinstance(said, Note) else list(said.each())
+        self.notes[said.node] = notes[-1]
+        self.log.add_all(notes)
+        with self._lock:
+            for observer in self._observers:
+                if observer.notes:
+                    observer.note(notes)
+        self._tell_readers()
 
     def show_log(self, log: Log) -> None:
         """This is what the run's nodes have said, as it was read from the store."""
@@ -101,28 +102,27 @@ class Feed:
             self.broken = self.broken or why
             waiting, self._waiting = self._waiting, []
             observers, self._observers = self._observers, []
-        for _, pending in observers:
-            pending.put(_END)
+        for observer in observers:
+            observer.end()
         self._tell_readers()
         for _, future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_exception(why)
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
-        """Call `observer(event)` for each event from now on; the returned function ends that."""
-        pending: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        entry = (observer, pending)
+    def observe(self, fn: Observe, notes: bool = False) -> Callable[[], None]:
+        """Call `fn(event)` for each event from now on, and for each note if asked to; the returned function ends
+        that."""
         with self._lock:
             if self.broken is not None:
                 return lambda: None
-            self._observers.append(entry)
-        threading.Thread(target=_observe, args=entry, name="hexdag-observer", daemon=True).start()
+            observer = Observer(fn, notes)
+            self._observers.append(observer)
 
         def stop() -> None:
             with self._lock:
-                if entry in self._observers:
-                    self._observers.remove(entry)
-            pending.put(_END)
+                if observer in self._observers:
+                    self._observers.remove(observer)
+            observer.end(now=True)
 
         return stop
 
@@ -135,11 +135,3 @@ def _split(waiting: list[Any], state: RunState) -> tuple[list[Future[RunState]],
         else:
             rest.append((condition, future))
     return met, rest
-
-
-def _observe(observer: Observer, pending: queue.SimpleQueue[Any]) -> None:
-    while (event := pending.get()) is not _END:
-        try:
-            observer(event)
-        except Exception:  # an observer is a guest: its errors are its own
-            _log.exception("an observer failed on %s", event)

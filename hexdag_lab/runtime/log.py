@@ -12,7 +12,8 @@ import logging
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..core.base.errors import HexdagError
@@ -54,6 +55,15 @@ class Log:
         self._count = self.seq = 0
         for line in lines:
             self._take(line)
+
+    def add_all(self, notes: Sequence[Any]) -> None:
+        """Take what one running node said, in order. Of more than there is room for, only the last are looked at."""
+        many = len(notes) - PER_NODE
+        if many > 0:
+            missing = sum(1 + note.left_out for note in notes[:many])
+            notes = [replace(notes[many], left_out=notes[many].left_out + missing), *notes[many + 1 :]]
+        for note in notes:
+            self.add(note)
 
     def add(self, note: Any) -> None:
         """Take what a running node said."""

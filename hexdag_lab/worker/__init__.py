@@ -3,7 +3,7 @@
 It knows neither Dask nor stores: `execute` runs one attempt and says everything through a function that it is given.
 """
 
-from .context import RunContext, context
+from .context import Note, RunContext, context
 from .execute import Outcome, execute
 
-__all__ = ["Outcome", "RunContext", "context", "execute"]
+__all__ = ["Note", "Outcome", "RunContext", "context", "execute"]

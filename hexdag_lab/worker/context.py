@@ -8,7 +8,7 @@ and frees the slot; the function is called again, with `restored` and `decision`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -52,6 +52,27 @@ class Note:
     stream: str = ""
     left_out: int = 0
     passing: bool = False
+
+
+@record
+class Notes:
+    """Several notes of one attempt, in order, as they travel: rows of what differs from one to the next."""
+
+    node: str
+    fence: int
+    attempt: int
+    rows: tuple[tuple[Any, ...], ...]
+
+    @classmethod
+    def of(cls, notes: Sequence[Note]) -> Notes:
+        first = notes[0]
+        rows = tuple((n.at, n.text, n.fraction, n.stream, n.left_out, n.passing) for n in notes)
+        return cls(first.node, first.fence, first.attempt, rows)
+
+    def each(self) -> Iterator[Note]:
+        """The notes, one by one."""
+        for at, text, fraction, stream, left_out, passing in self.rows:
+            yield Note(at, self.node, self.fence, text, fraction, self.attempt, stream, left_out, passing)
 
 
 UNCHANGED: Any = object()  #: of a checkpoint: nothing new is to be saved

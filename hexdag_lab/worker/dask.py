@@ -9,27 +9,25 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from distributed import Worker, get_worker
 from distributed.utils import sync
 
-from ..core.base.codec import dumps
 from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Failed, Lost, Started
+from ..core.machine.messages import Failed, Lost
 from ..core.runs.attempt import Input, Task
 from .blobs import FileBlobs
-from .context import Note
 from .execute import NOTHING, Outcome, World, execute
 from .failures import failure_of
+from .outbox import Outbox
 from .safepoint import Answers
 from .versions import Versions
 
-COMPANY = 0.005  #: seconds that unurgent reports wait for others
 DESKS = 32  #: labs that a worker process remembers
 
 answers = Answers()  #: to attempts in this process
@@ -53,7 +51,7 @@ def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome]) -
     except Exception as error:  # a bug, or a report that cannot be written
         say(Failed(time.time(), task.node, task.fence, 0.0, failure_of(error), desk.world.worker))
         outcome = NOTHING
-    desk.flush()
+    desk.ended(task)
     return outcome
 
 
@@ -84,8 +82,7 @@ class _Desk:
 
     def __init__(self, topic: str, blobs_url: str | None, worker: Worker) -> None:
         self._topic, self.worker = topic, worker
-        self._out: deque[tuple[str, bytes]] = deque()
-        self._flush_due = False
+        self._outbox = Outbox(self._send, self._soon)
         self._lock = threading.Lock()
         self._keeping: ThreadPoolExecutor | None = None
         self._versions = Versions(self._fetch_version)
@@ -100,32 +97,18 @@ class _Desk:
         )
 
     def sayer(self, task: Task) -> Callable[[Any], None]:
-        def say(message: Any) -> None:
-            self._out.append((task.run, dumps(message)))
-            if isinstance(message, Started | Note):
-                self._flush_soon()
-            else:
-                self.flush()
+        return partial(self._outbox.say, task.run)
 
-        return say
+    def ended(self, task: Task) -> None:
+        """An attempt has said all that it has to say: send it."""
+        self._outbox.ended(task.run, task.node, task.fence)
 
-    def flush(self) -> None:
-        """Send what there is, in order."""
-        with self._lock:
-            rows = []
-            while self._out:
-                rows.append(self._out.popleft())
-            if rows:
-                self.worker.log_event(self._topic, rows)
+    def _send(self, rows: list[tuple[str, bytes]]) -> None:
+        # From any thread by the same way: what is said on the loop's own thread would overtake what another has said.
+        self.worker.loop.add_callback(self.worker.log_event, self._topic, rows)
 
-    def _flush_soon(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            self.worker.loop.add_callback(self.worker.loop.call_later, COMPANY, self._flush_now)
-
-    def _flush_now(self) -> None:
-        self._flush_due = False
-        self.flush()
+    def _soon(self, seconds: float, flush: Callable[[], None]) -> None:
+        self.worker.loop.add_callback(self.worker.loop.call_later, seconds, flush)
 
     def _later(self, work: Callable[[], None]) -> None:
         with self._lock:

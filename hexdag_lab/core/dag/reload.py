@@ -47,7 +47,8 @@ def _renewed(old: NodeSpec, new: NodeSpec, given: Any) -> NodeSpec:
     params = {**old.params, **new.params}
     if isinstance(given, Node):
         return new.but(name=old.name, params=params)
-    return old.but(fn=new.fn, code=NOT_READ, blob=None)
+    code = new.code if old.version is None else NOT_READ  # a version takes the place of the code, so it is read anew
+    return old.but(fn=new.fn, code=code, blob=None)
 
 
 def _check_contract(dag: Dag, change: Changeset, name: str) -> None:
