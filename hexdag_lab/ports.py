@@ -6,7 +6,7 @@ conformance suites for them live in `testing`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .core.base.errors import StoreUnavailable
@@ -16,6 +16,10 @@ from .core.runs.worker import Worker
 
 Put = Callable[[str, Any], None]
 """How the world tells the controller something: `put(run, message)`, from any thread; returns at once."""
+
+
+SHARED = "shared/"
+"""Keys and leases whose names begin with this are the same for all labs of a server; the others are a lab's own."""
 
 
 class Value(NamedTuple):
@@ -126,6 +130,14 @@ class Store(Protocol):
         """The owner of the lease of that name while it is alive, else None."""
 
 
+class Listed(NamedTuple):
+    """A blob in a list: how many bytes it has, and when it was put last, in unix seconds."""
+
+    sha256: str
+    size: int
+    at: float
+
+
 @runtime_checkable
 class Blobs(Protocol):
     """Big values by content. Keys are SHA-256, hexadecimal."""
@@ -138,6 +150,20 @@ class Blobs(Protocol):
 
     def has(self, sha256: str) -> bool:
         """Whether the bytes are there."""
+
+
+@runtime_checkable
+class ListedBlobs(Blobs, Protocol):
+    """Blobs that can also be swept."""
+
+    def listed(self) -> Iterator[Listed]:
+        """All that are there; one that comes or goes meanwhile may be missing."""
+
+    def remove(self, sha256: str) -> None:
+        """Let go of the bytes, if they are there."""
+
+    def used_by(self, store: str | None = None) -> tuple[str, ...]:
+        """The URLs of all stores whose labs keep blobs here, sorted; `store` is one of them from now on."""
 
 
 class Pool(Protocol):

@@ -9,13 +9,13 @@ import threading
 from collections.abc import Sequence
 
 from ..core.base.errors import HexdagError, RunFailed
-from . import auditing, deciding, doctor, new, outside, running, service, watching, workers
+from . import auditing, deciding, doctor, new, outside, running, service, storing, watching, workers
 from .commands import Commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    modules = (new, running, service, workers, watching, deciding, outside, auditing, doctor)
+    modules = (new, running, service, workers, watching, deciding, outside, auditing, storing, doctor)
     options = Commands.of(*modules).parser.parse_args(arguments)
     if threading.current_thread() is threading.main_thread():  # a plain kill ends as Ctrl-C does: nothing stays behind
         signal.signal(signal.SIGTERM, signal.default_int_handler)

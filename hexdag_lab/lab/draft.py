@@ -23,6 +23,7 @@ from ..core.replica.packing import from_bytes, pack, reading, to_bytes, unpack, 
 from ..core.replica.replica import Replica, Write
 from ..core.replica.view import EMPTY, Held, View, edge_of, moved
 from ..ports import CommitRefused
+from ..runtime import wire
 from .proposal import ProposalHandle
 from .run import Run
 
@@ -51,6 +52,7 @@ class SharedDraft:
         self._lab, self.name = lab, name
         self._replica = Replica(f"{name_of(lab.owner)}-{secrets.token_hex(4)}")
         self._view, self._read, self._unsent = EMPTY, 0, list[Write]()
+        self._listed = False  #: that this draft is in the list of drafts
         self.refresh()
         if base is not None:
             self._begin(base)
@@ -120,13 +122,15 @@ class SharedDraft:
         self._unsent += writes
         while self._unsent:
             batch, data = _row(self._unsent)
-            said = self._lab.in_store(lambda store, data=data: store.commit(append={self._stream: [data]}))
+            rows = {self._stream: [data]} | ({} if self._listed else {wire.DRAFTS: [self.name.encode()]})
+            said = self._lab.in_store(lambda store, rows=rows: store.commit(append=rows))
             assert not isinstance(said, CommitRefused)  # nothing guards it
+            self._listed = True
             del self._unsent[:batch]
 
     @property
     def _stream(self) -> str:
-        return f"draft/{self.name}"
+        return wire.draft(self.name)
 
     # -- editing
 

@@ -14,7 +14,7 @@ from ..core.base.errors import LabInUse, Refused
 from ..core.machine.decide import decide
 from ..core.machine.effects import Reply
 from ..core.machine.state import RunState
-from ..ports import Blobs, CommitRefused, Store
+from ..ports import Blobs, CommitRefused, ListedBlobs, Store
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.keys import Keys
@@ -26,7 +26,7 @@ from ..runtime.shipping import Shipping
 from ..runtime.stores import owner_id, store_of
 from ..worker.blobs import blobs_of
 from .launch import Launch
-from .places import home_of
+from .places import home_of, key_of
 
 
 class Entrance(NamedTuple):
@@ -35,6 +35,7 @@ class Entrance(NamedTuple):
     label      what this process adds to its name when it leads: see `wire.SERVICE`
     ttl        seconds that its lease outlives it
     launch     how the process that leads is started, if it is not this one
+    place      the store's URL, where that means the same to other processes
     home       the folder of its key, and by default of its blobs;  temporary  the same, if it goes with this process
     """
 
@@ -47,6 +48,7 @@ class Entrance(NamedTuple):
     threads: int
     standby: int
     may_lead: bool
+    place: str
     home: Path
     temporary: tempfile.TemporaryDirectory[str] | None = None
     label: str = ""
@@ -64,7 +66,10 @@ class Entrance(NamedTuple):
         kept = blobs_of(blobs if blobs is not None else f"file://{home / 'blobs'}")
         shipping = Shipping(kept, Seal() if temporary else Seal.of_file(home / "key"))
         keys = Keys(None if temporary else home / "keys")
-        return cls(opened, kept, shipping, keys, pool, workers, threads, standby, may_lead, home, temporary, **more)
+        place = key_of(store) if isinstance(store, str) and temporary is None else ""
+        return cls(
+            opened, kept, shipping, keys, pool, workers, threads, standby, may_lead, place, home, temporary, **more
+        )
 
     @property
     def owner(self) -> str:
@@ -89,6 +94,8 @@ class Entrance(NamedTuple):
         if not insist and await self.store.holder(wire.STANDBY) is not None:
             return None
         await self._check_key()
+        if self.place and isinstance(self.blobs, ListedBlobs):  # so that nobody sweeps them who knows other stores only
+            await asyncio.to_thread(self.blobs.used_by, self.place)
         url = getattr(self.blobs, "url", None)
         made = pool_of(self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url)
         if hasattr(made, "blobs"):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..core.base.codec import loads
-from ..core.base.errors import Refused, SchemaError, StoreUnavailable
+from ..core.base.errors import Refused, SchemaError
 from ..core.machine import events as ev
 from ..core.machine import messages as ms
 from ..core.machine.asking import ASKER
@@ -25,14 +25,13 @@ from ..core.votes.policy import Verdict
 from ..core.votes.proposal import Proposal
 from ..core.votes.signed import Proof, is_canonical, whole
 from ..ports import Blobs, Row, Store
-from . import chain, wire
+from . import chain
 from .batch import summary
 from .chain import Link
 from .history import Journal
 from .keys import good
 
 UNSIGNED = "the seat has no key"
-TRIES = 50  #: to read a run that somebody leads
 
 
 class Finding(NamedTuple):
@@ -91,7 +90,7 @@ async def audited(
     `blobs`: where older rows may be.
 
     Raises `Refused` if there is no such run and no saved head of one, `StoreUnavailable` if it cannot be read."""
-    rows, kept, row = await _as_it_is(store, Journal(store, blobs), run)
+    rows, kept, row = await Journal(store, blobs).whole(run)
     if not rows and not kept and row is None and saved is None:
         raise Refused(f"there is no run {run!r} in this store", rule="unknown-run", fix="hexdag-lab runs")
     audit = _Audit(run, rows)
@@ -108,16 +107,6 @@ async def audited(
         for p in audit.state.proposals.values()
     }
     return Report(run, len(rows), len(links), chained, head, tuple(audit.votes), outcomes, findings, tuple(audit.notes))
-
-
-async def _as_it_is(store: Store, journal: Journal, run: str) -> tuple[list[Row], list[bytes], bytes | None]:
-    """A run's rows, chain and summary, of one moment though somebody may lead it: each commit puts a new summary."""
-    for _ in range(TRIES):
-        before = await store.get(wire.summary(run))
-        kept, rows = await journal.links(run), await journal.rows(run)
-        if await store.get(wire.summary(run)) == before:
-            return rows, [row.data for row in kept], before and before.data
-    raise StoreUnavailable(f"run {run} goes on too fast to be audited now; pause it for a moment: run.pause()")
 
 
 class _Audit:

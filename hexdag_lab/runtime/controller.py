@@ -35,9 +35,10 @@ from .feed import Feed
 from .history import Damaged, Journal, unanswered
 from .inbox import Inbox, Item, settle
 from .keys import Keys, admitted
-from .lead import LEASE_SECONDS, Lead
+from .lead import LEASE_SECONDS, GuardFailed, Lead
 from .log import Log, keep_logs, kept_log
 from .past import Past
+from .sections import Sections, claims_of, results_of
 from .shipping import Shipping
 from .thread import cancelled
 from .view import RunView
@@ -83,6 +84,7 @@ class Controller:
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._loop)
         self.desk = Desk(Door(self.put, self.command, self.view, self._desk_lives), self._shipping)
+        self._sections = Sections(self._store, self._lead.owner, self.put)
         cache = Cache(self._store, self._journal, self._shipping)
         self._acting = Acting(self._pool, self.desk, self._shipping, cache, self.put)
         if not await self._lead.take():
@@ -169,6 +171,7 @@ class Controller:
             await self._pool.close()
         except Exception:  # a pool is the edge of the world
             _log.exception("the pool could not be closed")
+        await self._sections.close()
         await self._lead.give_back()
         self._ended.set()
 
@@ -332,13 +335,20 @@ class Controller:
         batch = await self._decided(self._spread(items))
         try:
             await self._commit(batch)
+        except GuardFailed as failed:  # a section was somebody else's meanwhile: what came of it does not count
+            again = [item for item in items if not isinstance(item.message, Note)]
+            await self._step([*self._lost_section(failed.key), *again])
         except SchemaError as error:
             if len(items) > 1:  # one of them cannot be journaled, as a graph that is too large: the others can
                 for item in items:
                     await self._step([item])
-                return
-            settle(items[0].reply, error)
-            return
+            else:
+                settle(items[0].reply, error)
+        else:
+            await self._done(batch)
+
+    async def _done(self, batch: Batch) -> None:
+        """The decisions are in the journal: publish them, and act."""
         self._states |= batch.states
         for run, events in batch.events.items():
             self.feed(run).publish(batch.state(run), events)
@@ -353,6 +363,15 @@ class Controller:
                 self._ticked.pop(run, None)
             await self._acting.let_go(run, state, events)
             self.desk.saw(run, state.hooks, events)
+            self._sections.follow(run, state)
+
+    def _lost_section(self, key: str) -> list[Item]:
+        now = time.time()
+        return [
+            Item(run, ms.LeaseLost(now, node, claim.seq))
+            for run in sorted(self._live)
+            for node, claim in claims_of(self._states[run], key)
+        ]
 
     def _spread(self, items: list[Item]) -> list[Item]:
         """Messages for all runs become one for each; what the pool offers is remembered for runs to come."""
@@ -431,7 +450,11 @@ class Controller:
                 self.feed(run).log.write(wire.log(run), puts)
         if not append and not puts:
             return
-        await self._lead.commit(puts, append)
+        guards = dict[str, int]()
+        for run, nodes in results_of(batch.events).items():
+            if run in self._states:
+                guards |= self._sections.guards(run, self._states[run], nodes)
+        await self._lead.commit(puts, append, guards)
         self._offset = max(self._offset, batch.offset)
         self._links |= batch.links
 

@@ -23,6 +23,7 @@ from .archive import Archive, Saved, Segment, unpacked_segment
 from .past import Past
 from .seal import Seal
 
+TRIES = 50  #: to read a run that somebody leads
 AT_HAND = 4  #: segments that are kept in memory
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,14 @@ class Stored(NamedTuple):
 
     archive: Archive
     rev: int
+
+
+class Whole(NamedTuple):
+    """A run as it lies in a store: rows of its journal, links of the chain over them, and its summary, if any."""
+
+    rows: list[Row]
+    links: list[bytes]
+    summary: bytes | None
 
 
 class Damaged(SchemaError):
@@ -68,6 +77,17 @@ class Journal:
     async def links(self, run: str) -> list[Row]:
         """All rows of the chain over a run's journal, as they are."""
         return await self._read(run, 0, chained=True)
+
+    async def whole(self, run: str) -> Whole:
+        """All that is journaled of a run, of one moment though somebody may lead it: each commit puts a new summary."""
+        for _ in range(TRIES):
+            before = await self._store.get(wire.summary(run))
+            links, rows = await self.links(run), await self.rows(run)
+            if await self._store.get(wire.summary(run)) == before:
+                return Whole(rows, [row.data for row in links], before and before.data)
+        raise StoreUnavailable(
+            f"run {run} goes on too fast to be read as a whole now; pause it for a moment: run.pause()"
+        )
 
     async def row(self, run: str, seq: int) -> Row | None:
         """One row of a run's journal, or None."""

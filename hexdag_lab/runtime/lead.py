@@ -24,6 +24,14 @@ AGAIN = 0.5  #: seconds between looks for a store that is away
 _log = logging.getLogger(__name__)
 
 
+class GuardFailed(Exception):
+    """A commit did nothing, since a key that it depends on is somebody else's now."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} was changed by somebody else")
+        self.key = key
+
+
 class Lead:
     """The lease on the lead, for one owner; it outlives a silent one by `ttl` seconds."""
 
@@ -62,12 +70,18 @@ class Lead:
             except StoreUnavailable as error:
                 _log.warning("the lease could not be renewed: %s", error)
 
-    async def commit(self, puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]) -> None:
-        """Commit under the lease, once, however long the store is away. Raises `LabInUse`, and what a store refuses."""
+    async def commit(
+        self,
+        puts: Mapping[str, bytes | None],
+        append: Mapping[str, Sequence[bytes]],
+        guards: Mapping[str, int] = {},
+    ) -> None:
+        """Commit under the lease, once, however long the store is away. Raises `LabInUse`, what a store refuses, and
+        `GuardFailed` if a key has not the revision that it should have; then nothing is done."""
         mark, away = self._next_mark(), False
         while True:
             try:
-                if await self._committed(mark, puts, append):
+                if await self._committed(mark, puts, append, guards):
                     break
             except StoreAway as error:
                 if not away:
@@ -78,13 +92,19 @@ class Lead:
             _log.warning("the store is back, and runs go on")
 
     async def _committed(
-        self, mark: bytes, puts: Mapping[str, bytes | None], append: Mapping[str, Sequence[bytes]]
+        self,
+        mark: bytes,
+        puts: Mapping[str, bytes | None],
+        append: Mapping[str, Sequence[bytes]],
+        guards: Mapping[str, int],
     ) -> bool:
-        lease = self.lease
-        answer = await self._store.commit({wire.LED: self._rev}, {**puts, wire.LED: mark}, append, lease)
+        lease, guarded = self.lease, {wire.LED: self._rev, **guards}
+        answer = await self._store.commit(guarded, {**puts, wire.LED: mark}, append, lease)
         if isinstance(answer, CommitRefused):
             led = await self._store.get(wire.LED)
             if led is None or led.data != mark:
+                if answer.kind == "guard" and answer.key in guards:
+                    raise GuardFailed(answer.key)
                 await self._insist(lease)  # it did nothing, so it can be done under another lease
                 return False
             answer = led.rev  # done before, and the answer was lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from .seal import Seal
 
 LARGE = values.INLINE
 AT_HAND = 64 * 2**20  #: bytes of code that are kept in memory
+FRESH = 3600.0  #: seconds after which shipped code is put again: nobody may have named it, and it may have been swept
 FUNCTIONS = 2000  #: whose shipped code is known
 
 
@@ -31,7 +33,7 @@ class Shipping:
     def __init__(self, blobs: Blobs, seal: Seal) -> None:
         self.blobs, self._seal = blobs, seal
         self.key = seal
-        self._known: OrderedDict[tuple[int, bytes], tuple[Any, str]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, bytes], tuple[Any, str, float]] = OrderedDict()
         self._bytes: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
@@ -45,12 +47,16 @@ class Shipping:
         key = (id(spec.fn), spec.code.digest)
         plain = spec.code.known and not (spec.in_model or spec.out_model)
         known = self._known.get(key) if plain else None
-        if known is not None and known[0] is spec.fn:
+        if known is not None and known[0] is spec.fn and time.monotonic() - known[2] < FRESH:
             return replace(spec, blob=known[1])
         reference = self._put(pack(spec))
         if plain:
             with self._lock:
-                self._known[key] = (spec.fn, reference)  # the function is kept, so that its id stays its own
+                self._known[key] = (
+                    spec.fn,
+                    reference,
+                    time.monotonic(),
+                )  # the function is kept, so that its id stays its own
                 while len(self._known) > FUNCTIONS:
                     self._known.popitem(last=False)
         return replace(spec, blob=reference)

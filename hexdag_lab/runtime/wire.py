@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..core.base.codec import dumps, loads
 from ..core.base.errors import REFUSALS, NotAllowed, Refused, SchemaError
 from ..core.machine.messages import ANSWERS, COMMANDS, CastBallot, Propose
+from ..ports import SHARED
 from .seal import Seal
 
 ID_BYTES = 12  #: of a command's id
@@ -21,6 +22,7 @@ SERVICE = ":service"  #: at the end of a leader's name: it leads for others, who
 LAB = "lab"  #: key: whose lab this is, as a fingerprint of its key
 INBOX = "inbox"  #: stream of commands
 RUNS = "runs"  #: stream of run ids
+DRAFTS = "drafts"  #: stream of the names of drafts, each at least once
 OFFSET = "inbox/offset"  #: key: commands up to here were decided, or are for runs that nobody led
 LED = "led"  #: key: who took the lead last
 
@@ -38,6 +40,16 @@ def journal(run: str) -> str:
 def chain(run: str) -> str:
     """The stream of the chain over a run's journal."""
     return f"chain/{run}"
+
+
+def draft(name: str) -> str:
+    """The stream of a draft's writes."""
+    return f"draft/{name}"
+
+
+def importing(run: str) -> str:
+    """The key of how far the import of a run has come."""
+    return f"importing/{run}"
 
 
 def archive(run: str) -> str:
@@ -63,6 +75,11 @@ def cached(key: str) -> str:
 def last(node: str) -> str:
     """The key of what a node of that name was last made from, in any run."""
     return f"last/{node}"
+
+
+def section(name: str) -> str:
+    """The lease of a critical section, and the key of its mark: the same for all labs of a store."""
+    return f"{SHARED}section/{name}"
 
 
 def log(run: str) -> str:

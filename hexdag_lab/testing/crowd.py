@@ -51,8 +51,8 @@ def policy(rng: Random) -> Policy:
 
 
 def spec(rng: Random, name: str) -> NodeSpec:
-    """A node with code of its own; some fail, ask for a change, act on the world, need a special worker, or have
-    their results used again, also by others of the same code."""
+    """A node with code of its own; some fail, ask for a change, act on the world, need a special worker or
+    a lease, or have their results used again, also by others of the same code."""
     kind = rng.choice(("gather",) * 6 + ("ask",))
     number = rng.randrange(10**9)
     cache = number % 5 == 0
@@ -61,6 +61,7 @@ def spec(rng: Random, name: str) -> NodeSpec:
     return NodeSpec(
         name, code=code, retries=rng.randrange(3), backoff=rng.choice((0, 0.5, 4)), effects=rng.random() < 0.1,
         requires={"gpu"} if rng.random() < 0.1 else frozenset(), cost=rng.randrange(3), cache=cache,
+        exclusive=f"lathe-{number % 2}" if number % 7 < 2 and not cache else None,
     )  # fmt: skip
 
 

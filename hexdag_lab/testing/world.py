@@ -43,6 +43,7 @@ from ..core.votes.steer import End, Move
 from . import crowd
 from .audit import audit, differences
 from .outcome import START, Outcome, Seen, WorldBroken, in_words
+from .simleases import SimLeases
 from .simpool import Broken, SimPool
 
 Apply = Callable[[RunState, Any], tuple[RunState, list[Any], list[ef.Effect]]]
@@ -101,6 +102,7 @@ class World:
         self.life = 0
         self.waking = self.resuming = False
         self.pool = self._new_pool()
+        self.leases, self.looking = SimLeases(self.more), False
         self.known: set[str] = set()
         self.hooking: set[str] = set()
 
@@ -274,7 +276,7 @@ class World:
         if wrong := differences(state, self.state):
             raise Broken("the journal gives another state: " + "; ".join(wrong))
         self.state = state
-        self.pool = self._new_pool()
+        self.pool, self.leases = self._new_pool(), SimLeases(self.more)
         self.hooking = set()
         self._perform(decide.recover(state))
         absent = ("hal",) if self.rng.random() < 0.2 else ()
@@ -439,6 +441,20 @@ class World:
             if upto < state.hookable and agent not in self.hooking and not state.over:
                 self.hooking.add(agent)
                 self.later(rng.uniform(0.1, 2), partial(self._hooked, agent, state.hookable, self.life))
+
+        self._look_at_leases()
+
+    def _look_at_leases(self) -> None:
+        """What becomes of claims; somebody else may hold a lease, and then there is another look."""
+        for message in self.leases.look(self.state, self.now):
+            (self.tell if isinstance(message, ms.LeaseLost) else self.post)(message)
+        if self.state.claims and not self.state.over and not self.looking:
+            self.looking = True
+            self.later(self.more.uniform(1, 5), self._look_again)
+
+    def _look_again(self) -> None:
+        self.looking = False
+        self._look_at_leases()
 
     def _hooked(self, agent: str, upto: int, life: int) -> None:
         if life != self.life:

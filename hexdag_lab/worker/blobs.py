@@ -12,12 +12,15 @@ import hashlib
 import os
 import re
 import secrets
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..core.base.errors import StoreUnavailable
-from ..ports import Blobs
+from ..ports import Blobs, Listed
 
 _NAME = re.compile("[0-9a-f]{64}")
 
@@ -62,6 +65,7 @@ class FileBlobs:
         path = self._path(sha256)
         with suppress(OSError):  # not there yet, or unreadable: then the write tells
             if self._read(path) == data:
+                self._touch(path)
                 return sha256
         try:
             if self._local:
@@ -100,6 +104,55 @@ class FileBlobs:
     def has(self, sha256: str) -> bool:
         """Whether a blob of that name is there; `get` tells whether it is whole."""
         return bool(_NAME.fullmatch(sha256) and self._fs.exists(self._path(sha256)))
+
+    def listed(self) -> Iterator[Listed]:
+        """All that are there, by the times of the files."""
+        try:
+            found = self._fs.find(self._root, detail=True)
+        except FileNotFoundError:
+            return
+        for path, info in sorted(found.items()):
+            name = path.rpartition("/")[2]
+            if _NAME.fullmatch(name) and path == self._path(name):
+                yield Listed(name, int(info.get("size") or 0), self._put_at(path, info))
+
+    def _put_at(self, path: str, info: Mapping[str, Any]) -> float:
+        """When a file was written last; now, where nobody can tell."""
+        at = info.get("mtime", info.get("LastModified", info.get("updated")))
+        if at is None:
+            with suppress(OSError, NotImplementedError):
+                at = self._fs.modified(path)
+        return at.timestamp() if isinstance(at, datetime) else float(at) if isinstance(at, int | float) else time.time()
+
+    def remove(self, sha256: str) -> None:
+        """Let go of the bytes, if they are there. Raises `StoreUnavailable` where that is forbidden."""
+        try:
+            with suppress(FileNotFoundError):
+                self._fs.rm_file(self._path(sha256))
+        except OSError as error:
+            raise StoreUnavailable(f"blob {sha256} at {self.url} cannot be removed: {error}") from error
+
+    def used_by(self, store: str | None = None) -> tuple[str, ...]:
+        """The stores whose labs keep blobs here: each leaves a file, named by the hash of its URL, in `used-by`."""
+        folder = f"{self._root}/used-by"
+        try:
+            if store is not None:
+                path = f"{folder}/{hashlib.sha256(store.encode()).hexdigest()}"
+                if not self._fs.exists(path):
+                    self._fs.makedirs(folder, exist_ok=True)
+                    self._fs.pipe_file(path, store.encode())
+            files = self._fs.ls(folder, detail=False) if self._fs.exists(folder) else []
+            return tuple(sorted(self._read(file).decode() for file in files))
+        except OSError as error:
+            raise StoreUnavailable(f"the blobs at {self.url} do not say whose they are: {error}") from error
+
+    def _touch(self, path: str) -> None:
+        """Somebody is about to name a blob that is old: whoever looks for what nobody names must not take it away."""
+        if self._local:
+            with suppress(OSError):
+                os.utime(path)
+        else:
+            self._fs.pipe_file(path, self._read(path))
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"

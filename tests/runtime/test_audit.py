@@ -498,7 +498,7 @@ class Restless(MemoryStore):
 
 
 def test_a_run_that_never_stands_still_is_said_to_be_too_fast() -> None:
-    with pytest.raises(StoreUnavailable, match=r"run r goes on too fast to be audited now; .*run.pause\(\)"):
+    with pytest.raises(StoreUnavailable, match=r"run r goes on too fast to be read as a whole now; .*run.pause\(\)"):
         asyncio.run(audit_of(Restless(), "r"))
 
 

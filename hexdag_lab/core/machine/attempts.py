@@ -19,6 +19,7 @@ from ..votes.proposal import ProposalState
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
+from .claims import to_claim
 from .limits import Purse, purse
 from .recipes import given
 from .reuse import index, to_look_up
@@ -53,6 +54,8 @@ def _submit(step: Step) -> None:
             step.emit(ev.ResultsMissed, why=FrozenDict(portion.missed))
         step.emit(ev.AttemptsSubmitted, nodes=tuple(portion.batch.items()), taken=portion.taken)
         tasks += [_task(step.state, name) for name in portion.batch]
+        if portion.claimed:  # the runtime takes them, and says so
+            step.emit(ev.LeasesClaimed, nodes=tuple(portion.claimed.items()))
         if portion.sought:  # the answers come as a message, and with it the next portion
             step.emit(ev.ResultsSought, nodes=tuple(portion.sought.items()))
             step.act(ef.LookUp(tuple(portion.sought.items())))
@@ -63,11 +66,12 @@ def _submit(step: Step) -> None:
 
 class _Portion(NamedTuple):
     """Out of the frontier: name -> fence of what is submitted, name -> key of the results to look up, name -> why one
-    was not found, and how many came out."""
+    was not found, name -> the lease that it has to claim first, and how many came out."""
 
     batch: dict[str, int]
     sought: dict[str, str]
     missed: dict[str, str]
+    claimed: dict[str, str]
     taken: int
 
 
@@ -76,6 +80,7 @@ def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -
     batch: dict[str, int] = {}
     sought: dict[str, str] = {}
     missed: dict[str, str] = {}
+    claimed: dict[str, str] = {}
     frontier, taken = step.state.frontier, 0
     while frontier is not None and len(batch) < room:
         if last_wave is not None and frontier.key[0] > last_wave:
@@ -87,13 +92,17 @@ def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -
             if key and key != rec.reuse.asked:
                 sought[name] = key
             elif not key and capable(step.state, spec.requires):
-                if left and not left.takes(spec, rec):
+                free, lease = to_claim(step.state, name)
+                if not free:
+                    claimed |= {name: lease} if lease else {}
+                elif left and not left.takes(spec, rec):
                     step.short = True
                     break
-                batch[name] = rec.fence + 1
-                missed |= {name: why} if why != rec.reuse.why else {}
+                else:
+                    batch[name] = rec.fence + 1
+                    missed |= {name: why} if why != rec.reuse.why else {}
         frontier, taken = rest, taken + 1
-    return _Portion(batch, sought, missed, taken)
+    return _Portion(batch, sought, missed, claimed, taken)
 
 
 def current_wave(state: RunState) -> int:
@@ -109,7 +118,9 @@ def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
     if rec.state not in (NodeState.WAITING, NodeState.READY):
         return False
     spec = state.dag.entries[name].spec
-    if rec.unmet and (not state.lookahead or spec.effects or reusable(spec) or _hangs_on_effects(state, name)):
+    if rec.unmet and (
+        not state.lookahead or spec.effects or spec.exclusive or reusable(spec) or _hangs_on_effects(state, name)
+    ):
         return False
     return last_wave is None or not (rec.unmet or state.dag.level(name) > last_wave)
 
@@ -244,7 +255,7 @@ def failed(step: Step, m: ms.Failed) -> None:
     if rec is None:
         return
     spec = step.state.dag.entries[m.node].spec
-    take_back_below(step, m.node, f"upstream {m.node} failed")
+    step.take_back_below(m.node, f"upstream {m.node} failed")
     if rec.failures < spec.retries:
         wait = backoff(spec.backoff, rec.failures + 1)
         step.emit(
@@ -260,7 +271,7 @@ def lost(step: Step, m: ms.Lost) -> None:
     rec = current(step, m)
     if rec is None:
         return _result_lost(step, m)
-    take_back_below(step, m.node, f"upstream {m.node} runs again")
+    step.take_back_below(m.node, f"upstream {m.node} runs again")
     if rec.lost >= MOST_LOST:
         failure = Failure("AttemptLost", f"{m.why}; given up after {rec.lost + 1} lost attempts")
         return _fail(step, m.node, failure, 0.0)
@@ -274,7 +285,7 @@ def _result_lost(step: Step, m: ms.Lost) -> None:
     if rec is None or rec.fence != m.fence or rec.result is None or step.state.over:
         return
     if rec.state is NodeState.SUCCEEDED and rec.result.where == "pool":
-        take_back_below(step, m.node, f"upstream {m.node} runs again")
+        step.take_back_below(m.node, f"upstream {m.node} runs again")
         step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}")
 
 
@@ -298,18 +309,11 @@ def _unsettled_below(state: RunState, node: str) -> set[str]:
     return found
 
 
-def take_back_below(step: Step, node: str, why: str) -> None:
-    below = step.submitted_below([node])
-    if below:
-        step.recall(below)
-        step.emit(ev.AttemptsWithdrawn, nodes=below, why=why)
-
-
 def suspended(step: Step, m: ms.Suspended) -> None:
     rec = current(step, m)
     if rec is None:
         return
-    take_back_below(step, m.node, f"upstream {m.node} waits for a decision")
+    step.take_back_below(m.node, f"upstream {m.node} waits for a decision")
     if rec.unmet:  # what it saved may rest on a result that never gets reported: it is called again
         step.recall([m.node])
         why = "it suspended before its upstreams were reported"

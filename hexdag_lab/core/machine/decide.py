@@ -15,7 +15,7 @@ from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.people import PersonForRisk
 from ..votes.proposal import ProposalState
-from . import asking, attempts, failing, landing, lessons, proposals, reuse, signatures, steering
+from . import asking, attempts, claims, failing, landing, lessons, proposals, reuse, signatures, steering
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -169,6 +169,9 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Checkpointed: steering.checkpointed,
     ms.ResultKept: attempts.result_kept,
     ms.LookedUp: reuse.looked_up,
+    ms.LeaseTaken: claims.taken,
+    ms.LeaseBusy: claims.busy,
+    ms.LeaseLost: claims.lost,
     ms.Tick: _tick,
     ms.Dispatch: _dispatch,
 }

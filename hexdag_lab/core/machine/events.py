@@ -273,6 +273,31 @@ class NodeResumed(Event):
     decision: str
 
 
+# -- leases of critical sections
+
+
+@record
+class LeasesClaimed(Event):
+    """The intent to take leases before running; `nodes` are (node, the lease's name)."""
+
+    nodes: tuple[tuple[str, str], ...]
+
+
+@record
+class LeaseHeld(Event):
+    node: str
+    version: int
+
+
+@record
+class LeaseAwaited(Event):
+    """Somebody else holds the lease."""
+
+    node: str
+    version: int
+    holder: str
+
+
 # -- results that are used again
 
 
@@ -429,5 +454,6 @@ class AgentSuspended(Event):
 #: internal bookkeeping: agents' hooks are not called for these
 UNHOOKED = (
     AttemptsSubmitted, AttemptsWithdrawn, HooksSeen, PoolOffered, SeatTaken, ResultHeld, NodeKept, ProposalJudged,
-    ResultsSought, ResultsMissed, AgentCalled, WorkerChanged, NodeRepeated, NodeCheckpointed,
+    ResultsSought, ResultsMissed, LeasesClaimed, LeaseHeld, LeaseAwaited, AgentCalled, WorkerChanged, NodeRepeated,
+    NodeCheckpointed,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from ..votes.budget import budget_of
 from . import events as ev
 from .counting import pushed, recounted, with_downs
 from .evolve_agents import AGENTS, seated
+from .evolve_claims import lease_awaited, lease_held, leases_claimed, without_ended
 from .evolve_proposals import PROPOSALS
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
 from .evolve_steering import node_checkpointed, node_moved, node_moving, on_their_way
@@ -28,6 +29,8 @@ def evolve(state: RunState, event: Any) -> RunState:
     changed = _EVOLVERS[type(event)](state, event)
     if changed.moves:
         changed = on_their_way(changed)
+    if changed.claims:
+        changed = without_ended(state, changed)
     hookable = state.hookable if type(event) in _UNHOOKED else event.seq
     return changed._replace(seq=event.seq, at=event.at, hookable=hookable)
 
@@ -71,7 +74,9 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
             left += 1
     hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
     state = clocked(state, state.at, e.at if state.status is RunStatus.RUNNING else None)  # it did not run meanwhile
-    state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict())
+    state = state._replace(
+        nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict(), claims=FrozenDict()
+    )
     return recounted(state, state.nodes)
 
 
@@ -332,6 +337,9 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.ResultsSought: results_sought,
     ev.ResultsMissed: results_missed,
     ev.NodeReused: node_reused,
+    ev.LeasesClaimed: leases_claimed,
+    ev.LeaseHeld: lease_held,
+    ev.LeaseAwaited: lease_awaited,
     ev.NodeRetrying: _node_retrying,
     ev.RetryDue: _retry_due,
     ev.NodeFailed: _node_failed,

@@ -16,7 +16,7 @@ def violations(state: RunState) -> list[str]:
     """Sentences that say what does not hold; empty if all is well."""
     if not state.started:
         return []
-    return [*_nodes(state), *_counts(state), *_queues(state), *_versions(state), *_proposals(state)]
+    return [*_nodes(state), *_counts(state), *_queues(state), *_claims(state), *_versions(state), *_proposals(state)]
 
 
 def _nodes(state: RunState) -> Iterator[str]:
@@ -44,6 +44,20 @@ def _nodes(state: RunState) -> Iterator[str]:
             yield f"{name} is to move from its next safe point, but it has none: it is {rec.state}"
         if rec.state is NodeState.RUNNING and not rec.submitted:
             yield f"{name} runs, but is not submitted"
+
+
+def _claims(state: RunState) -> Iterator[str]:
+    held = [claim.name for claim in state.claims.values() if claim.held]
+    if len(held) != len(set(held)):
+        yield f"two nodes hold one lease: {sorted(held)}"
+    for name, claim in state.claims.items():
+        rec = state.nodes.get(name)
+        if rec is None or rec.state in SETTLED:
+            yield f"{name} claims the lease {claim.name!r}, but it is not about to run"
+        elif not rec.submitted and state.dag.entries[name].spec.exclusive != claim.name:
+            yield f"{name} claims the lease {claim.name!r}, which is not its own"
+        elif rec.submitted and not claim.held:
+            yield f"{name} is submitted without the lease {claim.name!r}"
 
 
 def _counts(state: RunState) -> Iterator[str]:
@@ -79,6 +93,7 @@ def _queues(state: RunState) -> Iterator[str]:
             idle
             and not rec.reuse.asked
             and name not in waiting
+            and (name not in state.claims or state.claims[name].held)
             and capable(state, state.dag.entries[name].spec.requires)
         ):
             yield f"{name} is ready, but not in the frontier"

@@ -258,6 +258,34 @@ class LookedUp:
 
 
 @record
+class LeaseTaken:
+    """A node's lease is held for it; `claim` is the seq of the event that claimed it."""
+
+    at: float
+    node: str
+    claim: int
+
+
+@record
+class LeaseBusy:
+    """Somebody else holds the lease that a node claims: `holder`, in words."""
+
+    at: float
+    node: str
+    claim: int
+    holder: str
+
+
+@record
+class LeaseLost:
+    """A lease that was held for a node may have been somebody else's meanwhile."""
+
+    at: float
+    node: str
+    claim: int
+
+
+@record
 class VoterAbsent:
     """An agent was asked to vote and failed, or was too slow."""
 
@@ -305,7 +333,8 @@ class Dispatch:
 Message = (
     StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Attach
     | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Lost | Suspended | Checkpointed
-    | ResultKept | LookedUp | VoterAbsent | HooksReturned | Called | Tick | Dispatch
+    | ResultKept | LookedUp | LeaseTaken | LeaseBusy | LeaseLost
+    | VoterAbsent | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip
 
 #: reports of whoever asks agents, which may be another process

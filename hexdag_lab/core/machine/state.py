@@ -11,6 +11,7 @@ from ..base.heap import Heap
 from ..base.merkle import MerkleMap
 from ..dag.catalog import Listed
 from ..dag.dag import Dag
+from ..runs.claim import Claim
 from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -55,6 +56,7 @@ class RunState(NamedTuple):
     outstanding  attempts in the pool;  left  nodes that are not settled yet
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
     moves        node -> where it moves to, for those that are on their way to a safe point
+    claims       node -> the lease that it claims, or holds, before it is submitted and until its attempt has ended
     counters     agent -> the counter of its last signature that was used
     budget       what it may use;  paid, begun, ran  what it has used: money, nodes, seconds up to `since`
     since        unix seconds since which it is running, None while it is not;  short  what it paused for the want of
@@ -92,6 +94,7 @@ class RunState(NamedTuple):
     dues: FrozenDict[float] = FrozenDict()
     held: FrozenDict[tuple[int, float, Kept, str]] = FrozenDict()
     moves: FrozenDict[Moving] = FrozenDict()
+    claims: FrozenDict[Claim] = FrozenDict()
     slots: int = 0
     lookahead: int = 0
     capabilities: tuple[frozenset[str], ...] | None = None

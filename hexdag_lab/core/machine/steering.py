@@ -14,7 +14,7 @@ from ..votes.steer import End, Move, Steer
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
-from .attempts import current, take_back_below
+from .attempts import current
 from .state import RunState
 from .step import Step
 
@@ -65,7 +65,7 @@ def _move(step: Step, move: Move, proposal: str) -> None:
 
 
 def _moved(step: Step, node: str, to: str, why: str, afresh: bool = False) -> None:
-    take_back_below(step, node, f"upstream {node} moves")
+    step.take_back_below(node, f"upstream {node} moves")
     step.recall([node])
     step.emit(ev.NodeMoved, node=node, version=step.state.version, to=to, why=why, afresh=afresh)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..runs.run import NodeRecord
 from . import effects as ef
+from . import events as ev
 from .evolve import evolve
 from .state import RunState
 
@@ -51,3 +52,10 @@ class Step:
         attempts = tuple((n, rec.fence) for n in names if (rec := self.state.nodes[n]).submitted)
         if attempts:
             self.act(ef.Recall(attempts))
+
+    def take_back_below(self, node: str, why: str) -> None:
+        """Take back what was submitted on the strength of an attempt that gives nothing."""
+        below = self.submitted_below([node])
+        if below:
+            self.recall(below)
+            self.emit(ev.AttemptsWithdrawn, nodes=below, why=why)

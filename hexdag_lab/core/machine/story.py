@@ -61,7 +61,7 @@ def _concerns(event: Any, node: str) -> bool:
     match event:
         case ev.RunStarted():
             return node in event.dag
-        case ev.AttemptsSubmitted():
+        case ev.AttemptsSubmitted() | ev.LeasesClaimed():
             return any(name == node for name, _ in event.nodes)
         case ev.AttemptsWithdrawn():
             return node in event.nodes
@@ -98,6 +98,8 @@ def _about_run(event: Any, node: str | None) -> str:
             return f"worker {event.worker} {event.state.meaning}" + (f": {event.why}" if event.why else "")
         case ev.AttemptsSubmitted():
             return _named(node, [name for name, _ in event.nodes], "submitted")
+        case ev.LeasesClaimed():
+            return _named(node, [name for name, _ in event.nodes], "claimed a lease")
         case ev.AttemptsWithdrawn():
             return _named(node, event.nodes, f"taken back: {event.why}")
         case ev.ResultsMissed():
@@ -133,6 +135,10 @@ def _about_node(event: Any) -> str:
             return f"{name} has a result, which waits for its upstreams' reports"
         case ev.NodeKept():
             return f"the result of {name} is kept"
+        case ev.LeaseHeld():
+            return f"{name} holds its lease"
+        case ev.LeaseAwaited():
+            return f"{name} waits for its lease, which {event.holder} holds"
         case ev.NodeRetrying():
             return f"{name}: {event.why}"
         case ev.RetryDue():
@@ -219,6 +225,9 @@ def why(state: RunState, node: str) -> str | None:
     if rec.unmet:
         ups = sorted(up for up in state.dag.dependencies(node) if state.nodes[up].state not in PASSED)
         return f"waits for {', '.join(ups[:5])}{', …' if len(ups) > 5 else ''}"
+    claim = state.claims.get(node)
+    if claim is not None and not claim.held:
+        return str(claim)
     if not state.slots:
         return "there are no workers yet"
     return "waits for a free worker" if state.outstanding >= state.slots else None

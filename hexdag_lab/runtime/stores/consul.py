@@ -61,7 +61,7 @@ class ConsulStore(ServerStore):
     def __init__(self, url: str) -> None:
         address = Address.of(url, 8500)
         super().__init__(f"{address.scheme}://{','.join(address.hosts)}", address.lab)
-        self._hosts, self._tls, self._lab = address.hosts, address.scheme == "consuls", f"{address.lab}/"
+        self._hosts, self._tls = address.hosts, address.scheme == "consuls"
         self._token = {"X-Consul-Token": address.password} if address.password else {}
         self._members: Members | None = None
         self._heads: dict[str, tuple[int, int]] = {}  # of each stream: the last seq and its index, as last seen
@@ -115,7 +115,7 @@ class ConsulStore(ServerStore):
     # values and rows
 
     async def _get(self, key: str) -> Value | None:
-        entry = await self._entry(f"{self._lab}key/{key}")
+        entry = await self._entry(self._place("key", key))
         return None if entry is None else Value(_data(entry), entry["ModifyIndex"])
 
     async def _commit(
@@ -150,7 +150,7 @@ class ConsulStore(ServerStore):
         """The guards, each in one operation with the put to its key where there is one."""
         ops = []
         for name, rev in guards.items():
-            key, refused, data = f"{self._lab}key/{name}", CommitRefused("guard", name), puts.get(name)
+            key, refused, data = self._place("key", name), CommitRefused("guard", name), puts.get(name)
             if data is not None:
                 ops.append(_put("cas", key, data, refused, Index=rev))
                 continue
@@ -160,7 +160,7 @@ class ConsulStore(ServerStore):
         return ops
 
     def _written(self, name: str, data: bytes | None) -> Op:
-        key = f"{self._lab}key/{name}"
+        key = self._place("key", name)
         return _op("delete", key) if data is None else _put("set", key, data)
 
     def _head(self, stream: str) -> str:
@@ -215,7 +215,7 @@ class ConsulStore(ServerStore):
     # leases
 
     def _lease(self, name: str) -> str:
-        return f"{self._lab}lease/{name}"
+        return self._place("lease", name)
 
     async def _held(self, name: str) -> Held | None:
         entry = await self._entry(self._lease(name))

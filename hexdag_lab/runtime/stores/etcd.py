@@ -61,7 +61,7 @@ class EtcdStore(ServerStore):
     def __init__(self, url: str) -> None:
         address = Address.of(url, 2379)
         super().__init__(f"{address.scheme}://{','.join(address.hosts)}", address.lab)
-        self._address, self._lab = address, f"{address.lab}/"
+        self._address = address
         self._members: Members | None = None
         self._token: dict[str, str] = {}
         self._heads: dict[str, tuple[int, int]] = {}  # of each stream: the last seq and its revision, as last seen
@@ -121,13 +121,13 @@ class EtcdStore(ServerStore):
     # the keys of a lab
 
     def _kv(self, key: str) -> str:
-        return _text(f"{self._lab}key/{key}")
+        return _text(self._place("key", key))
 
     def _head(self, stream: str) -> str:
         return _text(f"{self._lab}head/{stream}")
 
     def _lease(self, name: str) -> str:
-        return _text(f"{self._lab}lease/{name}")
+        return _text(self._place("lease", name))
 
     def _segment(self, stream: str, last: int) -> str:
         return _text(f"{self._lab}{folder(stream)}{numbered(last)}")

@@ -2,8 +2,8 @@
 
 A script is not rolled back, so it looks at everything before it writes; `#!lua` has the server refuse it beforehand
 where memory is short. A value is a hash of data and revision, a stream a Redis stream with the ids 1-0, 2-0, 3-0, …, a
-lease a hash that expires; revisions and tokens come from one counter. Watchers block in XREAD: pub/sub would lose
-messages. Leases run by the server's clock.
+lease a hash that expires; revisions and tokens come from one counter, for all labs of the server. Watchers block in
+XREAD: pub/sub would lose messages. Leases run by the server's clock.
 
 What an acknowledged commit survives is the server's choice: `appendonly yes` a killed process, `appendfsync always`
 also a power cut. `open` asks, and `durability` tells. Nothing makes it survive a failover: Redis answers before its
@@ -32,18 +32,22 @@ COMMIT = """#!lua
 local at = 0
 local function take() at = at + 1; return ARGV[at] end
 local lab = take()
-
-local fence, token = take(), take()
-if token ~= '' and redis.call('HGET', lab .. 'lease/' .. fence, 'token') ~= token then return {'fence', fence} end
-for _ = 1, tonumber(take()) do
-  local key, rev = take(), take()
-  if (redis.call('HGET', lab .. 'key/' .. key, 'rev') or '0') ~= rev then return {'guard', key} end
+local function place(kind, name)
+  if string.sub(name, 1, 7) == 'shared/' then return '*/' .. kind .. name end
+  return lab .. kind .. name
 end
 
-local rev = redis.call('INCR', lab .. 'rev')
-for _ = 1, tonumber(take()) do redis.call('DEL', lab .. 'key/' .. take()) end
+local fence, token = take(), take()
+if token ~= '' and redis.call('HGET', place('lease/', fence), 'token') ~= token then return {'fence', fence} end
 for _ = 1, tonumber(take()) do
-  local key = lab .. 'key/' .. take()
+  local key, rev = take(), take()
+  if (redis.call('HGET', place('key/', key), 'rev') or '0') ~= rev then return {'guard', key} end
+end
+
+local rev = redis.call('INCR', '*/rev')
+for _ = 1, tonumber(take()) do redis.call('DEL', place('key/', take())) end
+for _ = 1, tonumber(take()) do
+  local key = place('key/', take())
   redis.call('HSET', key, 'rev', rev, 'data', take())
 end
 for _ = 1, tonumber(take()) do
@@ -94,7 +98,6 @@ class RedisStore(ServerStore):
             raise ValueError(f"{address.scheme}://{hosts} is no store: write {address.scheme}://host:6379/0")
         super().__init__(f"{address.scheme}://{address.hosts[0]}/{address.path or 0}", address.lab)
         self._url = url.partition("?")[0]
-        self._lab = f"{address.lab}/"
         self._client: Redis | None = None
 
     @property
@@ -161,7 +164,7 @@ class RedisStore(ServerStore):
     # values and rows
 
     async def _get(self, key: str) -> Value | None:
-        data, rev = await self._ask(self._redis.hmget(f"{self._lab}key/{key}", ["data", "rev"]))
+        data, rev = await self._ask(self._redis.hmget(self._place("key", key), ["data", "rev"]))
         return None if rev is None else Value(data, int(rev))
 
     async def _commit(
@@ -198,7 +201,7 @@ class RedisStore(ServerStore):
     # leases
 
     def _lease(self, name: str) -> str:
-        return f"{self._lab}lease/{name}"
+        return self._place("lease", name)
 
     async def _held(self, name: str) -> Held | None:
         owner, token = await self._ask(self._redis.hmget(self._lease(name), ["owner", "token"]))
@@ -206,7 +209,7 @@ class RedisStore(ServerStore):
 
     async def _take(self, name: str, owner: str, ttl: float, held: Held | None) -> int | None:
         seen = "" if held is None else held.token
-        token = await self._run(1, [self._lease(name), f"{self._lab}rev"], seen, owner, int(ttl * 1000))
+        token = await self._run(1, [self._lease(name), "*/rev"], seen, owner, int(ttl * 1000))
         return None if token is None else int(token)
 
     async def _renew(self, lease: Lease) -> bool:

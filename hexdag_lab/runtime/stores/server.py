@@ -21,13 +21,14 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ...core.base.errors import StoreUnavailable
-from ...ports import CommitRefused, Durability, Lease, Limits, Row, StoreAway, Value
+from ...ports import SHARED, CommitRefused, Durability, Lease, Limits, Row, StoreAway, Value
 from . import check_sizes, process_gone
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 LAB = "hexdag"  #: the name of a lab that is given none
+ALL = "*"  #: in place of a lab's name: where what all labs of a server share is
 OPENING = 2.5  #: seconds that `open` tries; with the last request it stays below 5
 PATIENCE = 3.0  #: seconds that any other call tries, then it raises
 REQUEST = 1.5  #: seconds for one request: well below what callers wait, so that there is time for another server
@@ -67,7 +68,7 @@ class Address(NamedTuple):
         user, _, password = login.partition(":")
         options = parse_qs(parts.query)
         lab = options.pop("lab", [LAB])[-1]
-        if options or not hosts or not lab.strip("/"):
+        if options or not hosts or not lab.strip("/") or lab == ALL:
             shown = f"{parts.scheme}://{hosts}"
             raise ValueError(f"{shown} is no store: write {parts.scheme}://host:{port}, and ?lab=NAME for a second lab")
         named = tuple(host if host.rpartition(":")[2].isdecimal() else f"{host}:{port}" for host in hosts.split(","))
@@ -82,6 +83,7 @@ class ServerStore(ABC):
 
     def __init__(self, where: str, lab: str) -> None:
         self.where = where if lab == LAB else f"{where}?lab={lab}"  # for messages: without the password
+        self._lab = f"{lab}/"
         self._slot = f"once/{secrets.token_hex(8)}"
         self._rev: int | None = 0
         self._turn = asyncio.Lock()
@@ -120,6 +122,11 @@ class ServerStore(ABC):
 
     def _unavailable(self, what: str, advice: str) -> StoreUnavailable:
         return StoreUnavailable(f"the store {self.where} {what}; {advice}")
+
+    def _place(self, kind: str, name: str) -> str:
+        """Where a key or a lease is: in the lab's own part of the server, or in what all labs share."""
+        lab = f"{ALL}/" if name.startswith(SHARED) else self._lab
+        return f"{lab}{kind}/{name}"
 
     def _closed(self) -> StoreUnavailable:
         return self._unavailable("is not open", "`await store.open()` first")
