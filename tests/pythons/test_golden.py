@@ -259,10 +259,10 @@ def others() -> dict[str, str]:
 
 OTHERS = {
     "plain data": "04373cc90dcba717",
-    "map": "348dede6ca55d5a6",
-    "graph": "8b1664285fb8847d",
-    "edited": "e13065392d0c894a",
-    "change": "2fa70367f2ec503a",
+    "map": "691c7ac5c03dde54",
+    "graph": "9c12c32bd321c047",
+    "edited": "0e3985c37a5bbab0",
+    "change": "73f293778d31a982",
     "text": "f8b82bad4b28f5b4",
 }
 

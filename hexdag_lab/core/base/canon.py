@@ -37,7 +37,8 @@ def canonical(value: Any) -> bytes:
 
     Raises `SchemaError` for anything else, and for data nested deeper than 100 levels.
     """
-    return _bytes(value, 0)
+    kind: type = type(value)
+    return (_WRITERS.get(kind) or _writer_of_subclass(kind))(value, 0)
 
 
 def plain(value: Any) -> Any:
@@ -81,6 +82,7 @@ _UNDERNEATH: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 DEEPEST = 64  #: levels of plain data
+_DEEPEST = 100  #: levels of what is written
 
 
 def check_depth(depth: int, deepest: int = DEEPEST) -> None:
@@ -127,6 +129,16 @@ def _scalar(tag: bytes, to_bytes: Callable[[Any], bytes]) -> Writer:
     return write
 
 
+def _text(value: str, _: int) -> bytes:  # most of what is written
+    body = value.encode("utf-8", "surrogatepass")
+    return b"T" + len(body).to_bytes(8, "big") + body
+
+
+def _int(value: int, _: int) -> bytes:
+    body = b"%x" % value
+    return b"I" + len(body).to_bytes(8, "big") + body
+
+
 def _float_bytes(value: float) -> bytes:
     if isnan(value):
         return b"nan"
@@ -142,16 +154,18 @@ def _set(value: Any, depth: int) -> bytes:
 
 
 def _mapping(value: Any, depth: int) -> bytes:
-    if value:
-        check_depth(depth + 1, 100)
     depth += 1
-    return _framed(b"D", sorted([_bytes(key, depth) + _bytes(item, depth) for key, item in value.items()]))
+    if depth > _DEEPEST and value:
+        check_depth(depth, _DEEPEST)
+    items = [_bytes(key, depth) + _bytes(item, depth) for key, item in value.items()]
+    items.sort()
+    return _framed(b"D", items)
 
 
 def _items(values: Any, depth: int) -> list[bytes]:
-    if values:
-        check_depth(depth + 1, 100)
     depth += 1
+    if depth > _DEEPEST and values:
+        check_depth(depth, _DEEPEST)
     return [_bytes(item, depth) for item in values]
 
 
@@ -162,10 +176,10 @@ def _framed(tag: bytes, items: list[bytes]) -> bytes:
 _WRITERS: Mapping[type, Writer] = {
     type(None): _scalar(b"N", lambda _: b""),
     bool: _scalar(b"B", lambda v: b"1" if v else b"0"),
-    int: _scalar(b"I", lambda v: int.__format__(v, "x").encode()),
+    int: _int,
     float: _scalar(b"F", _float_bytes),
     complex: _scalar(b"C", lambda v: _float_bytes(v.real) + b"," + _float_bytes(v.imag)),
-    str: _scalar(b"T", lambda v: v.encode("utf-8", "surrogatepass")),
+    str: _text,
     bytes: _scalar(b"Y", bytes),
     Fraction: _scalar(b"Q", lambda v: f"{v.numerator}/{v.denominator}".encode()),
     list: _sequence(b"L"),

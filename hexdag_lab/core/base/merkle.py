@@ -6,6 +6,11 @@ one order under any PYTHONHASHSEED. Digests are computed when first asked for an
 
 Canonical: a branch has at least two entries below it, so a map has exactly one shape (Bagwell 2001 for the trie,
 Merkle 1987 for the tree). Keys are text. It is not a sorted map: sort keys before showing them.
+
+An edit of a large map is memory that is in no cache, so nodes are made to touch little of it. A leaf is a tuple of key
+and value. A branch is a list, copied in one step, of what the constants below name and then its children in the order
+of their digits; it keeps their digests joined, as they are hashed, so that those of its other children need not be
+visited when one has changed.
 """
 
 from __future__ import annotations
@@ -13,63 +18,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
-from .canon import hash_of
+from .canon import DIGEST_SIZE, hash_of
 
 V = TypeVar("V")
 T = TypeVar("T")
 
-_BITS = 4
+_Leaf: TypeAlias = tuple[str, Any]
+_Branch: TypeAlias = list[Any]
+_Node: TypeAlias = _Leaf | _Branch
+
+_BITMAP = 0  #: bit i says that there is a child for the digit i
+_BELOW = 1  #: what is hashed: a head and the digests of the children; None before it is first asked for
+_STALE = 2  #: bit i says that the digest in `_BELOW` of the child for the digit i is not that of the child
+_DIGEST = 3  #: the digest of the branch; None if it has to be made from `_BELOW`
+_FIRST = 4  #: where the children begin
+
+_DIGITS = 32  #: of a key, each of 4 bits: its path
+_HEAD = 6  #: bytes: a tag and the bitmap
 _EMPTY_DIGEST = sha256(b"hexdag/map/0").digest()
+_UNKNOWN = bytes(DIGEST_SIZE)  #: stands where a digest will be
 
 
-class _Leaf(Generic[V]):
-    __slots__ = ("_digest", "key", "path", "value")
-
-    def __init__(self, path: int, key: str, value: V) -> None:
-        self.path, self.key, self.value = path, key, value
-        self._digest: bytes | None = None
-
-    @property
-    def digest(self) -> bytes:
-        if self._digest is None:
-            key = self.key.encode("utf-8", "surrogatepass")
-            self._digest = sha256(b"leaf" + len(key).to_bytes(4, "big") + key + _value_digest(self.value)).digest()
-        return self._digest
-
-
-class _Branch(Generic[V]):
-    """Bit i of `bitmap` says that there is a child for the digit i; `children` are in the order of their digits.
-
-    The list is filled by whoever makes the branch and is never changed after that: a list is copied much faster than
-    a tuple is put together.
-    """
-
-    __slots__ = ("_digest", "bitmap", "children")
-
-    def __init__(self, bitmap: int, children: list[_Node[V]]) -> None:
-        self.bitmap, self.children = bitmap, children
-        self._digest: bytes | None = None
-
-    @property
-    def digest(self) -> bytes:
-        if self._digest is None:
-            below = b"".join([child._digest or child.digest for child in self.children])
-            self._digest = sha256(b"node" + self.bitmap.to_bytes(2, "big") + below).digest()
-        return self._digest
-
-
-_Node = _Leaf[V] | _Branch[V]
+def _path_of(key: str) -> bytes:
+    """The digits of a key: the lower 4 bits of each byte."""
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def _value_digest(value: Any) -> bytes:
     own = getattr(value, "digest", None)
     return own if type(own) is bytes else hash_of(value)
-
-
-def _path_of(key: str) -> int:
-    return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:16], "little")
 
 
 _path = lru_cache(maxsize=2**16)(_path_of)  # for edits and look-ups; a bulk load would only wash it out
@@ -85,7 +64,7 @@ class MerkleMap(Mapping[str, V]):
 
     # A map that was made in bulk is a dict until it is edited, hashed or walked over; many are only read by key.
     _items: dict[str, V] | None
-    _trie: _Node[V] | None
+    _trie: _Node | None
 
     def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
         self._items = dict(items.items() if isinstance(items, Mapping) else items)
@@ -93,51 +72,49 @@ class MerkleMap(Mapping[str, V]):
         self._trie = None
 
     @classmethod
-    def _of(cls, root: _Node[V] | None, size: int) -> MerkleMap[V]:
+    def _of(cls, root: _Node | None, size: int) -> MerkleMap[V]:
         new = cls.__new__(cls)
         new._trie, new._size, new._items = root, size, None
         return new
 
     @property
-    def _root(self) -> _Node[V] | None:
+    def _root(self) -> _Node | None:
         items = self._items
         if items is not None:
-            self._trie = (
-                _build([_Leaf(_path_of(key), key, value) for key, value in items.items()], 0) if items else None
-            )
+            self._trie = _build([(_path_of(leaf[0]), leaf) for leaf in items.items()], 0) if items else None
             self._items = None  # last: another thread then finds the trie
         return self._trie
 
     @property
     def digest(self) -> bytes:
         """Digest of the whole content: 32 bytes."""
-        root = self._root
-        return _EMPTY_DIGEST if root is None else root.digest
+        root = self._trie if self._items is None else self._root
+        return _EMPTY_DIGEST if root is None else _digest(root)
 
     def set(self, key: str, value: V) -> MerkleMap[V]:
         """A map in which `key` has `value`."""
-        path = rest = _path(key)
-        leaf = _Leaf(path, key, value)
-        node = self._root
+        path, leaf = _path(key), (key, value)
+        node = self._trie if self._items is None else self._root
         if node is None:
             return self._of(leaf, 1)
-        top: list[_Node[V]] = [node]
+        top: list[Any] = [node]
         above, place, depth = top, 0, 0  # where the copy of `node` hangs
-        while type(node) is _Branch:
-            bit = 1 << (rest & 15)
-            index = (node.bitmap & (bit - 1)).bit_count()
-            children = node.children.copy()
-            if not node.bitmap & bit:
-                children.insert(index, leaf)
-                above[place] = _Branch(node.bitmap | bit, children)
+        parent, bit = top, 0
+        while isinstance(node, list):
+            bit = 1 << (path[depth] & 15)
+            bitmap = node[_BITMAP]
+            index = (bitmap & (bit - 1)).bit_count()
+            above[place] = new = node.copy()
+            new[_STALE] |= bit
+            new[_DIGEST] = None
+            if not bitmap & bit:
+                _insert(new, bit, index, leaf)
                 return self._of(top[0], self._size + 1)
-            above[place] = _Branch(node.bitmap, children)
-            above, place, node = children, index, children[index]
-            rest >>= _BITS
+            parent, above, place = node, new, index + _FIRST
+            node = new[place]
             depth += 1
-        assert type(node) is _Leaf
-        same = node.path == path
-        above[place] = leaf if same else _build([node, leaf], depth)
+        same = node[0] == key
+        above[place] = leaf if same else _split(node, _known(parent, bit, place) if depth else None, leaf, path, depth)
         return self._of(top[0], self._size + (not same))
 
     def delete(self, key: str) -> MerkleMap[V]:
@@ -151,13 +128,13 @@ class MerkleMap(Mapping[str, V]):
     def update(self, changes: Mapping[str, V | None]) -> MerkleMap[V]:
         """A map with many changes at once; None deletes a key."""
         if len(changes) * 4 > self._size:  # a new trie is then cheaper than so many edits of the old one
-            leaves = {leaf.key: leaf for leaf in _leaves(self._root)}
+            items = dict(_leaves(self._root))
             for key, value in changes.items():
                 if value is not None:
-                    leaves[key] = _Leaf(_path(key), key, value)
+                    items[key] = value
                 else:
-                    leaves.pop(key, None)
-            return self._of(_build(list(leaves.values()), 0) if leaves else None, len(leaves))
+                    items.pop(key, None)
+            return MerkleMap(items)
         new = self
         for key, value in changes.items():
             if value is not None:
@@ -170,18 +147,18 @@ class MerkleMap(Mapping[str, V]):
         """(key, value here, value there) wherever the two maps differ; None where a key is missing."""
         return _diff(self._root, other._root)
 
-    def _leaf(self, key: object) -> _Leaf[V] | None:
+    def _leaf(self, key: object) -> _Leaf | None:
         if not isinstance(key, str):
             return None
         node = self._root
-        path = rest = _path(key)
-        while type(node) is _Branch:
-            bit = 1 << (rest & 15)
-            if not node.bitmap & bit:
+        depth, path = 0, _path(key)
+        while isinstance(node, list):
+            bit = 1 << (path[depth] & 15)
+            if not node[_BITMAP] & bit:
                 return None
-            node = node.children[(node.bitmap & (bit - 1)).bit_count()]
-            rest >>= _BITS
-        return node if isinstance(node, _Leaf) and node.path == path and node.key == key else None
+            node = node[(node[_BITMAP] & (bit - 1)).bit_count() + _FIRST]
+            depth += 1
+        return node if node is not None and node[0] == key else None
 
     def __getitem__(self, key: str) -> V:
         items = self._items
@@ -190,7 +167,8 @@ class MerkleMap(Mapping[str, V]):
         leaf = self._leaf(key)
         if leaf is None:
             raise KeyError(key)
-        return leaf.value
+        value: V = leaf[1]
+        return value
 
     @overload
     def get(self, key: str, /) -> V | None: ...
@@ -201,7 +179,7 @@ class MerkleMap(Mapping[str, V]):
         if items is not None:
             return items.get(key, default)
         leaf = self._leaf(key)
-        return default if leaf is None else leaf.value
+        return default if leaf is None else leaf[1]
 
     def __contains__(self, key: object) -> bool:
         items = self._items
@@ -210,13 +188,13 @@ class MerkleMap(Mapping[str, V]):
         return self._leaf(key) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (leaf.key for leaf in _leaves(self._root))
+        return (key for key, _ in _leaves(self._root))
 
     def items(self) -> Iterator[tuple[str, V]]:  # type: ignore[override]
-        return ((leaf.key, leaf.value) for leaf in _leaves(self._root))
+        return _leaves(self._root)
 
     def values(self) -> Iterator[V]:  # type: ignore[override]
-        return (leaf.value for leaf in _leaves(self._root))
+        return (value for _, value in _leaves(self._root))
 
     def __len__(self) -> int:
         return self._size
@@ -236,80 +214,161 @@ class MerkleMap(Mapping[str, V]):
         return f"MerkleMap({dict(sorted(self.items(), key=lambda item: item[0]))!r})"
 
 
-# `_build` and `_delete` recurse down the trie: at most 32 levels, five or so in practice.
+# `_build`, `_delete` and `_digest` recurse down the trie: at most 32 levels, five or so in practice.
 
 
-def _build(leaves: list[_Leaf[V]], depth: int) -> _Node[V]:
+def _build(leaves: list[tuple[bytes, _Leaf]], depth: int) -> _Node:
+    """The trie of some leaves, each given with its path, at a depth."""
     if len(leaves) == 1:
-        return leaves[0]
-    buckets: dict[int, list[_Leaf[V]]] = {}
-    shift = depth * _BITS
+        return leaves[0][1]
+    buckets: dict[int, list[tuple[bytes, _Leaf]]] = {}
     for leaf in leaves:
-        digit = (leaf.path >> shift) & 15
+        digit = leaf[0][depth] & 15
         if digit in buckets:
             buckets[digit].append(leaf)
         else:
             buckets[digit] = [leaf]
-    bitmap, children = 0, []
+    branch: _Branch = [0, None, 0, None]
     for digit in sorted(buckets):
-        bitmap |= 1 << digit
-        children.append(_build(buckets[digit], depth + 1))
-    return _Branch(bitmap, children)
+        branch[_BITMAP] |= 1 << digit
+        branch.append(_build(buckets[digit], depth + 1))
+    return branch
 
 
-def _delete(node: _Node[V], path: int, depth: int) -> _Node[V] | None:
-    if type(node) is _Leaf:
+def _split(old: _Leaf, known: bytes | None, new: _Leaf, path: bytes, depth: int) -> _Branch:
+    """The branch at a depth of two leaves, of which the digest of the first may be known, and the path of the other."""
+    digits = _path(old[0])[depth] & 15, path[depth] & 15
+    bit = 1 << digits[0]
+    if digits[0] == digits[1]:
+        return [bit, None, 0, None, _split(old, known, new, path, depth + 1)]
+    branch: _Branch = [bit, None, 1 << digits[1], None, old]
+    if known is not None:
+        branch[_BELOW] = _head(branch) + known
+    _insert(branch, 1 << digits[1], int(digits[1] > digits[0]), new)
+    return branch
+
+
+def _known(branch: _Branch, bit: int, place: int) -> bytes | None:
+    """The digest of a child, if the branch has it."""
+    below: bytes | None = branch[_BELOW]
+    if below is None or branch[_STALE] & bit:
         return None
-    assert type(node) is _Branch
-    bit = 1 << ((path >> (depth * _BITS)) & 15)
-    index = (node.bitmap & (bit - 1)).bit_count()
-    child = _delete(node.children[index], path, depth + 1)
-    bitmap, children = node.bitmap, node.children.copy()
+    at = _HEAD + (place - _FIRST) * DIGEST_SIZE
+    return below[at : at + DIGEST_SIZE]
+
+
+def _insert(branch: _Branch, bit: int, index: int, child: _Node) -> None:
+    """Put a child into a copy of a branch that nobody else has yet."""
+    branch.insert(index + _FIRST, child)
+    branch[_BITMAP] |= bit
+    below = branch[_BELOW]
+    if below is not None:
+        at = _HEAD + index * DIGEST_SIZE
+        branch[_BELOW] = b"".join((_head(branch), below[_HEAD:at], _UNKNOWN, below[at:]))
+
+
+def _remove(branch: _Branch, bit: int, index: int) -> None:
+    """Take a child out of a copy of a branch that nobody else has yet."""
+    del branch[index + _FIRST]
+    branch[_BITMAP] &= ~bit
+    branch[_STALE] &= ~bit
+    below = branch[_BELOW]
+    if below is not None:
+        at = _HEAD + index * DIGEST_SIZE
+        branch[_BELOW] = b"".join((_head(branch), below[_HEAD:at], below[at + DIGEST_SIZE :]))
+
+
+def _delete(node: _Node, path: bytes, depth: int) -> _Node | None:
+    """A node without the leaf at a path, which is below it; None if that is all there was."""
+    if isinstance(node, tuple):
+        return None
+    bit = 1 << (path[depth] & 15)
+    index = (node[_BITMAP] & (bit - 1)).bit_count()
+    new = node.copy()
+    new[_STALE] |= bit
+    new[_DIGEST] = None
+    child = _delete(node[index + _FIRST], path, depth + 1)
     if child is None:
-        del children[index]
-        bitmap &= ~bit
+        _remove(new, bit, index)
     else:
-        children[index] = child
-    if len(children) == 1 and type(children[0]) is _Leaf:  # keep the shape canonical
-        return children[0]
-    return _Branch(bitmap, children)
+        new[index + _FIRST] = child
+    only = new[_FIRST]
+    return only if len(new) == _FIRST + 1 and isinstance(only, tuple) else new  # keep the shape canonical
 
 
-def _leaves(root: _Node[V] | None) -> Iterator[_Leaf[V]]:
+def _digest(node: _Node) -> bytes:
+    """Digest of what is at a node. Threads may make it at the same time: what one has done the others can use."""
+    if isinstance(node, tuple):
+        key = node[0].encode("utf-8", "surrogatepass")
+        return sha256(b"".join((b"leaf", len(key).to_bytes(4, "big"), key, _value_digest(node[1])))).digest()
+    if node[_DIGEST] is not None:
+        return bytes(node[_DIGEST])
+    stale: int = node[_STALE]
+    below: bytes | None = node[_BELOW]  # read last: where nothing is stale, it is as it should be
+    if below is None:
+        below, stale = _head(node) + b"".join([_digest(child) for child in node[_FIRST:]]), 0
+    while stale:
+        bit = stale & -stale
+        index = (node[_BITMAP] & (bit - 1)).bit_count()
+        at = _HEAD + index * DIGEST_SIZE
+        below = b"".join((below[:at], _digest(node[index + _FIRST]), below[at + DIGEST_SIZE :]))
+        stale ^= bit
+    digest = sha256(below).digest()
+    node[_BELOW] = below
+    node[_STALE] = 0
+    node[_DIGEST] = digest
+    return digest
+
+
+def _head(branch: _Branch) -> bytes:
+    bitmap: int = branch[_BITMAP]
+    return b"node" + bitmap.to_bytes(2, "big")
+
+
+def _leaves(root: _Node | None) -> Iterator[_Leaf]:
     stack: list[Any] = [] if root is None else [root]
     while stack:
         node = stack.pop()
-        if type(node) is _Leaf:
+        if isinstance(node, tuple):
             yield node
         else:
-            stack.extend(reversed(node.children))
+            stack.extend(node[: _FIRST - 1 : -1])
 
 
-def _diff(a: _Node[V] | None, b: _Node[V] | None) -> Iterator[tuple[str, V | None, V | None]]:
+def _diff(a: _Node | None, b: _Node | None) -> Iterator[tuple[str, V | None, V | None]]:
+    """What differs below two nodes that differ."""
     stack = [(a, b)]
     while stack:
         a, b = stack.pop()
-        if a is b or (a is not None and b is not None and a.digest == b.digest):
+        if isinstance(a, list) and isinstance(b, list):
+            ours, theirs = _children(a), _children(b)
+            stack += [
+                (ours.get(digit, _ABSENT)[1], theirs.get(digit, _ABSENT)[1])
+                for digit in ours.keys() | theirs.keys()
+                if ours.get(digit, _ABSENT)[0] != theirs.get(digit, _ABSENT)[0]
+            ]
             continue
-        if type(a) is _Branch and type(b) is _Branch:
-            if a.bitmap == b.bitmap:
-                stack += [(x, y) for x, y in zip(a.children, b.children, strict=True) if x is not y]
-            else:
-                stack += zip(_slots(a), _slots(b), strict=True)
-            continue
-        here = {leaf.key: leaf for leaf in _leaves(a)}
-        there = {leaf.key: leaf for leaf in _leaves(b)}
-        for key, leaf in here.items():
+        here, there = dict(_leaves(a)), dict(_leaves(b))
+        for key, value in here.items():
             if key not in there:
-                yield key, leaf.value, None
-            elif leaf.digest != there[key].digest:
-                yield key, leaf.value, there[key].value
-        for key, leaf in there.items():
+                yield key, value, None
+            elif _digest((key, value)) != _digest((key, there[key])):
+                yield key, value, there[key]
+        for key, value in there.items():
             if key not in here:
-                yield key, None, leaf.value
+                yield key, None, value
 
 
-def _slots(branch: _Branch[V]) -> list[_Node[V] | None]:
-    """The children of a branch by their digits, None where there is none."""
-    children = iter(branch.children)
-    return [next(children) if branch.bitmap >> digit & 1 else None for digit in range(16)]
+_ABSENT = (b"", None)
+
+
+def _children(branch: _Branch) -> dict[int, tuple[bytes, _Node]]:
+    """The children of a branch, with their digests, by digit."""
+    _digest(branch)
+    below, bitmap = branch[_BELOW], branch[_BITMAP]
+    digits = [digit for digit in range(16) if bitmap >> digit & 1]
+    places = range(_HEAD, len(below), DIGEST_SIZE)
+    return {
+        digit: (below[at : at + DIGEST_SIZE], child)
+        for digit, at, child in zip(digits, places, branch[_FIRST:], strict=True)
+    }

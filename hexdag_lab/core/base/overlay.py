@@ -60,6 +60,8 @@ def _settled(layers: Layers[V]) -> Layers[V]:
     end = 1
     while end < len(layers) and sum(map(len, layers[:end])) * 2 > len(layers[end]):
         end += 1
+    if end == 1:
+        return layers
     return (*_merged(layers[:end], last=end == len(layers)), *layers[end:])
 
 

@@ -1,8 +1,8 @@
 """`Dag`: an immutable, acyclic graph of nodes, as a value.
 
 A `Dag` is valid or it does not exist: names are unique, edges lead to nodes, and there is no cycle. Each edit gives a
-new one, with version + 1, and shares nearly all of its structure with the old one. Three maps hold it: `entries` (name
--> spec and wires) is content and is what the digest covers; levels and downstreams are derived from it.
+new one, with version + 1, and shares nearly all of its structure with the old one. Two maps hold it: `entries` (name
+-> spec and wires) is content and is what the digest covers; places (level and downstreams) are derived from it.
 It knows nothing of runs, votes or results.
 """
 
@@ -19,18 +19,18 @@ from ..base.pictures import bundle
 from . import text
 from .conflict import Conflict
 from .edit import Edit
-from .entry import Downs, Edge, Entry, downs_of, unbound_params, unknown_node
+from .entry import Edge, Entry, Place, downs_of, unbound_params, unknown_node
 from .levels import levels_and_downs
 from .node import Node, NodeSpec, name_of, spec_of
 from .waves import Moved, Waves, moved, waves_of
-from .wiring import Wire, check_models, check_wires, rewire, wire
+from .wiring import Wire, check_models, check_wires, rewire, shared, wire
 
 __all__ = ["Change", "Dag", "Edge", "Entry", "unbound_params"]
 
 Ancestry = tuple[bytes, Any]
 """The digest of the graph that an edit was made on, and that graph's own ancestry."""
-Maps = tuple[MerkleMap[Entry], Overlay[int], Overlay[Downs]]
-"""Entries, levels and downstreams of a graph."""
+Maps = tuple[MerkleMap[Entry], Overlay[Place]]
+"""Entries and places of a graph."""
 
 
 class Change(Protocol):
@@ -52,12 +52,11 @@ class Dag:
     digest    content hash: 32 bytes
     """
 
-    __slots__ = ("_ancestry", "_downs", "_edges", "_levels", "_waves", "entries", "version")
+    __slots__ = ("_ancestry", "_edges", "_places", "_waves", "entries", "version")
 
     entries: MerkleMap[Entry]
     version: int
-    _levels: Overlay[int]
-    _downs: Overlay[Downs]
+    _places: Overlay[Place]
     _ancestry: Ancestry | None
     _waves: Waves | Moved | None  # known; known of an older version; not known
     _edges: frozenset[Edge] | None
@@ -79,7 +78,8 @@ class Dag:
                 if dep not in names:
                     raise unknown_node(dep, names, f"{spec.name} is to run after it")
         known = names.__contains__
-        return cls._built({spec.name: Entry(spec.placed(), wire(spec, spec.deps, known)) for spec in specs}, 1)
+        wired = ((spec, wire(spec, spec.deps, known, new=shared)) for spec in specs)
+        return cls._built({spec.name: Entry(spec.placed(), wires) for spec, wires in wired}, 1)
 
     @classmethod
     def from_entries(cls, pairs: Iterable[tuple[NodeSpec, tuple[Wire, ...]]], version: int = 1) -> Dag:
@@ -98,15 +98,14 @@ class Dag:
                 raise unknown_node(up, entries, f"{names[0]} is to run after it")
         for entry in entries.values():
             check_models(*entry, lambda up: entries[up].spec)
-        downs = {name: downs_of(names) for name, names in below.items()}
-        return cls._make((MerkleMap(entries), Overlay(levels), Overlay(downs)), version, None, None)
+        places = {name: (level, downs_of(below.get(name, ()))) for name, level in levels.items()}
+        return cls._make((MerkleMap(entries), Overlay(places)), version, None, None)
 
     @classmethod
     def _make(cls, maps: Maps, version: int, ancestry: Ancestry | None, waves: Waves | Moved | None) -> Dag:
         new, put = cls.__new__(cls), object.__setattr__
         put(new, "entries", maps[0])
-        put(new, "_levels", maps[1])
-        put(new, "_downs", maps[2])
+        put(new, "_places", maps[1])
         put(new, "version", version)
         put(new, "_ancestry", ancestry)
         put(new, "_waves", waves)
@@ -115,7 +114,7 @@ class Dag:
 
     @property
     def _maps(self) -> Maps:
-        return self.entries, self._levels, self._downs
+        return self.entries, self._places
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Dag cannot be changed ({name}); each edit gives a new one")
@@ -150,11 +149,11 @@ class Dag:
 
     def dependents(self, node: Any) -> frozenset[str]:
         """The direct downstreams of a node."""
-        downs = self._downs.get(name_of(node))
-        if downs is None:
-            self.wires(node)  # there is such a node
-            return frozenset()
-        return frozenset(downs)
+        name = name_of(node)
+        place = self._places.get(name)
+        if place is None:
+            raise unknown_node(name, self.entries)
+        return frozenset(place[1])
 
     def wires(self, node: Any) -> tuple[Wire, ...]:
         """How the upstreams of a node fill its parameters, sorted by upstream."""
@@ -166,14 +165,14 @@ class Dag:
 
     def level(self, node: str) -> int:
         """The length of the longest path that leads to a node: its wave, counted from 0."""
-        return self._levels[node]
+        return self._places[node][0]
 
     def below(self, *nodes: str) -> frozenset[str]:
         """Everything downstream of some nodes, however far; without the nodes themselves."""
         found: set[str] = set()
         stack = list(nodes)
         while stack:
-            for down in self._downs.get(stack.pop()) or ():
+            for down in self.dependents(stack.pop()):
                 if down not in found:
                     found.add(down)
                     stack.append(down)
@@ -184,7 +183,7 @@ class Dag:
         """The nodes by level, each wave sorted: topological generations."""
         found = self._waves
         if found is None:
-            found = waves_of(self._levels.items())
+            found = waves_of((name, place[0]) for name, place in self._places.items())
         elif isinstance(found, Moved):
             found = found.waves()
         else:

@@ -6,12 +6,12 @@ and downstreams change together, and nothing of versions: `Dag` makes a graph of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.errors import CycleError, DagError, DuplicateNode
 from ..base.merkle import MerkleMap
 from ..base.overlay import Overlay
-from .entry import Downs, Entry, unknown_node, with_down, without_downs
+from .entry import Downs, Entry, Place, unknown_node, with_down, without_downs
 from .levels import lower_levels, raise_levels, relevel
 from .node import NodeSpec
 from .waves import Move
@@ -19,55 +19,74 @@ from .wiring import Wire, check_models, check_wires, gives, wire
 
 
 class Edit:
-    """Edits on the three maps of a graph; `check` comes last, then the new maps can be asked for.
+    """Edits on the two maps of a graph; `check` comes last, then the new maps can be asked for.
 
-    entries   name -> spec and wires;  levels   name -> level;  downs   name -> downstreams, where there are any
+    entries   name -> spec and wires;  places   name -> level and downstreams
     """
 
-    def __init__(self, entries: MerkleMap[Entry], levels: Overlay[int], downs: Overlay[Downs]) -> None:
-        self._before = entries, levels, downs
+    def __init__(self, entries: MerkleMap[Entry], places: Overlay[Place]) -> None:
+        self._before = entries, places
         self._entries: dict[str, Entry | None] = {}  # what changes; None is what goes
-        self._levels: dict[str, int | None] = {}
-        self._downs: dict[str, Downs | None] = {}
+        self._places: dict[str, Place | None] = {}
+        self._moved: dict[str, int | None] = {}  # the level before, of nodes that are on another one now
+        self._respecced: set[str] = set()
+        self._rewired: set[str] = set()
 
-    def maps(self) -> tuple[MerkleMap[Entry], Overlay[int], Overlay[Downs]]:
+    def maps(self) -> tuple[MerkleMap[Entry], Overlay[Place]]:
         """The maps after all edits."""
-        entries, levels, downs = self._before
-        return entries.update(self._entries), levels.update(self._levels), downs.update(self._downs)
+        entries, places = self._before
+        return entries.update(self._entries), places.update(self._places)
 
     def moves(self) -> tuple[Move, ...]:
         """The nodes that are on another level than before."""
-        before = self._before[1]
-        return tuple([(name, before.get(name), level) for name, level in self._levels.items()])
+        return tuple([(name, old, self._level(name)) for name, old in self._moved.items()])
 
     def find(self, name: str) -> Entry | None:
         return self._entries[name] if name in self._entries else self._before[0].get(name)
 
+    def _place(self, name: str) -> Place | None:
+        return self._places[name] if name in self._places else self._before[1].get(name)
+
     def _level(self, name: str) -> int | None:
-        return self._levels[name] if name in self._levels else self._before[1].get(name)
+        place = self._place(name)
+        return None if place is None else place[0]
 
     def downs(self, name: str) -> Downs:
-        return (self._downs[name] if name in self._downs else self._before[2].get(name)) or ()
+        place = self._place(name)
+        return () if place is None else place[1]
 
     def has(self, name: str) -> bool:
-        return self._level(name) is not None
+        return self._place(name) is not None
 
     def add(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
-        """A new node, wired already."""
+        """A new node, with wires that fit it."""
         name = spec.name
         if self.has(name):
             raise DuplicateNode(f"{name!r} is already a node; choose another name, or replace_node() it")
         level = 0
         for up, _ in wires:
-            above = self._level(up)
-            if above is None:
-                raise self._unknown(up, name)
+            above = self._join(up, name)
             if above >= level:
                 level = above + 1
-            self._downs[up] = with_down(self.downs(up), name)
         # Nothing depends on it yet, so it can close no cycle.
         self._entries[name] = Entry(spec.placed(), wires)
-        self._levels[name] = level
+        self._places[name] = level, ()
+        self._moved.setdefault(name, None)
+
+    def _join(self, up: str, down: str) -> int:
+        """Note a downstream of a node; the node's level."""
+        place = self._place(up)
+        if place is None:
+            raise self._unknown(up, down)
+        level, downs = place
+        self._places[up] = level, with_down(downs, down)
+        return level
+
+    def _move(self, levels: Mapping[str, int]) -> None:
+        """Put some nodes on other levels."""
+        for name, level in levels.items():
+            self._moved.setdefault(name, self._level(name))
+            self._places[name] = level, self.downs(name)
 
     def drop(self, name: str) -> None:
         """Without a node that has no edges any more."""
@@ -75,12 +94,14 @@ class Edit:
         if entry.wires or any(downs):
             held = ", ".join(sorted({w.up for w in entry.wires}.union(downs)))
             raise DagError(f"{name} still has edges to {held}; remove them first")
-        self._entries[name] = self._levels[name] = self._downs[name] = None
+        self._moved.setdefault(name, self._level(name))
+        self._entries[name] = self._places[name] = None
 
     def respec(self, spec: NodeSpec, wires: tuple[Wire, ...] | None = None) -> None:
         """Another spec under the name of an old one; with `wires`, wired anew."""
         old = self.entry(spec.name)
         self._put(spec, old.wires)
+        self._respecced.add(spec.name)
         if wires is None:
             return
         after = {w.up: w for w in wires}
@@ -111,9 +132,9 @@ class Edit:
         raised = raise_levels(new.up, down, self.level, self.downs)
         if isinstance(raised, tuple):
             raise CycleError(raised)
-        self._levels.update(raised)
+        self._move(raised)
         self._put(entry.spec, tuple(sorted((*entry.wires, new), key=lambda w: w.up)))
-        self._downs[new.up] = with_down(self.downs(new.up), down)
+        self._join(new.up, down)
 
     def link_all(self, edges: Sequence[tuple[str, Wire]]) -> None:
         """Edges that are wired already, as (downstream, wire): levels are raised once for all of them."""
@@ -123,17 +144,15 @@ class Edit:
             return
         found: dict[str, list[Wire]] = {}  # by downstream
         for down, new in edges:
-            if not self.has(new.up):
-                raise self._unknown(new.up, down)
+            self._join(new.up, down)
             found.setdefault(down, []).append(new)
-            self._downs[new.up] = with_down(self.downs(new.up), down)
         for down, wires in found.items():
             entry = self.entry(down)
             for new in wires:
                 _check_free(entry, new.up)
             self._put(entry.spec, tuple(sorted((*entry.wires, *wires))))
         heads = {down for down, new in edges if self.level(new.up) >= self.level(down)}
-        self._levels.update(relevel(heads, self.level, self._ups, self.downs))
+        self._move(relevel(heads, self.level, self._ups, self.downs))
 
     def unlink(self, up: str, down: str) -> None:
         """Without an edge."""
@@ -155,22 +174,27 @@ class Edit:
                 raise DagError(f"there is no edge {up} -> {down}")
             self._put(entry.spec, left)
         for up, downs in lost.items():
-            self._downs[up] = without_downs(self.downs(up), downs)
+            self._places[up] = self.level(up), without_downs(self.downs(up), downs)
         seeds = [down for down, ups in cut.items() if any(self.level(up) + 1 == self.level(down) for up in ups)]
-        self._levels.update(lower_levels(seeds, self.level, self._ups, self.downs))
+        self._move(lower_levels(seeds, self.level, self._ups, self.downs))
 
     def check(self) -> None:
         """Raise `UnboundParameter` or `TypeMismatch` if what was touched does not fit together."""
-        for entry in self._entries.values():
+        for name, entry in self._entries.items():
             if entry is not None:
-                check_wires(entry.spec, entry.wires)
+                if name in self._rewired:
+                    check_wires(entry.spec, entry.wires)
                 self._check_models(entry)
-                if self._gives_other(entry.spec):
-                    for down in sorted(self.downs(entry.spec.name)):
-                        self._check_models(self.entry(down))
+        for name in sorted(self._respecced):
+            if self._gives_other(name):
+                for down in sorted(self.downs(name)):
+                    self._check_models(self.entry(down))
 
     def _check_models(self, entry: Entry) -> None:
-        check_models(entry.spec, entry.wires, lambda up: self.entry(up).spec)
+        check_models(entry.spec, entry.wires, self._spec)
+
+    def _spec(self, name: str) -> NodeSpec:
+        return self.entry(name).spec
 
     def entry(self, name: str) -> Entry:
         entry = self.find(name)
@@ -178,10 +202,12 @@ class Edit:
             raise self._unknown(name)
         return entry
 
-    def _gives_other(self, spec: NodeSpec) -> bool:
+    def _gives_other(self, name: str) -> bool:
         """Whether the results of a node are of another type than before."""
-        old = self._before[0].get(spec.name)
-        return old is not None and (old.spec.out_model, gives(old.spec)) != (spec.out_model, gives(spec))
+        old, new = self._before[0].get(name), self.find(name)
+        if old is None or new is None:
+            return False
+        return (old.spec.out_model, gives(old.spec)) != (new.spec.out_model, gives(new.spec))
 
     def _unknown(self, name: str, down: str = "") -> DagError:
         return unknown_node(name, self.maps()[0], f"{down} is to run after it" if down else "")
@@ -196,6 +222,7 @@ class Edit:
 
     def _put(self, spec: NodeSpec, wires: tuple[Wire, ...]) -> None:
         self._entries[spec.name] = Entry(spec.placed(), wires)
+        self._rewired.add(spec.name)
 
 
 def _check_free(entry: Entry, up: str) -> None:

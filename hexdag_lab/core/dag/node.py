@@ -31,8 +31,6 @@ NOT_READ = Code("", "", b"")  #: the code of a spec is read from its function wh
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: as digests have it: what nobody says was True once, when it meant nothing yet
-_CACHE = {None: True, False: False, True: "reuse"}
 _NAME = re.compile(r"[^\W\d][\w-]{0,127}")
 
 
@@ -128,20 +126,14 @@ class NodeSpec:
     def digest(self) -> bytes:
         """Content hash of everything but `cost` and what `.after()` says (that is in the edges): 32 bytes."""
         if self._digest is None:
-            object.__setattr__(self, "_digest", sha256(self._identity()).digest())
+            object.__setattr__(self, "_digest", sha256(self.identity()).digest())
         assert self._digest is not None
         return self._digest
 
-    def _identity(self) -> bytes:
-        models = tuple([m and (m.name, m.fields, m.digest) for m in (self.in_model, self.out_model)])
-        # 2 and 2.0 are the same number of seconds
-        seconds = (float(self.backoff), None if self.timeout is None else float(self.timeout))
-        options = _canonical_options(
-            frozenset(self.requires), self.retries, seconds, self.version, self.agent, models, _CACHE[self.cache],
-            self.effects, self.durable, self.exclusive,
-        )  # fmt: skip
-        name, code, params = canonical(self.name), canonical(self.code.digest), canonical(self.params)
-        return joined(_SCHEME, name, code, params, *options)
+    def identity(self) -> bytes:
+        """What the digest is made of: canonical bytes."""
+        shared = _shared_identity(self.code.digest, _GET_SHARED(self))
+        return joined(canonical(self.name), canonical(self.params), shared)
 
     def after(self, *names: Any) -> NodeSpec:
         """This spec, downstream of more nodes."""
@@ -356,9 +348,17 @@ def exact(value: Any, what: str) -> Fraction:
 
 
 @lru_cache(maxsize=1000)
-def _canonical_options(*values: Any) -> tuple[bytes, ...]:
-    """The canonical bytes of each: most nodes of a graph have the same options."""
-    return tuple(map(canonical, values))
+def _shared_identity(code: bytes, options: tuple[Any, ...]) -> bytes:
+    """Canonical bytes of what many nodes of a graph have in common: all but names and parameters."""
+    (
+        requires, retries, backoff, timeout, version, agent, in_model, out_model, cache, effects, durable, exclusive,
+    ) = options  # fmt: skip
+    models = tuple([m and (m.name, m.fields, m.digest) for m in (in_model, out_model)])
+    # 2 and 2.0 are the same number of seconds
+    seconds = (float(backoff), None if timeout is None else float(timeout))
+    return canonical(
+        (_SCHEME, code, requires, retries, seconds, version, agent, models, cache, effects, durable, exclusive)
+    )
 
 
 def _is_seconds(value: Any) -> bool:
@@ -382,7 +382,11 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("blob", _is_text, "text"),
     ("requires", lambda v: all(isinstance(item, str) and item for item in v), "a set of capabilities, as text"),
 )  # fmt: skip
-_SCHEME = canonical("node/1")
+_SCHEME = "node/1"
+_GET_SHARED = attrgetter(
+    "requires", "retries", "backoff", "timeout", "version", "agent", "in_model", "out_model", "cache", "effects",
+    "durable", "exclusive",
+)  # fmt: skip
 _GET_ALL = attrgetter(*NodeSpec.__slots__)
 _PUT_ALL = [getattr(NodeSpec, name).__set__ for name in NodeSpec.__slots__]
 _OPTIONS = frozenset(f.name for f in fields(NodeSpec)) - {"fn", "code", "blob", "_digest", "_placed"}

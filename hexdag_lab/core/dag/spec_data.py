@@ -6,7 +6,7 @@ The data holds no code, only its name and hash. Fields at their defaults are lef
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -26,9 +26,16 @@ _FIELDS = frozenset(
 )
 
 
-def spec_to_data(spec: NodeSpec) -> dict[str, Any]:
-    """A spec as JSON-able data."""
-    data: dict[str, Any] = {"name": spec.name, "code": _code_to_data(spec.code)}
+def code_to_data(code: Code) -> dict[str, Any]:
+    """Code as JSON-able data: its name and hash."""
+    data: dict[str, Any] = {"name": code.name, "module": code.module, "digest": code.digest.hex()}
+    data["params"] = [[p.name, p.required, p.kind] for p in code.params]
+    return data if code.known else data | {"known": False}
+
+
+def spec_to_data(spec: NodeSpec, code: Callable[[Code], Any] = code_to_data) -> dict[str, Any]:
+    """A spec as JSON-able data; `code` says what stands for its code."""
+    data: dict[str, Any] = {"name": spec.name, "code": code(spec.code)}
     if spec.params:
         data["params"] = encode_data(dict(spec.params))
     if spec.requires:
@@ -85,12 +92,6 @@ def _fraction(value: Any) -> Any:
     return value
 
 
-def _code_to_data(code: Code) -> dict[str, Any]:
-    data: dict[str, Any] = {"name": code.name, "module": code.module, "digest": code.digest.hex()}
-    data["params"] = [[p.name, p.required, p.kind] for p in code.params]
-    return data if code.known else data | {"known": False}
-
-
 def _code_from_data(data: Mapping[str, Any]) -> Code:
     params = tuple([(str(name), bool(required), str(kind)) for name, required, kind in data["params"]])
     return _code(str(data["name"]), str(data["module"]), data["digest"], params, bool(data.get("known", True)))
@@ -106,4 +107,4 @@ def _code(name: str, module: str, digest: str, params: tuple[tuple[str, bool, st
 
 
 register(NodeSpec, "NodeSpec", spec_to_data, spec_from_data)
-register(Code, "Code", _code_to_data, _code_from_data)
+register(Code, "Code", code_to_data, _code_from_data)

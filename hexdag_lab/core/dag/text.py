@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring as _quoted
 from math import isfinite
 from operator import itemgetter
 from typing import Any, Protocol
 
 from ..base.errors import DagError, SchemaError
+from .code import Code
 from .node import NOT_READ, NodeSpec, spec_of
-from .spec_data import spec_from_data, spec_to_data
+from .spec_data import code_to_data, spec_from_data, spec_to_data
 from .wiring import Wire
 
 MOST_NAMES = 8  #: that an error lists
@@ -39,10 +42,10 @@ Parts = tuple[list[tuple[NodeSpec, tuple[Wire, ...]]], int]
 """What a `Dag` is made of: wired specs, and the version number."""
 
 
-def dag_to_data(dag: Graph) -> dict[str, Any]:
-    """A graph as JSON-able data, nodes and edges sorted."""
+def dag_to_data(dag: Graph, code: Callable[[Code], Any] = code_to_data) -> dict[str, Any]:
+    """A graph as JSON-able data, nodes and edges sorted; `code` says what stands for code."""
     entries = sorted(dag.entries.items(), key=itemgetter(0))
-    nodes = [spec_to_data(entry.spec) for _, entry in entries]
+    nodes = [spec_to_data(entry.spec, code) for _, entry in entries]
     edges = [[up, name, param] for name, entry in entries for up, param in entry.wires]
     return {"schema": SCHEMA, "version": dag.version, "nodes": nodes, "edges": edges}
 
@@ -117,7 +120,34 @@ def _with_code(specs: list[NodeSpec], catalog: Mapping[str, Any] | None) -> list
 
 
 def to_json(dag: Graph) -> str:
-    return json.dumps(dag_to_data(dag), indent=1, ensure_ascii=False, allow_nan=False)
+    return _indented(dag_to_data(dag, code=_same), "\n")
+
+
+def _indented(value: Any, pad: str) -> str:
+    """What `json.dumps` writes of data with `indent=1`; the text of code is kept, for many nodes have the same.
+
+    `pad`: a line end, and the blanks before what closes the value. Keys are text.
+    """
+    if isinstance(value, str):
+        return _quoted(value)
+    inner = pad + " "
+    if isinstance(value, dict) and value:
+        items = [f"{_quoted(key)}: {_indented(item, inner)}" for key, item in value.items()]
+        return f"{{{inner}{f',{inner}'.join(items)}{pad}}}"
+    if isinstance(value, list | tuple) and value:
+        return f"[{inner}{f',{inner}'.join([_indented(item, inner) for item in value])}{pad}]"
+    if isinstance(value, Code):
+        return _indented_code(value, pad)
+    return json.dumps(value, allow_nan=False)
+
+
+@lru_cache(maxsize=1000)
+def _indented_code(code: Code, pad: str) -> str:
+    return _indented(code_to_data(code), pad)
+
+
+def _same(code: Code) -> Any:
+    return code
 
 
 def from_json(text: str | bytes, catalog: Mapping[str, Any] | None = None) -> Parts:

@@ -30,7 +30,7 @@ class Wire(NamedTuple):
 
 
 namedtuple(Wire)
-_wire = lru_cache(maxsize=2**12)(Wire)  # the downstreams of a node mostly share one
+shared = lru_cache(maxsize=2**12)(Wire)  # for bulk loads, where a node's downstreams come soon one after another
 
 
 def wire(
@@ -40,10 +40,11 @@ def wire(
     present: Iterable[Wire] = (),
     *,
     by_name: bool = True,
+    new: Callable[[str, str | None], Wire] = Wire,
 ) -> tuple[Wire, ...]:
     """Wires of a node, sorted by upstream. `ups`: explicit upstreams; `present`: wires that stay as they are.
 
-    `by_name` also looks for nodes of the graph that are named like a parameter.
+    `by_name` also looks for nodes of the graph that are named like a parameter; `new` makes a wire, or finds one.
     """
     names, required, collector = spec.code.shape
     wires = list(present)
@@ -61,7 +62,7 @@ def wire(
             explicit.remove(name)
         elif not (by_name and name not in known and name != spec.name and exists(name)):
             continue
-        wires.append(_wire(name, name))
+        wires.append(new(name, name))
         filled.add(name)
     if explicit:
         unfilled = [name for name in required if name not in filled]
@@ -69,7 +70,7 @@ def wire(
             param: str | None = unfilled[0]
         else:
             param = MANY if collector and collector not in filled else None
-        wires += [_wire(up, param) for up in explicit]
+        wires += [new(up, param) for up in explicit]
     wires.sort()  # by upstream: no two have the same
     return tuple(wires)
 
@@ -109,8 +110,9 @@ def check_models(spec: NodeSpec, wires: Iterable[Wire], upstream: Callable[[str]
     wanted = demands(spec.fn)
     if not wanted:
         return
+    collector = spec.code.collector
     for up, param in wires:
-        name = spec.code.collector if param == MANY else param
+        name = collector if param == MANY else param
         if name is None or name not in wanted:
             continue
         wants = wanted[name]

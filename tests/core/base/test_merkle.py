@@ -1,11 +1,12 @@
 """The Merkle map as a mapping; its laws are in tests/laws."""
 
 import pickle
+import random
 from typing import Any
 
 import pytest
 
-from hexdag_lab.core.base.merkle import MerkleMap, _Branch, _Leaf
+from hexdag_lab.core.base.merkle import _FIRST, MerkleMap, _path_of
 from tests.core.processes import output_of
 
 
@@ -69,11 +70,63 @@ def test_an_edit_shares_nearly_everything() -> None:
         while stack:
             node = stack.pop()
             found.add(id(node))
-            stack += [] if type(node) is _Leaf else node.children
+            stack += [] if isinstance(node, tuple) else node[_FIRST:]
         return found
 
-    assert isinstance(m._root, _Branch)
+    assert len(nodes(m._root)) > 10_000
     assert len(nodes(m.set("n77", 0)._root) - nodes(m._root)) <= 6
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_digest_is_that_of_the_content_whenever_it_was_asked_for(seed: int) -> None:
+    draw = random.Random(seed)
+    m, content = MerkleMap[int](), dict[str, int]()
+    for _ in range(600):
+        key, value = f"n{draw.randrange(200)}", draw.randrange(9)
+        if key in content and draw.random() < 0.4:
+            m = m.delete(key)
+            del content[key]
+        else:
+            m = m.set(key, value)
+            content[key] = value
+        if draw.random() < 0.3:
+            assert m.digest == MerkleMap(content).digest
+            assert dict(m) == content
+
+
+def test_keys_whose_paths_part_late_have_one_shape_too() -> None:
+    found: dict[bytes, str] = {}  # by the first four digits
+    for key in map(str, range(9999)):
+        other = found.setdefault(bytes(digit & 15 for digit in _path_of(key)[:4]), key)
+        if other != key:
+            break
+    pair = other, key
+    one = MerkleMap({pair[0]: 1})
+    for known in (False, True):
+        if known:
+            assert one.set("other", 3).digest
+        both = one.set("other", 3).set(pair[1], 2)
+        assert both.digest == MerkleMap({pair[1]: 2, "other": 3, pair[0]: 1}).digest
+        assert both.delete(pair[0]).digest == MerkleMap({pair[1]: 2, "other": 3}).digest
+        assert both.delete(pair[1]).delete("other").digest == one.digest
+
+
+def test_a_digest_that_is_known_is_not_made_again() -> None:
+    asked = []
+
+    class Value:
+        @property
+        def digest(self) -> bytes:
+            asked.append(self)
+            return b"x" * 32
+
+    m = MerkleMap({f"n{i}": Value() for i in range(1000)})
+    assert m.digest
+    asked.clear()
+    for i in range(1000):
+        m = m.set(f"new{i}", Value())
+        assert m.digest
+    assert len(asked) == 1000
 
 
 def test_a_diff_looks_only_at_what_differs() -> None:
