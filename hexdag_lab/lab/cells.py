@@ -50,9 +50,10 @@ def offers(cell: str, names: dict[str, Any], states: dict[str, RunState]) -> Ite
 
 def _defined(cell: str) -> list[str]:
     """The functions that a cell defines, each once, in order; of what is no Python none."""
+    code = "".join("\n" if line.startswith(("%", "!")) else line for line in cell.splitlines(keepends=True))
     try:
-        body = ast.parse(cell).body
-    except SyntaxError:  # magics, and other languages
+        body = ast.parse(code).body
+    except SyntaxError:  # other languages
         return []
     return list(dict.fromkeys(s.name for s in body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)))
 

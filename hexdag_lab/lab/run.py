@@ -27,6 +27,7 @@ from ..core.votes.budget import Budget
 from ..core.votes.steer import GRACE, End, Move, Steer
 from ..runtime.feed import Feed
 from ..runtime.log import Line
+from ..runtime.tracing import Spans
 from ..runtime.view import RunView
 from .inputs import checked_place, inputs_of
 from .proposal import ProposalHandle
@@ -267,6 +268,15 @@ class Run:
         `notes`: also for each `Note`, which is what running nodes tell and print: `.node .at .text .fraction .stream`,
         in order, and `.left_out`, how many before it were too many. A slow or failing function stalls nobody."""
         stop: Callable[[], None] = self.feed.observe(fn, notes)
+        return stop
+
+    def trace(self, provider: Any = None) -> Callable[[], None]:
+        """Make OpenTelemetry spans of what has happened and will: the run, attempts of nodes, proposals, votes.
+
+        `provider`: an OpenTelemetry tracer provider; default: the process's own. The returned function ends it."""
+        spans = Spans(self.events, provider)
+        stop = self.observe(spans)
+        spans.catch_up()
         return stop
 
     def story(self, node: Any) -> list[str]:
