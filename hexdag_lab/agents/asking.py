@@ -101,7 +101,7 @@ class _Attempt:
     async def _run(self) -> Any:
         model, client = _model(self.endpoint, self.mind)
         try:
-            agent = self._agent(_Taped(model, self.endpoint, self.mind, self.question.form))
+            agent = self._agent(_Taped(model, self.endpoint, self.mind, self.question))
             most = self.mind.tokens
             left = None if most is None else max(1, most - sum(self.question.usage().tokens))
             result = await agent.run(
@@ -209,12 +209,12 @@ def _known_cost(messages: list[ModelMessage]) -> Fraction:
 class _Taped(WrapperModel):
     """A model whose answers are recorded, or come from a tape, or neither."""
 
-    def __init__(self, wrapped: Model, endpoint: Endpoint, mind: Mind, form: Any) -> None:
+    def __init__(self, wrapped: Model, endpoint: Endpoint, mind: Mind, question: Question) -> None:
         super().__init__(wrapped)
-        self._endpoint = endpoint
+        self._endpoint, self._asked = endpoint, question
         self._record = None if mind.record is None else tape_of(mind.record)
         self._rehearse = None if mind.rehearse is None else tape_of(mind.rehearse)
-        schema = dumps(TypeAdapter(form).json_schema(), sort_keys=True)
+        schema = dumps(TypeAdapter(question.form).json_schema(), sort_keys=True)
         self._form = sha256(schema.encode()).hexdigest()
 
     async def request(
@@ -231,10 +231,10 @@ class _Taped(WrapperModel):
         return response
 
     def _question(self, messages: list[ModelMessage]) -> str:
-        """A question as text: the model, the form of the answer, and all that has been said, without times and ids."""
-        lines = [f"model {self._endpoint.name}", f"form {self._form}"]
-        for message in messages:
-            lines.append(f"instructions {getattr(message, 'instructions', None) or ''}")
+        """A question as text: the model, the form of the answer, what is asked, and all that was said since."""
+        asked = self._asked
+        lines = [f"model {self._endpoint.name}", f"form {self._form}", asked.instructions, asked.matter or asked.prompt]
+        for message in messages[1:]:
             for part in message.parts:
                 said = getattr(part, "content", None) or getattr(part, "args", None) or ""
                 lines.append(f"{part.part_kind} {said if isinstance(said, str) else dumps(said, default=str)}")

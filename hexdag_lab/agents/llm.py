@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, get_type_hints
 
 from ..core.base.errors import HexdagError, SchemaError
@@ -18,7 +19,7 @@ from ..core.votes.ballot import Ballot
 from ..worker.context import context as node_context
 from .agent import Agent
 from .answers import MOST_STEPS, BallotAnswer, change_form, change_of, objections
-from .brief import brief, framed, neighbourhood, proposal_text
+from .brief import brief, diff_text, framed, neighbourhood, proposal_text
 from .mind import SECONDS, Endpoint, Mind, Question, check_extra
 
 GRACE = 5.0  #: seconds that the desk waits beyond the agent's own deadline
@@ -45,7 +46,7 @@ class LLMAgent(Agent):
     key        the environment variable with the key for `url`; providers by name have their own (OPENAI_API_KEY, …)
     fallback   a model or `Endpoint` that is asked where the first one does not answer
     goal       what the lab is to reach: the agent judges and proposes by it
-    votes      whether it votes;  proposes  kinds of events at which it may propose: {"NodeFailed"}
+    votes      whether it votes;  proposes  events at which it may propose: {"NodeFailed", "NodeSucceeded:fit_*"}
     runs       whether it runs the nodes that are given to it
     may        "add" only adds nodes of the catalogue; "edit" also removes nodes and moves edges
     seconds    for one question, with all retries; who is slower is absent
@@ -129,6 +130,7 @@ class Votes:
         question = Question(
             "vote", proposal.id, VOTE, "\n\n".join(prompt), BallotAnswer, context.agent, state,
             called=context.called, look=_look(state, self.mind),
+            matter=f"{prompt[0]}\n{proposal.summary}\n{diff_text(proposal.changeset, state.dag)}\n{proposal.reason}",
         )  # fmt: skip
         answer: BallotAnswer = await _ask(self.mind, question)
         return answer.ballot()
@@ -139,11 +141,11 @@ class Proposes:
     """Proposes by asking a model, at some kinds of events."""
 
     mind: Mind
-    kinds: frozenset[str]
+    at: frozenset[str]  #: kinds of events, each also with a pattern of nodes: "NodeSucceeded:fit_*"
     edits: bool = True
 
     async def __call__(self, event: Any, context: Any) -> Changeset | None:
-        if event.kind not in self.kinds or not len(context.catalog):
+        if not any(fnmatchcase(f"{event.kind}:{event.node or ''}", each) for each in self._patterns()):
             return None
         state, run = context.run.state, context.run
         focus = [event.node] if event.node is not None else []
@@ -163,12 +165,15 @@ class Proposes:
             "propose", str(event.node or event.kind), PROPOSE, "\n\n".join(prompt),
             change_form(operations, names, self.edits, _most_steps(state, context.agent)), context.agent, state,
             objections=lambda answer: self._wrong(answer, context, operations),
-            called=context.called, look=_look(state, self.mind),
+            called=context.called, look=_look(state, self.mind), matter="\n".join([*prompt[:2], happened, asked]),
         )  # fmt: skip
         answer = await _ask(self.mind, question)
         change = change_of(answer, state.dag, operations)
         assert isinstance(change, Changeset)
         return None if change.empty else change
+
+    def _patterns(self) -> list[str]:
+        return [each if ":" in each else f"{each}:*" for each in sorted(self.at)]
 
     def _wrong(self, answer: Any, context: Any, operations: Any) -> list[str]:
         made = change_of(answer, context.run.dag, operations)

@@ -33,10 +33,14 @@ class NoAnswer(HexdagError):
         super().__init__(text)
 
 
+class MissingExtra(HexdagError, ImportError):
+    """A package that an extra brings is not installed: says how to install it."""
+
+
 def check_extra() -> None:
-    """Raise an ImportError that says how to install what models need, if it is not there."""
+    """Raise `MissingExtra`, if what models need is not there."""
     if find_spec("pydantic_ai") is None:
-        raise ImportError("an agent with a language model needs the extra llm: pip install 'hexdag-lab[llm]'")
+        raise MissingExtra("an agent with a language model needs the extra llm: pip install 'hexdag-lab[llm]'")
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class Question:
 
     state, agent  the run and the asker, whose limits hold; None and "" where no run is at hand
     called        records a call;  look(focus, depth)  more of the graph
+    matter        what makes it this question and no other, whatever the moment of the run: by this a tape knows it
     """
 
     purpose: str
@@ -164,6 +169,7 @@ class Question:
     objections: Callable[[Any], list[str]] = field(default=lambda answer: [])
     called: Callable[[Call], None] = field(default=lambda call: None)
     look: Callable[[str, int], str] | None = None
+    matter: str = ""
 
     @property
     def text(self) -> str:
@@ -180,13 +186,15 @@ def over_limit(mind: Mind, question: Question, endpoint: Endpoint) -> str:
     asked, most = tokens_of(question.text), mind.answer_tokens
     if mind.tokens is not None and sum(used.tokens) + asked + most > mind.tokens:
         return f"its {mind.tokens} tokens for this run are used up ({sum(used.tokens)} used, {asked + most} wanted)"
-    price = endpoint.cost((len(question.text.encode()), most)) or Fraction(0)  # no tokenizer makes more than one a byte
+    known = endpoint.cost((len(question.text.encode()), most))  # no tokenizer makes more than one token of a byte
+    price = known or Fraction(0)
     if mind.cost is not None and used.cost + price > mind.cost:
         return f"its cost limit of {float(mind.cost):g} for this run leaves no room for another question"
     budget = question.state.budget if question.state is not None else None
     if question.state is not None and budget is not None and budget.cost is not None:
         left = budget.cost - question.state.spent()
-        if left <= 0 or price > left:
+        unknown = known is None and endpoint.url is None  # it has a price, which is known once it has answered
+        if price > left or (unknown and left <= 0):
             rest = float(max(left, Fraction(0)))
             return f"the run's budget has {rest:.4g} left, and a question may cost {float(price):.4g}"
     return ""

@@ -1,8 +1,9 @@
 """`Tape`: what models have answered, kept in a file, so that a rehearsal gets the same answers without any model.
 
 One line of JSON for each answer: the question as it was put, and the answer's bytes as they came. A rehearsal never
-asks anybody: a question that is not on the tape is an error that shows the nearest one that is. Measured seconds do not
-count as a difference between questions: no two runs take equally long.
+asks anybody: a question that is not on the tape is an error that shows the nearest one that is. A question is known by
+what it is about (the change, the event, the goal, what was said since), not by the moment of the run, and measured
+seconds make no difference: no two runs take equally long.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..agents.mind import Endpoint, check_extra
 from ..core.base.errors import HexdagError
 from ..lab import Lab
 from ..lab.lab import GOING_ON
@@ -28,6 +29,11 @@ def add(commands: Commands) -> None:
     demo.add_argument("--run-id", default=None, help="default: the next free run-N")
     demo.add_argument("--serve", action="store_true", help="print an address where you can watch and decide")
     demo.add_argument("--owner", default=None, help="who you are; default: your login name")
+    demo.add_argument("--llm", default=None, metavar="URL", help="agents with a model at this OpenAI-compatible server")
+    demo.add_argument(
+        "--llm-model", default="default", metavar="NAME", help="which of its models; default: %(default)s"
+    )
+    demo.add_argument("--llm-key", default=None, metavar="VARIABLE", help="the environment variable with its key")
     run = commands.add("run", _run, "run a graph of a file: FILE.py:NAME", "target")
     run.add_argument("--pool", **pool)
     run.add_argument("--run-id", default=None, help="default: the next free run-N")
@@ -44,13 +50,17 @@ def _demo(options: argparse.Namespace) -> int:
     console = screen()
     person_here = sys.stdin.isatty() and console.is_terminal and not options.yes
     began = time.monotonic()
+    models = None if options.llm is None else _models(options)
+    listed = None if models is None else models.catalog()
     with (
-        Lab(pool=options.pool, store=options.store, leader=True, owner=options.owner) as lab,
+        Lab(pool=options.pool, store=options.store, leader=True, owner=options.owner, catalog=listed) as lab,
         contextlib.ExitStack() as stack,
     ):
         if options.serve:
             stack.enter_context(_dashboard(options.store, lab.owner.id))
         join(lab, scripted=options.yes or not (person_here or options.serve))
+        if models is not None:
+            models.join(lab, Endpoint(options.llm_model, options.llm, options.llm_key))
         inputs = {"seed": options.seed}
         run = lab.start(first_graph(), inputs=inputs, run_id=options.run_id, policy=policy(), budget=BUDGET)
         _started(options, run, console)
@@ -61,6 +71,15 @@ def _demo(options: argparse.Namespace) -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
         return 0 if run.status == "SUCCEEDED" else 1
+
+
+def _models(options: argparse.Namespace) -> Any:
+    """The demo's agents with a language model; what is wrong with their endpoint is said before anything is started."""
+    check_extra()
+    Endpoint(options.llm_model, options.llm, options.llm_key)
+    from ..demo import llm
+
+    return llm
 
 
 @contextlib.contextmanager

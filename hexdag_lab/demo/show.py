@@ -167,5 +167,7 @@ def finish(run: Any, console: Console, seed: int, seconds: float) -> None:
     fewer = static["fits"] - found.fits
     if fewer:
         console.print(f"this run used {fewer} fits {'fewer' if fewer > 0 else 'more'} than the grid has")
+    for agent, usage in sorted(run.view.state.calls.items()):
+        console.print(f"{agent}: {usage}, {usage.last.model if usage.last else ''}", highlight=False)
     made = len(run.proposals)
     console.print(f"{len(run.versions)} versions, {made} proposals, {seconds:.1f} s", highlight=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.machine.state import RunState
 from ..core.votes.agent import Seat
+from ..core.votes.calls import CallOutcome, Usage
 from ..core.votes.proposal import Proposal, ProposalState
 from . import cards, models, tally
 from .html import wrap
@@ -74,15 +75,39 @@ def agents(state: RunState, standings: Mapping[str, Any]) -> str:
         did = f"{len(made)}, {applied} applied" if made else "none"
         rows.append(
             (
-                f"<b>{cell(name, 40)}</b>",
+                f"<b>{cell(name, 40)}</b>{_suspended(state, name)}",
                 cell(_kind(seat)),
                 weight,
                 did,
                 cell(said or "none"),
+                _calls(state.calls.get(name)),
                 _earned(standings.get(name)),
             )
         )
-    return wrap(table(("agent", "is", "trust given", "proposals", "ballots here", "trust earned in all runs"), rows))
+    return wrap(
+        table(
+            ("agent", "is", "trust given", "proposals", "ballots here", "asked of models", "trust earned in all runs"),
+            rows,
+        )
+    )
+
+
+def _suspended(state: RunState, agent: str) -> str:
+    why = state.suspended.get(agent)
+    return f'<div class="del">suspended: {escape(models.clean(why, 300))}</div>' if why else ""
+
+
+def _calls(usage: Usage | None) -> str:
+    """What an agent has asked of models, and the latest questions one by one."""
+    if usage is None:
+        return ""
+    lines = "".join(
+        f'<div class="{"add" if call.outcome is CallOutcome.ANSWERED else "del"}">{escape(str(call))}</div>'
+        for call in reversed(usage.recent)
+    )
+    before = usage.calls - len(usage.recent)
+    more = f"<div>… and {before} before, in the journal</div>" if before else ""
+    return f"<details><summary>{escape(str(usage))}</summary>{lines}{more}</details>"
 
 
 def _kind(seat: Seat) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import hexdag_lab as hx
 from hexdag_lab.testing.endpoint import Misbehaviour
+from hexdag_lab.views import lists
 from tests.agents.conftest import Room, Serve, calls, clean, load, said
 from tests.runtime.kit import until
 
@@ -136,6 +137,21 @@ def test_a_slow_endpoint_leaves_the_fallback_its_share_of_the_time(room: Room, s
     proposal, run = voted(room, reviewer(slow.url, seconds=4, fallback=hx.Endpoint("spare", good.url)))
     assert proposal.state == "APPLIED"
     assert [c.outcome for c in calls(run)] == ["slow", "answered"]
+
+
+def test_what_it_has_asked_is_on_the_agents_page_and_so_is_that_it_was_suspended(room: Room, serve: Serve) -> None:
+    answers = [APPROVES]
+    endpoint = serve(lambda prompt: answers.pop() if answers else Misbehaviour(status=500))
+    room.lab.add_agent(reviewer(endpoint.url))
+    run = room.start()
+    for name in ("a", "b", "c", "d"):
+        run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec(name, clean))).wait(60)
+    shown = lists.agents(run.view.state, {})
+    assert "4 calls, 3 without an answer" in shown
+    assert "answered by scripted" in shown
+    assert "server error: scripted" in shown
+    assert "suspended: it failed 3 times in a row" in shown
+    room.end(run)
 
 
 # -- secrets

@@ -30,19 +30,19 @@ class Shell:
         self._children: list[subprocess.Popen[Any]] = []
         self._terminals: list[int] = []
 
-    def __call__(self, *arguments: str, code: int = 0) -> str:
+    def __call__(self, *arguments: str, code: int = 0, seconds: float = 60) -> str:
         """What a command prints; it must end with that exit code, and show no traceback of ours."""
-        done = self.run(*arguments)
+        done = self.run(*arguments, seconds=seconds)
         text = done.stdout + done.stderr
         assert done.returncode == code, text
         assert "Traceback" not in text
         return text
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """A command and how it ended; without a terminal."""
         return subprocess.run(
             [*COMMAND, *arguments], cwd=self.home, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=60, check=False,
+            text=True, timeout=seconds, check=False,
         )  # fmt: skip
 
     def shows(self, text: str, *arguments: str, seconds: float = 40) -> None:

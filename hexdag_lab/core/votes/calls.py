@@ -11,6 +11,8 @@ from fractions import Fraction
 from ..base.codec import enum, record
 from ..base.errors import SchemaError
 
+MOST_RECENT = 20  #: calls of an agent that a run's state keeps
+
 
 @enum
 class CallOutcome(StrEnum):
@@ -50,6 +52,13 @@ class Call:
     cost: Fraction = Fraction(0)
     rehearsed: bool = False
 
+    def __str__(self) -> str:
+        """ "vote p1: answered by gpt-5, 310 + 24 tokens, 1.2 s, cost 0.0004, prompt 3fa4…"."""
+        said = "answered by" if self.outcome is CallOutcome.ANSWERED else f"{self.outcome}:"
+        text = f"{self.purpose} {self.about}: {said} {self.model}, {self.tokens[0]} + {self.tokens[1]} tokens"
+        rehearsed = ", rehearsed" if self.rehearsed else ""
+        return f"{text}, {self.seconds:.1f} s, cost {float(self.cost):.4g}, prompt {self.prompt[:12]}…{rehearsed}"
+
     def __post_init__(self) -> None:
         if self.cost < 0 or min(self.tokens) < 0 or self.requests < 0:
             raise SchemaError("what a call used is 0 or more")
@@ -57,20 +66,26 @@ class Call:
 
 @record
 class Usage:
-    """What an agent's calls in a run come to."""
+    """What an agent's calls in a run come to; `recent`: the latest ones, the last one last. All are in the journal."""
 
     calls: int = 0
     answered: int = 0
     tokens: tuple[int, int] = (0, 0)
     seconds: float = 0.0
     cost: Fraction = Fraction(0)
-    last: Call | None = None
+    recent: tuple[Call, ...] = ()
+
+    @property
+    def last(self) -> Call | None:
+        """The latest call."""
+        return self.recent[-1] if self.recent else None
 
     def plus(self, call: Call) -> Usage:
         """With one more call."""
         tokens = (self.tokens[0] + call.tokens[0], self.tokens[1] + call.tokens[1])
         answered = self.answered + (call.outcome is CallOutcome.ANSWERED)
-        return Usage(self.calls + 1, answered, tokens, self.seconds + call.seconds, self.cost + call.cost, call)
+        recent = (*self.recent, call)[-MOST_RECENT:]
+        return Usage(self.calls + 1, answered, tokens, self.seconds + call.seconds, self.cost + call.cost, recent)
 
     def __str__(self) -> str:
         """ "3 calls, 1 without an answer, 1240 + 96 tokens, 2.1 s, 0.00"."""

@@ -118,10 +118,11 @@ def call(**options: Any) -> Call:
 def test_what_calls_cost_is_paid_by_the_run_and_added_up_by_agent() -> None:
     lab = with_hal()
     lab.send(ms.Called(lab.now, "hal", call(tokens=(100, 20), seconds=1.5, cost=Fraction(1, 4))))
+    first = lab.state.calls["hal"].last
     slow = call(tokens=(100, 0), seconds=3.0, cost=Fraction(1, 8), outcome=CallOutcome.SLOW)
     lab.send(ms.Called(lab.now, "hal", slow))
     assert lab.state.spent() == Fraction(3, 8)
-    assert lab.state.calls["hal"] == Usage(2, 1, (200, 20), 4.5, Fraction(3, 8), slow)
+    assert lab.state.calls["hal"] == Usage(2, 1, (200, 20), 4.5, Fraction(3, 8), (first, slow))
     assert str(lab.state.calls["hal"]) == "2 calls, 1 without an answer, 200 + 20 tokens, 4.5 s, 0.3750"
 
 
