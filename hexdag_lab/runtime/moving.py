@@ -180,16 +180,15 @@ def _put_blobs(path: Path, package: Package, blobs: Blobs) -> None:
 
 async def _journal(store: Store, package: Package, rev: int) -> None:
     """Append what is not there yet; with the last commit the run is in the list of runs."""
-    key, mark = wire.importing(package.run), package.digest.encode()
+    key, summary, mark = wire.importing(package.run), wire.summary(package.run), package.digest.encode()
     for stream, rows in ((wire.journal(package.run), package.rows), (wire.chain(package.run), package.links)):
         done = await _count(store, stream)
         for batch in _batches(rows[done:]):
-            rev = _done(await store.commit({key: rev}, {key: mark}, {stream: batch}), package.run)
-    puts: dict[str, bytes | None] = {key: None, wire.summary(package.run): package.summary}
+            rev = _done(await store.commit({key: rev, summary: 0}, {key: mark}, {stream: batch}), package.run)
+    puts: dict[str, bytes | None] = {key: None, summary: package.summary}
     if package.lessons is not None:
         puts[wire.lessons(package.run)] = package.lessons
-    guards = {key: rev, wire.summary(package.run): 0}
-    _done(await store.commit(guards, puts, {wire.RUNS: [package.run.encode()]}), package.run)
+    _done(await store.commit({key: rev, summary: 0}, puts, {wire.RUNS: [package.run.encode()]}), package.run)
 
 
 async def _count(store: Store, stream: str) -> int:
