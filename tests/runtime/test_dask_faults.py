@@ -224,4 +224,6 @@ def test_nothing_is_held_for_runs_that_are_over(lab: hx.Lab, witness: Path, gate
     until(lambda: len(pool._futures) <= 2, "only results that were not to be kept")
     assert not pool._published
     assert not pool._early
-    until(lambda: {*pool._roster._made, *pool._roster._runs, *pool._quiet} <= set(pool._futures))
+    pool._forget()
+    assert not pool._keys
+    assert {*pool._roster._made, *pool._roster._runs, *pool._quiet} <= set(pool._futures)

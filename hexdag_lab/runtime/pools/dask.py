@@ -53,6 +53,7 @@ class DaskPool:
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._futures: dict[Attempt, Any] = {}
+        self._keys: dict[str, Attempt] = {}  # of runs that go on, also where the future was let go of
         self._quiet: dict[Attempt, float] = {}  # since when some have been done without having said so
         self._code: dict[str, Any] = {}
         self._offered: Offer | None = None
@@ -106,7 +107,7 @@ class DaskPool:
     def _fall(self) -> None:
         """The scheduler is gone, and with it all that it had: say so."""
         self._up, self._offered = False, (0, 0, ())
-        lost, self._futures, self._code = list(self._futures), {}, {}
+        lost, self._futures, self._keys, self._code = list(self._futures), {}, {}, {}
         self._roster.clear()
         self._quiet.clear()
         self._placed.clear()
@@ -151,6 +152,7 @@ class DaskPool:
         place = self._roster.address(tasks[0].worker)  # one that is gone is no place
         futures = self._link.get(graph, needed(tasks[0].requires), place)
         self._futures |= {attempt: futures[key] for attempt, key in keys.items()}
+        self._keys |= {key: attempt for attempt, key in keys.items()}
         self._placed |= dict.fromkeys(keys, tasks[0].worker) if place else {}
 
     def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
@@ -210,9 +212,15 @@ class DaskPool:
         self._release([a for a in (*self._futures, *self._early) if a[0] == run and a not in kept])
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
+        self._forget()
         if self._up:
             with suppress(OSError):
                 await self._link.publish(version_keys(self._topic, run), {})
+
+    def _forget(self) -> None:
+        live = {run for run, _ in self._published}
+        self._keys = {key: attempt for key, attempt in self._keys.items() if attempt[0] in live}
+        self._roster.forget(live, self._futures)
 
     def _release(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:
@@ -294,9 +302,12 @@ class DaskPool:
         said = event[1]
         if not isinstance(said, dict) or said.get("action") not in ("add-worker", "remove-worker"):
             return
-        left = self._roster.workers.get(said["worker"])
-        if left is not None and said.get("expected"):
-            self._roster.leaving(left.id, "it was retired")
+        if said["action"] == "remove-worker":
+            address = said["worker"]
+            if said.get("expected"):
+                self._roster.retired(address)
+            keys = {*said.get("processing-tasks", ()), *said.get("lost-computed-tasks", ())}
+            self._roster.died(address, [self._keys[key] for key in sorted(keys & self._keys.keys())])
         self._news.set()
 
     async def _watch(self) -> None:
@@ -346,7 +357,8 @@ class DaskPool:
 
     async def _look_at_workers(self) -> None:
         changes = self._roster.look(await self._link.look(), time.monotonic())
-        self._roster.forget(self._futures)
+        if changes:
+            self._forget()
         for change in changes:
             self._put("", WorkerSeen(time.time(), *change))
             if change.state is WorkerState.FAILED:

@@ -6,7 +6,8 @@ whose place is empty, so that a standby can take it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...core.machine.messages import Started
@@ -14,6 +15,7 @@ from ...core.runs.worker import Worker, WorkerState
 from ...worker.process import ABOUT
 
 LOOK = 1.0  #: seconds, the most that one look counts as silence: a scheduler that was stuck has heard nobody
+MOST_NAMES = 20  #: that a sentence has
 BEATS = 10  #: heartbeats that may be missing before a worker is held to have failed; Dask's own patience is the same
 Attempt = tuple[str, str, int]
 Rows = Mapping[str, Mapping[str, Any]]
@@ -46,23 +48,26 @@ class Roster:
         self._runs: dict[Attempt, str] = {}  # what began and has not ended, on which worker
         self._made: dict[Attempt, str] = {}  # what has its result, from which worker
         self._repeats: dict[Attempt, int] = {}
+        self._dropped: dict[Attempt, str] = {}  # what was given to a worker that died, and to which
+        self._had: dict[str, list[Attempt]] = {}  # by address, what Dask had given to a worker that died
         self._leaving: dict[str, str] = {}  # by id, why
 
     # -- what workers say
 
     def began(self, attempt: Attempt, message: Started) -> Started:
         """An attempt has begun. If it had before, the message says so: the pool has run it again by itself."""
-        before, made = self._runs.get(attempt), self._made.get(attempt)
+        before, made, dropped = self._runs.get(attempt), self._made.get(attempt), self._dropped.pop(attempt, None)
         self._runs[attempt] = message.worker
         if before is None and made is None:
-            return message
+            why = f"worker {dropped} died with it; nobody heard whether it had begun there" if dropped else ""
+            return replace(message, why=why)
         repeat = self._repeats[attempt] = self._repeats.get(attempt, 0) + 1
         why = (
             f"its worker {before} is gone; the pool ran it again"
             if made is None
             else f"Dask lost its result with worker {made}, and something waits for it"
         )
-        return Started(message.at, message.node, message.fence, message.worker, repeat, why)
+        return replace(message, repeat=repeat, why=why)
 
     def ended(self, attempt: Attempt, made: str | None = None) -> None:
         """An attempt has ended; `made`: on which worker, if it has a result."""
@@ -74,23 +79,39 @@ class Roster:
         """Whether an attempt has said that it has its result."""
         return attempt in self._made
 
-    def forget(self, wanted: Iterable[Attempt]) -> None:
-        """Keep only what is known of these attempts, and of what runs on a worker that is there."""
-        keep, here = set(wanted), {worker.id for worker in self.workers.values()}
-        self._runs = {a: worker for a, worker in self._runs.items() if a in keep or worker in here}
-        self._made = {a: worker for a, worker in self._made.items() if a in keep}
-        self._repeats = {a: count for a, count in self._repeats.items() if a in keep}
+    def forget(self, live: Container[str], held: Container[Attempt]) -> None:
+        """Keep only what is known of runs that go on, of results that are held, and of what runs on somebody here.
+
+        A result that was let go of can still be made again by Dask, for what is chained to it."""
+        here = {worker.id for worker in self.workers.values()}
+        self._runs = {a: worker for a, worker in self._runs.items() if a[0] in live or worker in here}
+        self._made = {a: worker for a, worker in self._made.items() if a[0] in live or a in held}
+        self._repeats = {a: count for a, count in self._repeats.items() if a[0] in live or a in held}
+        self._dropped = {a: worker for a, worker in self._dropped.items() if a[0] in live}
 
     def clear(self) -> None:
         """The scheduler is gone, and all that it knew."""
         self.workers, self._heard, self._runs, self._made, self._repeats = {}, {}, {}, {}, {}
-        self._leaving, self.vacant = {}, 0
+        self._leaving, self._had, self._dropped, self.vacant = {}, {}, {}, 0
 
     # -- what the scheduler says
 
     def leaving(self, worker: str, why: str) -> None:
         """A worker is about to leave, as it was asked to: its place is not to be taken."""
         self._leaving[worker] = why
+
+    def retired(self, address: str) -> None:
+        """Somebody else has asked a worker to leave."""
+        if (worker := self.workers.get(address)) is not None:
+            self._leaving.setdefault(worker.id, "it was retired")
+
+    def died(self, address: str, had: Iterable[Attempt]) -> None:
+        """A worker is gone, and Dask gives what it had to others."""
+        had = list(had)
+        if address in self.workers:
+            self._had[address] = had
+        known = self.workers.get(address)  # one may die before the first look at it
+        self._dropped |= dict.fromkeys(had, known.id if known is not None else address)
 
     def look(self, rows: Rows, now: float) -> list[Change]:
         """Take up the scheduler's rows; `now` is a clock that only rises. What has changed, but for nodes."""
@@ -132,8 +153,8 @@ class Roster:
                 yield Change(was.id, WorkerState.GONE, self._leaving.pop(was.id))
                 continue
             self.vacant += was.state.works
-            ran = f"; it ran {', '.join(was.nodes)}" if was.nodes else ""
-            yield Change(was.id, WorkerState.FAILED, f"its process is gone{ran}")
+            had = sorted({node for _, node, _ in self._had.pop(address, ())} | set(was.nodes))
+            yield Change(was.id, WorkerState.FAILED, "its process is gone" + (f"; it had {_some(had)}" if had else ""))
 
     def _moved(self, before: Mapping[str, Worker]) -> Iterable[Change]:
         for address, worker in self.workers.items():
@@ -173,6 +194,11 @@ _BACK = {
     WorkerState.STANDBY: "it takes the place of one that failed",
     WorkerState.PAUSED: "Dask lets it go on",
 }
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _listened(heard: _Heard | None, row: Mapping[str, Any], since: float) -> _Heard:

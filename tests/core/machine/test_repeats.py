@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from hexdag_lab.core.machine import effects as ef
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.runs.worker import WorkerState
-from tests.core.machine.diary import Diary
+from tests.core.machine.diary import Diary, result
 
 LOST = "Dask lost its result with worker w1"
 
@@ -53,6 +54,24 @@ def test_a_node_that_has_finished_keeps_its_result_when_the_pool_runs_it_again()
     assert (rec.state, rec.result, rec.started) == ("SUCCEEDED", kept, 2)
     repeated = [e for e in lab.events if e.kind == "NodeRepeated"]
     assert [(e.node, e.worker, e.why, e.repeat) for e in repeated] == [("fit", "w2", LOST, 1)]
+
+
+def test_what_waits_for_it_is_taken_back_and_gets_the_first_result() -> None:
+    """A second execution may give another result than the one in the journal: nothing may be made from that."""
+    lab = Diary("fit > report > print")
+    lab.start(slots=1, lookahead=8)
+    lab.begins("fit", "w1")
+    lab.succeeds("fit")
+    lab.told()
+    begins_again(lab, "fit", "w2", 1)
+    lab.succeeds("report", fence=1)  # made from the second one: stale
+    assert lab.state.nodes["report"].state == "READY"
+    sent = [task for effect in lab.effects if isinstance(effect, ef.Submit) for task in effect.tasks][-2:]
+    assert [(task.node, task.fence, task.inputs[0].kept) for task in sent] == [
+        ("report", 2, result("fit")), ("print", 2, None),
+    ]  # fmt: skip
+    lab.runs("report", "print")
+    assert lab.state.status == "SUCCEEDED"
 
 
 def test_a_repeat_of_an_older_submission_is_stale() -> None:

@@ -98,8 +98,10 @@ def test_one_that_is_gone_has_failed_unless_it_was_asked_to_leave() -> None:
     watched = Watched()
     watched.begins(FIT, "w0")
     watched.look(row("w0"), row("w1"))
-    watched.roster.leaving("w1", "it was retired")
-    assert watched.look() == [("w0", "failed"), ("w1", "gone")]
+    watched.roster.retired("tcp://w1")
+    watched.roster.died("tcp://w0", [REPORT])
+    changes = watched.roster.look({}, watched.now + 0.25)
+    assert changes == [("w0", "failed", "its process is gone; it had fit, report"), ("w1", "gone", "it was retired")]
     assert watched.roster.vacant == 1
 
 
@@ -167,16 +169,37 @@ def test_an_attempt_that_begins_twice_was_run_again_by_the_pool() -> None:
     assert (again.repeat, again.why) == (2, "Dask lost its result with worker w1, and something waits for it")
 
 
-def test_nothing_is_remembered_of_attempts_that_nobody_wants() -> None:
+def test_one_that_a_dying_worker_had_says_so_even_if_nobody_heard_it_begin() -> None:
+    watched = Watched()
+    watched.look(row("w0"))
+    watched.roster.died("tcp://w0", [FIT])
+    again = watched.begins(FIT, "w1")
+    assert (again.repeat, again.why) == (0, "worker w0 died with it; nobody heard whether it had begun there")
+    watched.roster.died("tcp://w5", [REPORT])  # before the first look at it
+    assert watched.begins(REPORT, "w1").why.startswith("worker tcp://w5 died with it")
+
+
+def test_a_result_that_was_let_go_of_is_known_while_its_run_goes_on() -> None:
+    watched = Watched()
+    watched.look(row("w0"), row("w1"))
+    watched.begins(FIT, "w0")
+    watched.roster.ended(FIT, made="w0")
+    watched.roster.forget({"run-1"}, [])
+    assert watched.begins(FIT, "w1").repeat == 1
+
+
+def test_nothing_is_remembered_of_runs_that_are_over_but_what_is_held_or_still_runs() -> None:
     watched = Watched()
     watched.look(row("w0"), row("w1"))
     watched.begins(FIT, "w0")
     watched.begins(REPORT, "w1")
     watched.roster.ended(REPORT, made="w1")
-    watched.roster.forget([])
+    watched.roster.forget([], [REPORT])
+    assert watched.roster.has_made(REPORT)
+    watched.roster.forget([], [])
     assert not watched.roster.has_made(REPORT)
     watched.look(row("w0"))
     assert watched.worker("w0").nodes == ("fit",), "it was withdrawn, and still runs"
     watched.look()
-    watched.roster.forget([])
+    watched.roster.forget([], [])
     assert watched.begins(FIT, "w9").repeat == 0

@@ -135,7 +135,7 @@ def test_a_frozen_worker_is_seen_ended_and_replaced_and_its_node_runs_elsewhere(
     assert executions(witness) == {"n0": 2, "n1": 1}
     first, second = [e for e in run.events() if e.kind == "WorkerChanged" and e.worker == frozen]
     assert first.why.startswith("no heartbeat for ")
-    assert second.why == "its process is gone; it ran n0"
+    assert second.why == "its process is gone; it had n0"
     assert any(f"its worker {frozen} is gone; the pool ran it again" in line for line in run.story("n0"))
 
 
