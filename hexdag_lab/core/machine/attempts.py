@@ -213,7 +213,7 @@ def _repeated(step: Step, m: ms.Started) -> None:
     if rec.state is NodeState.SUCCEEDED or m.node in step.state.held:
         if rec.result is None or rec.result.where != "pool":
             # What is chained to it would get its second result, which may be another one than the journal has.
-            take_back_below(step, m.node, f"{m.node} runs again, and they are to have its first result")
+            step.take_back_below(m.node, f"{m.node} runs again, and they are to have its first result")
         where = {"node": m.node, "version": step.state.version, "fence": m.fence, "worker": m.worker}
         step.emit(ev.NodeRepeated, **where, why=m.why, repeat=m.repeat)
 
