@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..core.base.errors import LabInUse, Refused
+from ..core.base.errors import HexdagError, LabInUse, Refused, StoreUnavailable
 from ..core.machine.decide import decide
 from ..core.machine.effects import Reply
 from ..core.machine.state import RunState
@@ -18,7 +19,6 @@ from ..ports import Blobs, CommitRefused, ListedBlobs, Store
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.keys import Keys
-from ..runtime.lead import LEASE_SECONDS
 from ..runtime.pools import pool_of
 from ..runtime.remote import Remote
 from ..runtime.seal import Seal
@@ -28,12 +28,14 @@ from ..worker.blobs import blobs_of
 from .launch import Launch
 from .places import home_of, key_of
 
+LOOK_EVERY = 1.0  #: seconds between looks whether the process that was started still leads
+
 
 class Entrance(NamedTuple):
     """All that it takes to lead: pool, workers, threads and standby as `Lab` was given them, and whether it may.
 
     label      what this process adds to its name when it leads: see `wire.SERVICE`
-    ttl        seconds that its lease outlives it
+    ttl        seconds that its lease outlives it; None: as is usual
     launch     how the process that leads is started, if it is not this one
     place      the store's URL, where that means the same to other processes
     home       the folder of its key, and by default of its blobs;  temporary  the same, if it goes with this process
@@ -52,7 +54,7 @@ class Entrance(NamedTuple):
     home: Path
     temporary: tempfile.TemporaryDirectory[str] | None = None
     label: str = ""
-    ttl: float = LEASE_SECONDS
+    ttl: float | None = None
     launch: Launch | None = None
 
     @classmethod
@@ -135,6 +137,18 @@ class Entrance(NamedTuple):
         if not await self.served():
             holder = await self.store.holder(wire.LEADER)
             raise LabInUse(f"another process leads this lab, and for itself alone ({holder}); close it there first")
+
+    async def look_after(self, busy: Callable[[], bool], fail: Callable[[Exception], None]) -> None:
+        """Start the process that leads again, should it end while runs go on here; `fail` if that cannot be."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                if busy():
+                    await self.summon()
+            except StoreUnavailable:
+                continue  # who reads the journal says so
+            except HexdagError as error:
+                return fail(error)
 
 
 def refuse_unled(state: RunState, run: str, message: Any) -> None:

@@ -138,6 +138,8 @@ class Lab:
             close_at_exit(self)
             self._announced = Announcement(store, self.owner.id)
             self._announced.made(self.leads)
+            if launch is not None and isinstance(self.doors, Remote):
+                self._thread.submit(self._entrance.look_after(lambda: bool(self.going_on()), self.doors.fail))
             if isinstance(owner, Agent) and (self.leads or launch is not None):
                 self.add_agent(owner)
 
@@ -374,7 +376,9 @@ class Lab:
     def command(self, run: str, message: Any) -> Any:
         """The leader's answer to a command. Raises the `Refused` that it may be."""
         if not self.led:
-            refuse_unled(self.feed(run).state, run, self._signed(run, message))
+            if self._entrance.launch is None:
+                refuse_unled(self.feed(run).state, run, self._signed(run, message))
+            self._lead_if_free()
         try:
             value = answer(self.doors.command(run, self._signed(run, message)))
         except Refused as refused:

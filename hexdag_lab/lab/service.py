@@ -18,7 +18,7 @@ from ..core.base.errors import HexdagError, LabInUse
 from ..ports import Store, StoreAway
 from ..runtime import wire
 from ..runtime.controller import Controller
-from ..runtime.lead import holding
+from ..runtime.lead import SERVICE_SECONDS, holding
 from ..runtime.stores import store_of
 from .entrance import Entrance
 from .lab import GOING_ON
@@ -73,7 +73,9 @@ class Service:
         """A controller that leads, once nobody else does; None if it has to stop before."""
         self._say("stands by until nobody leads")
         away = False
-        async with holding(self._entrance.store, wire.STANDBY, self._entrance.owner, self._entrance.ttl):
+        async with holding(
+            self._entrance.store, wire.STANDBY, self._entrance.owner, self._entrance.ttl or SERVICE_SECONDS
+        ):
             while not self._stopping.is_set():
                 try:
                     controller = await self._entrance.lead(insist=True, wait_for_pool=False)

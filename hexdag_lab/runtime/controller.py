@@ -35,7 +35,7 @@ from .feed import Feed
 from .history import Damaged, Journal, unanswered
 from .inbox import Inbox, Item, settle
 from .keys import Keys, admitted
-from .lead import LEASE_SECONDS, GuardFailed, Lead
+from .lead import GuardFailed, Lead
 from .log import Log, keep_logs, kept_log
 from .past import Past
 from .sections import Sections, claims_of, results_of
@@ -56,7 +56,7 @@ class Controller:
 
     def __init__(
         self, store: Store, pool: Pool, shipping: Shipping, owner_id: str, keys: Keys | None = None,
-        ttl: float = LEASE_SECONDS,
+        ttl: float | None = None,
     ) -> None:  # fmt: skip
         self._store, self._pool, self._shipping, self._keys = store, pool, shipping, keys or Keys()
         self._links: dict[str, Link] = {}
@@ -70,7 +70,7 @@ class Controller:
         self._offered: ms.PoolChanged | None = None
         self._offset = self._heard = 0
         self._in_hand: list[Item] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._down: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -112,7 +112,8 @@ class Controller:
 
     def _task(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._tasks.append(task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     async def _open_pool(self) -> None:
@@ -226,6 +227,18 @@ class Controller:
         if self.broken is not None:
             raise NotFinished(f"the result of {node} was in the workers' memory only: {self.broken}")
         return asyncio.run_coroutine_threadsafe(self._pool.value(run, node, fence), self._loop).result(60)
+
+    async def _fetch(self, item: Item) -> None:
+        """Keep a result that only the pool has, for a process that cannot ask the pool."""
+        node, fence = item.message.node, item.message.fence
+        answer: Refused | bool = True
+        try:
+            value = await self._pool.value(item.run, node, fence)
+            kept = await asyncio.to_thread(self._shipping.keep, value)
+            self.put(item.run, ms.ResultKept(time.time(), node, fence, kept))
+        except Exception as error:  # a pool is the edge of the world, and what a node returns is its user's own
+            answer = Refused(f"the result of {node} cannot be had: {error}", rule="not-kept", fix="run the node again")
+        self._inbox.put(item._replace(message=answer))
 
     def workers(self) -> list[Worker]:
         """The pool's workers."""
@@ -410,7 +423,10 @@ class Controller:
             case CodeBlob():
                 await asyncio.to_thread(self._shipping.accept, message.data)
                 return
-            case Refused():
+            case wire.Fetch():
+                self._task(self._fetch(item))
+                return
+            case Refused() | bool():
                 batch.replies.append((item, message))
                 return
             case ms.Succeeded() | ms.ResultKept():
@@ -483,6 +499,6 @@ class Controller:
         if isinstance(command.message, Refused):
             _log.warning("command %s in the inbox: %s", seq, command.message)
             self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
-        elif command.run in self._states or command.run in self._starting:
+        elif isinstance(command.message, wire.Fetch) or command.run in self._states or command.run in self._starting:
             self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
         # else it counts when somebody goes on with that run: see `_unanswered`

@@ -35,10 +35,10 @@ class GuardFailed(Exception):
 class Lead:
     """The lease on the lead, for one owner; it outlives a silent one by `ttl` seconds."""
 
-    def __init__(self, store: Store, owner: str, ttl: float = LEASE_SECONDS) -> None:
-        self._store, self.owner, self._ttl = store, owner, ttl
+    def __init__(self, store: Store, owner: str, ttl: float | None = None) -> None:
+        self._store, self.owner, self._ttl = store, owner, LEASE_SECONDS if ttl is None else ttl
         self._rev = self._number = 0  # of the last mark
-        self._insisting = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self.lease: Lease | None = None
 
     async def take(self) -> bool:
@@ -66,7 +66,8 @@ class Lead:
             try:
                 lease = self.lease
                 if lease is not None and not await self._store.renew(lease):
-                    await self._insist(lease)
+                    async with self._turn:  # a commit in doubt is told by its mark, which must stay until then
+                        await self._insist(lease)
             except StoreUnavailable as error:
                 _log.warning("the lease could not be renewed: %s", error)
 
@@ -78,16 +79,18 @@ class Lead:
     ) -> None:
         """Commit under the lease, once, however long the store is away. Raises `LabInUse`, what a store refuses, and
         `GuardFailed` if a key has not the revision that it should have; then nothing is done."""
-        mark, away = self._next_mark(), False
-        while True:
-            try:
-                if await self._committed(mark, puts, append, guards):
-                    break
-            except StoreAway as error:
-                if not away:
-                    _log.warning("runs wait, and go on when their store is back: %s", error)
-                away = True
-                await asyncio.sleep(AGAIN)
+        away = False
+        async with self._turn:
+            mark = self._next_mark()
+            while True:
+                try:
+                    if await self._committed(mark, puts, append, guards):
+                        break
+                except StoreAway as error:
+                    if not away:
+                        _log.warning("runs wait, and go on when their store is back: %s", error)
+                    away = True
+                    await asyncio.sleep(AGAIN)
         if away:
             _log.warning("the store is back, and runs go on")
 
@@ -113,12 +116,11 @@ class Lead:
 
     async def _insist(self, lost: Lease | None) -> None:
         """Have the lead again, or raise `LabInUse`."""
-        async with self._insisting:
-            if self.lease is lost and not await self.regain():
-                raise LabInUse(
-                    "another process leads this lab now; this one was away too long and has stepped down. "
-                    "Lab() gives a remote handle"
-                )
+        if self.lease is lost and not await self.regain():
+            raise LabInUse(
+                "another process leads this lab now; this one was away too long and has stepped down. "
+                "Lab() gives a remote handle"
+            )
 
     async def give_back(self) -> None:
         """Let somebody else lead, if the store can be told."""

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any
 
-from ..core.base.errors import HexdagError, NotFinished, StoreUnavailable
+from ..core.base.errors import HexdagError, NotFinished, Refused, StoreUnavailable
 from ..core.machine.decide import unasked
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
@@ -34,7 +34,7 @@ from .shipping import Shipping
 from .view import RunView
 
 PATIENCE = 20.0  #: seconds for the leader to answer a command
-LOOK_EVERY = 0.05  #: seconds
+SOONEST, LOOK_EVERY = 0.003, 0.05  #: seconds between looks for an answer, at first and then
 LOG_EVERY = 0.5  #: seconds between looks at what nodes say
 _log = logging.getLogger(__name__)
 
@@ -87,13 +87,14 @@ class Remote:
         id_, data = self._packed(run, message)
         outcome = await self._store.commit(append={wire.INBOX: [data]})
         assert not isinstance(outcome, CommitRefused)
-        give_up = time.monotonic() + PATIENCE
+        give_up, pause = time.monotonic() + PATIENCE, SOONEST
         while time.monotonic() < give_up:
             with suppress(StoreAway):  # the command is in the inbox, and the answer there when the store is back
                 answer = await self._store.get(wire.reply_key(id_))
                 if answer is not None:
                     return wire.unpack_reply(answer.data)
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LOOK_EVERY)
         raise StoreUnavailable(
             f"nobody has answered within {PATIENCE:.0f} s: the process that leads this lab is gone or stuck, or does "
             f"not go on with this run; the command is in the inbox and counts when somebody attaches the run "
@@ -193,10 +194,33 @@ class Remote:
 
         def read(node: str, fence: int, kept: Kept) -> Any:
             if kept.where == "pool":
-                raise NotFinished(f"the result of {node} is only in the workers' memory: ask the process that leads")
+                kept = self._fetched(run, node, fence)
             return self._shipping.read(kept, f"the result of {node}")
 
         return read
+
+    def _fetched(self, run: str, node: str, fence: int) -> Kept:
+        """Where a result is that was in the workers' memory only, once the leader has kept it; not on our own loop."""
+
+        def kept(state: RunState) -> Kept | None:
+            rec = state.nodes.get(node) or state.gone.get(node)
+            there = rec is not None and rec.fence == fence and rec.result is not None and rec.result.where != "pool"
+            return rec.result if there and rec is not None else None
+
+        if (now := kept(self.feed(run).state)) is not None:
+            return now
+        gone = f"the result of {node} was only in the memory of workers whose leader is gone"
+        if asyncio.run_coroutine_threadsafe(self._store.holder(wire.LEADER), self._loop).result(PATIENCE) is None:
+            raise NotFinished(gone)
+        try:
+            answer = self.command(run, wire.Fetch(node, fence)).result(2 * PATIENCE)
+        except StoreUnavailable as error:
+            raise NotFinished(gone) from error
+        if isinstance(answer, Refused):
+            raise NotFinished(str(answer))
+        found = kept(self.feed(run).until(lambda state: kept(state) is not None).result(PATIENCE))
+        assert found is not None
+        return found
 
     def workers(self) -> list[Worker]:
         """They are known to the leader only."""
@@ -206,13 +230,17 @@ class Remote:
         """None is led here."""
         return ()
 
+    def fail(self, why: Exception) -> None:
+        """Nobody leads, and nobody will: whoever waits is told why."""
+        self.broken = self.broken or why
+        for feed in list(self._feeds.values()):
+            feed.end(self.broken)
+
     async def close(self) -> None:
         """Stop following; whoever waits is told."""
-        self.broken = HexdagError("the lab is closed; hx.Lab(...) opens it again")
+        self.fail(HexdagError("the lab is closed; hx.Lab(...) opens it again"))
         self.desk.close()
         await self._presence.aclose()
         with self._lock:
             for following in self._following.values():
                 following.cancel()
-        for feed in self._feeds.values():
-            feed.end(self.broken)

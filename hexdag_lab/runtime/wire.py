@@ -7,7 +7,7 @@ import re
 import secrets
 from typing import Any, NamedTuple
 
-from ..core.base.codec import dumps, loads
+from ..core.base.codec import dumps, loads, record
 from ..core.base.errors import REFUSALS, NotAllowed, Refused, SchemaError
 from ..core.machine.messages import ANSWERS, COMMANDS, CastBallot, Propose
 from ..ports import SHARED
@@ -92,6 +92,14 @@ def reply_key(command: str) -> str:
     return f"reply/{command}"
 
 
+@record
+class Fetch:
+    """Asks the leader to keep a result that only its pool has, so that another process can read it."""
+
+    node: str
+    fence: int
+
+
 class Command(NamedTuple):
     """A command from another process. `message` is a `Refused` if it cannot be read, or is not from one of us: neither
     has it the lab's key, nor is it a ballot or proposal that an agent has signed."""
@@ -121,7 +129,7 @@ def unpack_command(data: bytes, seal: Seal) -> Command:
         if not seal.good(mac, "command", body) and not _by_agent(message):
             text = "this command does not carry the lab's key, so it is not executed"
             return Command(id_, "", NotAllowed(text, rule="unsigned-command", fix="share the key file"))
-        if not isinstance(message, COMMANDS + ANSWERS):
+        if not isinstance(message, (*COMMANDS, *ANSWERS, Fetch)):
             raise SchemaError(f"{type(message).__name__} is no command")
         return Command(id_, str(inner["run"]), message)
     except (ValueError, LookupError, TypeError, AttributeError, SchemaError, RecursionError) as error:

@@ -16,15 +16,13 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, chdir, contextmanager
+from contextlib import ExitStack, chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import servers
-from tests.runtime.failover import LAYERS, WIDTH, Found, drill
+from tests.runtime.failover import LAYERS, WIDTH, Found, Restartable, drill, server_of
 
 KINDS = ("sqlite", "redis", "valkey", "etcd", "consul")
 FAULTS = ("killed", "frozen", "server killed")
@@ -32,34 +30,6 @@ COLUMNS = (
     "leader killed: taken over after", "leader frozen: taken over after", "server killed: goes on after",
     "results / doubled", "changes acknowledged / lost", "findings of the audit",
 )  # fmt: skip
-
-
-class Restartable:
-    """One server; of etcd's members the one that leads when it is killed."""
-
-    def __init__(self, server: Any) -> None:
-        self._server, self._victim = server, server
-
-    def kill(self) -> None:
-        self._victim = self._server.leader() if hasattr(self._server, "leader") else self._server
-        self._victim.kill()
-
-    def start(self) -> None:
-        self._victim.start()
-
-
-@contextmanager
-def started(name: str, folder: Path) -> Iterator[tuple[str, Any]]:
-    """The URL of a store of a kind, and its server, if it has one."""
-    if name == "sqlite":
-        yield f"sqlite:///{folder}/lab.db", None
-        return
-    aside = folder / "server"
-    server: Any = servers.Etcd(aside, 3).start() if name == "etcd" else servers.started(name, aside)
-    try:
-        yield server.url, server
-    finally:
-        server.kill()
 
 
 def drills(name: str, url: str, server: Any, folder: Path) -> dict[str, Found]:
@@ -99,7 +69,7 @@ def main(names: list[str]) -> dict[str, dict[str, str]]:
         with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
             folder = Path(os.path.realpath(temporary))
             try:
-                url, server = stack.enter_context(started(name, folder))
+                url, server = stack.enter_context(server_of(name, folder))
             except pytest.skip.Exception as reason:
                 print(f"{name} is not measured: {reason}")
                 continue

@@ -172,6 +172,34 @@ def test_a_process_with_nothing_to_do_ends_and_the_next_start_makes_another(
         assert leader(store) not in (0, first)
 
 
+def test_a_process_that_is_killed_is_started_again_while_its_client_waits(store: str, tmp_path: Path) -> None:
+    with process(store) as lab:
+        gate = tmp_path / "gate"
+        run = lab.start(graph(), {"gate": str(gate)})
+        until(lambda: run.nodes["gated"].state == "RUNNING")
+        first = leader(store)
+        os.kill(first, signal.SIGKILL)
+        gate.touch()
+        assert run.wait(30) == {"one": 1, "gated": 2}
+        assert leader(store) not in (0, first)
+        assert [event.kind for event in run.events()].count("RunAttached") == 1
+
+
+def test_a_result_that_only_the_workers_have_is_fetched_for_a_client(store: str) -> None:
+    with process(store) as lab:
+        large = hx.NodeSpec("large", lambda: "x" * 100_000, durable=False)
+        run = lab.start(hx.Dag.of(large))
+        assert run.wait(30) == {"large": "x" * 100_000}
+        assert run.nodes["large"].kept != "pool"
+        first = leader(store)
+        lost = lab.start(hx.Dag.of(large))
+        until(lambda: lost.status == "SUCCEEDED")
+        os.kill(first, signal.SIGKILL)
+        until(lambda: not alive(first))
+        with pytest.raises(hx.NotFinished, match="large"):
+            lost.result("large")
+
+
 def test_what_no_other_process_could_reach_is_refused_at_once(store: str) -> None:
     with pytest.raises(ValueError, match="needs a store that other processes reach"):
         hx.Lab(store="memory://", controller="process")

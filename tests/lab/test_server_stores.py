@@ -178,3 +178,21 @@ def test_a_run_of_one_process_is_attached_watched_and_voted_on_from_another_thro
         for pipe in (leader.stdin, leader.stdout):
             assert pipe is not None
             pipe.close()
+
+
+def test_two_labs_of_one_name_and_different_keys_are_told_apart_before_the_second_leads(
+    redis: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hx.Lab(pool="inline", store=redis.url):
+        pass
+    (tmp_path / "second").mkdir()
+    monkeypatch.chdir(tmp_path / "second")
+    with pytest.raises(
+        hx.LabInUse, match=rf"{redis.url}/0 holds a lab with another key than the one in .*second.*lab="
+    ):
+        hx.Lab(pool="inline", store=redis.url)
+    with hx.Lab(pool="inline", store=f"{redis.url}?lab=second") as other:
+        assert other.leads
+    shutil.copy(tmp_path / ".hexdag" / "key", tmp_path / "second" / ".hexdag" / "key")
+    with hx.Lab(pool="inline", store=redis.url) as same:
+        assert same.leads

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import hexdag_lab as hx
 from hexdag_lab.lab.audit import audit
+from tests import servers
 from tests.runtime.hosts import Host
 from tests.runtime.kit import until
 
@@ -176,8 +177,7 @@ def drill(
                     until(lambda layer=layer: "RUNNING" in _states(run, layer))  # type: ignore[misc]
                     until(lambda layer=layer: len(editor.acknowledged) >= EDITS * layer)  # type: ignore[misc]
                     if server is not None:
-                        (folder / f"gate{layer}").touch()
-                        seconds.append(_restarted(server, run))
+                        seconds.append(_restarted(server, run, folder / f"gate{layer}"))
                         continue
                     seconds.append(_struck(leader, run, fault))
                     (folder / f"gate{layer}").touch()
@@ -212,10 +212,12 @@ def _struck(leader: Process, run: hx.Run, fault: str) -> float:
     return time.monotonic() - began
 
 
-def _restarted(server: Any, run: hx.Run) -> float:
-    """Seconds until something is journaled again after the server was killed and started on what it left."""
+def _restarted(server: Any, run: hx.Run, gate: Path) -> float:
+    """Seconds until something is journaled again after the server was killed, and started on what it left; results come
+    meanwhile."""
     server.kill()
     before, began = len(run.events()), time.monotonic()
+    gate.touch()
     server.start()
     until(lambda: len(run.events()) > before, "the run goes on")
     return time.monotonic() - began
@@ -229,3 +231,31 @@ def _wakes(old: Process, fault: str) -> None:
         assert old.process.wait(30) == 2
     else:
         until(lambda: old.said.count(STANDS_BY) == 2)
+
+
+class Restartable:
+    """One server; of etcd's members the one that leads when it is killed."""
+
+    def __init__(self, server: Any) -> None:
+        self._server, self._victim = server, server
+
+    def kill(self) -> None:
+        self._victim = self._server.leader() if hasattr(self._server, "leader") else self._server
+        self._victim.kill()
+
+    def start(self) -> None:
+        self._victim.start()
+
+
+@contextmanager
+def server_of(name: str, folder: Path) -> Iterator[tuple[str, Any]]:
+    """The URL of a store of a kind, and its server, if it has one."""
+    if name == "sqlite":
+        yield f"sqlite:///{folder}/lab.db", None
+        return
+    aside = folder / "server"
+    server: Any = servers.Etcd(aside, 3).start() if name == "etcd" else servers.started(name, aside)
+    try:
+        yield server.url, server
+    finally:
+        server.kill()

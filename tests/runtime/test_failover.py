@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import hexdag_lab as hx
 from tests import servers
-from tests.runtime.failover import LAYERS, TTL, WIDTH, Found, drill
+from tests.runtime.failover import LAYERS, LEADS, TTL, WIDTH, Found, Restartable, drill, layered, served, server_of
 from tests.runtime.hosts import network
+from tests.runtime.kit import until
 
 KINDS = ("sqlite", "redis", "valkey", "etcd", "consul")
 
@@ -67,3 +69,30 @@ def test_a_leader_whose_link_is_cut_is_followed_and_steps_down_when_it_hears_of_
 def test_the_cluster_of_a_leader_that_is_killed_ends_with_it_and_the_standby_has_its_own(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/.hexdag/lab.db"
     check(drill(tmp_path, store, "killed", words=("--pool", "dask", "--workers", "2")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_when_the_server_of_the_store_is_killed_under_a_run_nothing_acknowledged_is_lost(
+    kind: str, tmp_path: Path
+) -> None:
+    with server_of(kind, tmp_path) as (url, server):
+        check(drill(tmp_path, url, "server killed", times=2, server=Restartable(server)))
+
+
+@pytest.mark.slow
+def test_a_service_whose_store_is_gone_says_so_waits_and_goes_on(tmp_path: Path) -> None:
+    with server_of("redis", tmp_path) as (url, server), served(tmp_path, url, ("--pool", "inline"), ()) as start:
+        up = start("up")
+        up.says(LEADS)
+        with hx.Lab(store=url, leader=False, owner="dana") as lab:
+            run = lab.start(layered(tmp_path, gates=1), run_id="drill")
+            until(lambda: run.nodes["n1-0"].state == "RUNNING")
+            server.kill()
+            (tmp_path / "gate1").touch()  # results come while nothing can be journaled
+            up.says("runs wait, and go on when their store is back")
+            server.start()
+            up.says("the store is back, and runs go on")
+            assert len(run.wait(30)) == LAYERS * WIDTH
+        started = [event.node for event in run.events() if event.kind == "NodeSucceeded"]
+        assert sorted(started) == sorted(run.dag.nodes), "each once"

@@ -82,6 +82,29 @@ def test_a_leader_whose_store_was_away_steps_down_if_another_one_has_led_meanwhi
     play(scenario)
 
 
+def test_a_commit_in_doubt_is_not_done_twice_though_the_lease_ends_and_is_taken_again_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lead, "AGAIN", 0.2)  # the lease is looked after several times before the commit tries again
+
+    async def scenario(store: Flaky, _: lead.Lead) -> None:
+        assert store.lead is not None
+        await store.lead.give_back()
+        store.lead = leading = lead.Lead(store, "here:1", ttl=0.03)
+        assert await leading.take()
+        keeping = asyncio.ensure_future(leading.keep())
+        store.troubles = [LOST_AFTER]
+        committing = asyncio.ensure_future(leading.commit({}, {"log": [b"once"]}))
+        await store.troubled.wait()
+        assert leading.lease is not None
+        await store.release(leading.lease)
+        await committing
+        keeping.cancel()
+        assert [row.data for row in await store.read("log")] == [b"once"]
+
+    play(scenario)
+
+
 def test_what_a_store_refuses_is_not_tried_again() -> None:
     async def scenario(store: Flaky, leading: lead.Lead) -> None:
         async def full(*_: Any, **__: Any) -> Any:
