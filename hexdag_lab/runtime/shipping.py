@@ -135,7 +135,7 @@ class Shipping:
         """The code of a node that is given to an agent, with the agent's `run` in place of the node's own function."""
         loaded = load(self.code(code), code.partition(".")[0])
         own = Given(loaded.fn, self.load_function(runs))
-        return self._put(pack_value((own, loaded.in_model, loaded.out_model), "a node that is given to an agent"))
+        return self._put(pack_value((own, *loaded[1:]), "a node that is given to an agent"))
 
     def load_function(self, reference: str) -> Callable[..., Any]:
         """The function behind a reference."""

@@ -13,7 +13,7 @@ from ..core.dag.dag import Dag
 from ..core.dag.diff import Diff, diff
 from ..core.machine.landing import waiting
 from ..core.machine.state import RunState, Version
-from ..core.machine.story import why
+from ..core.machine.why import why
 from ..core.runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..core.runs.value import Kept
 from ..core.votes.agent import Seat

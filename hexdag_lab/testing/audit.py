@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.base.merkle import MerkleMap
+from ..core.base.overlay import Overlay
 from ..core.dag.dag import Dag
 from ..core.machine import events as ev
 from ..core.machine.state import RunState
@@ -25,7 +26,7 @@ def differences(a: RunState, b: RunState) -> list[str]:
     found = []
     for name in RunState._fields:
         one, two = getattr(a, name), getattr(b, name)
-        if isinstance(one, MerkleMap):
+        if isinstance(one, MerkleMap | Overlay):
             one, two = dict(one.items()), dict(two.items())
         if isinstance(one, dict):
             keys = sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
@@ -51,6 +52,7 @@ class _Audit:
         self.fences: dict[str, int] = {}
         self.made: set[tuple[Any, ...]] = set()
         self.steps: dict[str, int] = {}
+        self.void: set[str] = set()
 
     def walk(self, events: Iterable[Any]) -> Iterator[str]:
         seq = 0
@@ -78,6 +80,10 @@ class _Audit:
                     self.steps.pop(event.node, None)
                 case ev.NodeSuspended() if event.saved is not None:
                     yield from self._made_of(event.node, self.notes[event.saved.sha256], "what it saved")
+                case ev.NodeSkipped():
+                    self.void.add(event.node)
+                case ev.NodeFailed() if self.dag.nodes[event.node].optional:
+                    self.void.add(event.node)
                 case ev.NodeSucceeded():
                     yield from self._succeeded(event)
                     self.accepted[event.node] = (event.fence, event.result.sha256)
@@ -97,6 +103,7 @@ class _Audit:
     def _reopen(self, names: Iterable[str]) -> None:
         for name in names:
             self.accepted.pop(name, None)
+            self.void.discard(name)
 
     def _committed(self, event: ev.VersionCommitted) -> None:
         change = event.changeset
@@ -112,6 +119,9 @@ class _Audit:
     def _succeeded(self, event: ev.NodeSucceeded) -> Iterator[str]:
         name, fence = event.node, event.fence
         note = self.notes[event.result.sha256]
+        if "steady" in note and (name, fence) not in self.notes:
+            yield f"a result was accepted for {name}#{fence}, which made none: the fence is open"
+            return
         note = self.notes[name, fence] if "steady" in note else note
         if name in self.accepted:
             yield f"{name} has two accepted results, of attempts {self.accepted[name][0]} and {fence}"
@@ -137,10 +147,14 @@ class _Audit:
         if spec.effects or not spec.cache:
             yield f"{name} was given a result that it must make itself"
         ups = [(up, self.accepted[up][1]) for up in sorted(self.dag.dependencies(name)) if up in self.accepted]
-        if len(ups) < len(self.dag.dependencies(name)):
+        if any(up not in self.accepted and not self._is_void(up) for up in self.dag.dependencies(name)):
             yield f"{name} was given a result before its upstreams had theirs"
         if (spec.code.digest.hex(), *ups, event.made.result.sha256) not in self.made:
             yield f"{name} was given a result that was never made of its code and its inputs"
+
+    def _is_void(self, name: str) -> bool:
+        """Whether a node has no result and is not waited for: it, or what is above it, was skipped or may fail."""
+        return name in self.void or any(self._is_void(up) for up in self.dag.dependencies(name))
 
     def _made_of(self, name: str, note: Mapping[str, Any], what: str) -> Iterator[str]:
         for up, fence, sha in note["inputs"]:

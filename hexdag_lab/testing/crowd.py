@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from typing import Any
 
 from ..core.base.canon import digest
 from ..core.base.errors import DagError
+from ..core.dag.callback import Callback
 from ..core.dag.changeset import Changeset
 from ..core.dag.code import Code, Param
 from ..core.dag.dag import Dag
@@ -51,8 +53,8 @@ def policy(rng: Random) -> Policy:
 
 
 def spec(rng: Random, name: str) -> NodeSpec:
-    """A node with code of its own; some fail, ask for a change, act on the world, need a special worker or
-    a lease, or have their results used again, also by others of the same code."""
+    """A node with code of its own; some fail, ask for a change, act on the world, need a special worker or a lease,
+    cannot go on without one of their upstreams, or have their results used again, also by others of the same code."""
     kind = rng.choice(("gather",) * 6 + ("ask",))
     number = rng.randrange(10**9)
     cache = number % 5 == 0
@@ -62,7 +64,27 @@ def spec(rng: Random, name: str) -> NodeSpec:
         name, code=code, retries=rng.randrange(3), backoff=rng.choice((0, 0.5, 4)), effects=rng.random() < 0.1,
         requires={"gpu"} if rng.random() < 0.1 else frozenset(), cost=rng.randrange(3), cache=cache,
         exclusive=f"lathe-{number % 2}" if number % 7 < 2 and not cache else None,
+        **_choosy(Random(f"{name} {number}")),
     )  # fmt: skip
+
+
+def _choosy(rng: Random) -> dict[str, Any]:
+    """Options of some nodes: a condition, something that stands in for a result, that it may fail, how many at once."""
+    options: dict[str, Any] = {}
+    if rng.random() < 0.1:
+        options["when"] = Callback(Code("when", "world", digest(b"when"), ()))
+    if rng.random() < 0.1:
+        options["on_error"] = Callback(Code("on_error", "world", digest(b"on_error"), (Param("failure", True),)))
+    options["optional"] = rng.random() < 0.06
+    options["concurrency"] = rng.choice((1, 1, 2)) if rng.random() < 0.1 else None
+    return options
+
+
+def _needy(node: NodeSpec) -> NodeSpec:
+    """Now and then, a node that cannot do without its one upstream."""
+    if len(tuple(node.deps)) != 1 or Random(node.digest).random() < 0.5:
+        return node
+    return node.but(code=replace(node.code, params=(Param("x", True), *node.code.params)))
 
 
 def graph(rng: Random, size: int, cache: bool = False) -> Dag:
@@ -70,7 +92,7 @@ def graph(rng: Random, size: int, cache: bool = False) -> Dag:
     found: list[NodeSpec] = []
     for number in range(size):
         ups = rng.sample(found, min(len(found), rng.choice((0, 1, 1, 2, 3))))
-        one = spec(rng, f"n{number}").after(*ups)
+        one = _needy(spec(rng, f"n{number}").after(*ups))
         found.append(one.but(cache=True, effects=False, code=found[0].code if found else one.code) if cache else one)
     return Dag.of(*found)
 
@@ -106,7 +128,8 @@ def _edit(rng: Random, made: Changeset, names: list[str]) -> Changeset:
     kinds = ("add", "add", "subgraph", "replace", "replace", "remove", "edge", "edge", "unedge", "again")
     kind = rng.choice(kinds) if there else "add"
     if kind == "add":
-        return made.add_node(spec(rng, _new(names)).after(*rng.sample(there, min(len(there), rng.randrange(3)))))
+        ups = rng.sample(there, min(len(there), rng.randrange(3)))
+        return made.add_node(_needy(spec(rng, _new(names)).after(*ups)))
     if kind == "again":  # a name that was there before, perhaps
         return made.add_node(spec(rng, rng.choice(names)))
     if kind == "subgraph":

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
+from ..core.dag.node import NodeSpec
 from ..core.machine import effects as ef
 from ..core.machine import messages as ms
 from ..core.runs.attempt import Input, Task
@@ -245,6 +246,9 @@ class SimPool:
             proposal = self.home.node_proposes(task, self.versions[task.sees])
             saved = self._keep({**note, "saved": True}, "inline")
             self.home.post(ms.Suspended(now, task.node, task.fence, seconds, proposal, saved))
+        elif self._spec(task).when is not None and task.failure is None and rng.random() < 0.4 and not attempt.sha:
+            attempt.state = "ended"
+            self.home.post(ms.Skipped(now, task.node, task.fence, seconds, "its condition says no"))
         elif rng.random() < 0.12 and not attempt.sha:
             attempt.state = "ended"
             failure = Failure("ValueError", f"{task.node} did not work")
@@ -262,16 +266,19 @@ class SimPool:
 
     def _note(self, attempt: Attempt) -> dict[str, Any]:
         task = attempt.task
-        spec = self.versions[task.version].nodes[task.node]
+        spec = self._spec(task)
         return {
             "node": task.node, "fence": task.fence, "serial": attempt.serial, "version": task.version,
             "definition": spec.digest.hex(), "code": spec.code.digest.hex(),
             "inputs": attempt.inputs, "resumed": task.saved and task.saved.sha256,
         }  # fmt: skip
 
+    def _spec(self, task: Task) -> NodeSpec:
+        return self.versions[task.version].nodes[task.node]
+
     def _steady(self, task: Task) -> dict[str, Any]:
         """The result of a node whose results may be used again: one of two, whatever goes in."""
-        spec = self.versions[task.version].nodes[task.node]
+        spec = self._spec(task)
         return {"steady": spec.code.digest[0] % 2} if spec.cache else {}
 
     def _keep(self, note: dict[str, Any], where: str) -> Kept:

@@ -9,7 +9,8 @@ from textwrap import dedent
 from typing import Any
 
 from ..core.machine.state import RunState
-from ..core.machine.story import sentence, why
+from ..core.machine.story import sentence
+from ..core.machine.why import why
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal
 from . import cards, models, outcomes

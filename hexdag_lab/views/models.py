@@ -15,7 +15,7 @@ from ..core.dag.conflict import Conflict
 from ..core.dag.dag import Dag
 from ..core.machine.landing import waiting
 from ..core.machine.state import RunState
-from ..core.machine.story import why
+from ..core.machine.why import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.plan import plan
 from ..core.runs.run import SETTLED, NodeState

@@ -28,7 +28,20 @@ MOST_COMPARED = 5000  #: nodes of a graph of which it is said what would run
 UNCHANGED = "#9aa0a6"
 INKS = {**FRAMES, CHANGED: "#b26a00"}  #: dark enough for text
 WORDS = {ADDED: "added", REMOVED: "removed", CHANGED: "changed"}
-_FIELDS = ("retries", "backoff", "timeout", "version", "agent", "cache", "effects", "durable", "exclusive", "requires")
+_FIELDS = (
+    "retries",
+    "backoff",
+    "timeout",
+    "version",
+    "agent",
+    "cache",
+    "effects",
+    "durable",
+    "exclusive",
+    "requires",
+    "optional",
+    "concurrency",
+)
 
 
 def pictures_of(value: Any) -> dict[str, str]:

@@ -18,9 +18,7 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 def validated_input(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments by name as the function takes them, validated by its `in_model`: the single one, else all as a dict."""
-    arguments, collector = dict(arguments), task.collector
-    if collector and not _is_parameter(loaded.fn, collector):  # it is `**kw`: what it collects are arguments
-        arguments.update(arguments.pop(collector, {}))
+    arguments = named_arguments(loaded, task, arguments)
     model = loaded.in_model
     if model is None:
         return arguments
@@ -30,6 +28,32 @@ def validated_input(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> di
     valid = _valid(model, arguments, f"{task.node}: what goes in")
     made = [name for name in type(valid).model_fields if name in arguments or _takes(loaded.fn, name)]
     return {**arguments, **{name: getattr(valid, name) for name in made}}
+
+
+def named_arguments(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name as the function takes them."""
+    arguments, collector = dict(arguments), task.collector
+    if collector and not _is_parameter(loaded.fn, collector):  # it is `**kw`: what it collects are arguments
+        arguments.update(arguments.pop(collector, {}))
+    return arguments
+
+
+def called_beside(fn: Callable[..., Any], node: Callable[..., Any], arguments: Mapping[str, Any], *first: Any) -> Any:
+    """The answer of a function beside a node's own, after what comes `first`: it gets those of the node's arguments
+    that it has parameters for, or all if it takes `**kw`; what is not given has the default of the node."""
+    defaults = {name: p.default for name, p in _parameters(node).items() if p.default is not p.empty}
+    there = {**defaults, **arguments}
+    takes = list(_parameters(fn).values())
+    if any(p.kind is p.VAR_KEYWORD for p in takes):
+        return fn(*first, **there)
+    named = [p.name for p in takes[len(first) :] if p.kind is not p.VAR_POSITIONAL]
+    return fn(*first, **{name: there[name] for name in named if name in there})
+
+
+def declined(condition: Callable[..., Any]) -> str:
+    """Why a node is skipped, by its condition: "its condition enough() is false"."""
+    name = getattr(condition, "__name__", "<lambda>")
+    return "its condition is false" if name == "<lambda>" else f"its condition {name}() is false"
 
 
 def validated_output(loaded: Loaded, task: Task, value: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, NoReturn
 
 from ..core.base.codec import record
 from ..core.base.errors import DagError, HexdagError
@@ -84,6 +84,14 @@ class Suspend(BaseException):
     def __init__(self, proposal: str) -> None:
         self.proposal = proposal
         super().__init__(proposal)
+
+
+class Skip(BaseException):
+    """Ends an attempt without a result: the node is skipped. No Exception, for the same reason."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,10 @@ class RunContext:
         if decided is None:
             raise Suspend(id_)
         return str(decided)
+
+    def skip(self, why: str) -> NoReturn:
+        """End this attempt: the node is skipped, with this reason, and has no result."""
+        raise Skip(str(why) or "it skipped itself")
 
     def checkpoint(self, state: Any = UNCHANGED) -> None:
         """Save what the node has so far, at a safe point: whoever goes on with the node finds it in `restored`.

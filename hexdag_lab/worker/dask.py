@@ -25,9 +25,11 @@ from .blobs import FileBlobs
 from .execute import NOTHING, Outcome, World, execute
 from .failures import failure_of
 from .outbox import Outbox
+from .process import LabWorker, executing, pause
 from .safepoint import Answers
 from .versions import Versions
 
+LOOK = 0.1  #: seconds between looks whether something still runs here
 DESKS = 32  #: labs that a worker process remembers
 
 answers = Answers()  #: to attempts in this process
@@ -84,6 +86,7 @@ class _Desk:
         self._topic, self.worker = topic, worker
         self._outbox = Outbox(self._send, self._soon)
         self._lock = threading.Lock()
+        self._giving_way = False
         self._keeping: ThreadPoolExecutor | None = None
         self._versions = Versions(self._fetch_version)
         blobs = _blobs_at(blobs_url)
@@ -94,6 +97,7 @@ class _Desk:
             dag=self._dag,
             later=self._later,
             answers=answers,
+            stray=self._stray,
         )
 
     def sayer(self, task: Task) -> Callable[[Any], None]:
@@ -115,6 +119,23 @@ class _Desk:
             if self._keeping is None:
                 self._keeping = ThreadPoolExecutor(1, thread_name_prefix="hexdag-keep")
         self._keeping.submit(work)
+
+    def _stray(self) -> str:
+        """A thread of this process does not stop: take nothing more, and be replaced once nothing else runs here."""
+        if self.worker.nanny is None and not isinstance(self.worker, LabWorker):
+            return "it goes on until it ends by itself, since nobody would start this worker again"
+        if not self._giving_way:
+            self._giving_way = True
+            self.worker.loop.add_callback(self._give_way)
+        return "this worker takes nothing more, and is replaced as soon as nothing else runs on it"
+
+    def _give_way(self) -> None:
+        pause(self.worker)
+        if executing(self.worker):
+            self.worker.loop.call_later(LOOK, self._give_way)
+            return
+        nanny = self.worker.nanny is not None
+        self.worker.loop.add_callback(self.worker.close_gracefully, restart=nanny, reason="hexdag-stray-thread")
 
     def has_begun(self, task: Task) -> bool:
         """Whether an attempt has begun before, here or on another worker; from now on it has. Dask runs an attempt in

@@ -6,9 +6,7 @@ task whose upstream has no value ends at once without a word: the controller tak
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
@@ -22,13 +20,21 @@ from ..core.machine import messages as ms
 from ..core.runs.attempt import Input, Task
 from ..core.runs.value import Kept
 from . import values
-from .calls import validated_input, validated_output, with_positional
-from .context import UNCHANGED, Note, RunContext, Say, Suspend, enter
+from .calls import (
+    called_beside,
+    declined,
+    named_arguments,
+    validated_input,
+    validated_output,
+    with_positional,
+)
+from .context import UNCHANGED, Note, RunContext, Say, Skip, Suspend, enter
 from .failures import failure_of
 from .given import Given
 from .printed import Said, printing
 from .safepoint import Answers, Displaced, SafePoints, driven, has_safe_points
 from .ship import Loaded, load
+from .within import Running, within
 
 
 class Outcome(NamedTuple):
@@ -56,6 +62,7 @@ class World(NamedTuple):
     fetch  bytes of a blob by SHA-256;  keep  write a blob, None where that cannot be done here
     dag    the graph of a version of a run;  later  do something in the background
     answers  where attempts hear whether to go on from a safe point; None: they always do
+    stray  a thread that has run out of time cannot be stopped: do what is to be done about it, and say it
     """
 
     worker: str
@@ -64,6 +71,7 @@ class World(NamedTuple):
     dag: Callable[[str, int], Dag]
     later: Callable[[Callable[[], None]], None]
     answers: Answers | None = None
+    stray: Callable[[], str] = lambda: "it goes on until it ends by itself"
 
 
 def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, world: World) -> Outcome:
@@ -99,7 +107,10 @@ def execute(task: Task, code: bytes, upstream: Mapping[str, Outcome], say: Say, 
                     task, world.worker, arguments, restored, printed.before(say), world.dag, save, asked=asked,
                     returns=loaded.out_model,
                 )  # fmt: skip
-                value = _called(loaded, task, arguments, ctx)
+                value = _called(loaded, task, arguments, ctx, world.stray)
+        except Skip as skip:
+            say(ms.Skipped(time.time(), task.node, task.fence, seconds(), skip.why))
+            return NOTHING
         except Suspend as suspend:
             say(_suspended(task, suspend, ctx, seconds(), world))
             return NOTHING
@@ -125,8 +136,8 @@ def _arguments(task: Task, upstream: Mapping[str, Outcome], world: World) -> dic
             many[wanted.up] = value
         else:
             arguments[wanted.param] = value
-    if many and task.collector:
-        arguments[task.collector] = dict(sorted(many.items()))
+    if task.collector:  # empty, where all that it would collect was skipped
+        arguments.setdefault(task.collector, dict(sorted(many.items())))
     return arguments
 
 
@@ -161,43 +172,41 @@ def _restored(task: Task, world: World) -> Any:
 # -- the call
 
 
-def _called(loaded: Loaded, task: Task, arguments: dict[str, Any], ctx: RunContext) -> Any:
+def _called(loaded: Loaded, task: Task, arguments: dict[str, Any], ctx: RunContext, stray: Callable[[], str]) -> Any:
+    if task.failure is not None:
+        return _rescued(loaded, task, arguments, ctx, stray)
     arguments = validated_input(loaded, task, arguments)
     positional, named = with_positional(loaded.fn, task.positional, arguments)
 
-    def call() -> Any:
+    def call(running: Running) -> Any:
         enter(ctx)
-        value = driven(loaded.fn, loaded.fn(*positional, **named), ctx.checkpoint)
-        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+        if loaded.when is not None and not running.result(called_beside(loaded.when, loaded.fn, arguments)):
+            raise Skip(declined(loaded.when))
+        return running.result(driven(loaded.fn, loaded.fn(*positional, **named), ctx.checkpoint))
 
+    return validated_output(loaded, task, _in_time(task, call, stray))
+
+
+def _rescued(loaded: Loaded, task: Task, arguments: dict[str, Any], ctx: RunContext, stray: Callable[[], str]) -> Any:
+    """What `on_error` gives in place of a result. What goes in is not validated: it may be what the node failed for."""
+    on_error = loaded.on_error
+    if on_error is None:
+        raise SchemaError("this node has lost its on_error= since its attempt was submitted")
+
+    def call(running: Running) -> Any:
+        enter(ctx)
+        return running.result(
+            called_beside(on_error, loaded.fn, named_arguments(loaded, task, arguments), task.failure)
+        )
+
+    return validated_output(loaded, task, _in_time(task, call, stray))
+
+
+def _in_time(task: Task, call: Callable[[Running], Any], stray: Callable[[], str]) -> Any:
     run = copy_context().run
-    value = run(call) if task.timeout is None else _within(task.timeout, lambda: run(call))
-    return validated_output(loaded, task, value)
-
-
-async def _awaited(value: Any) -> Any:
-    return await value
-
-
-def _within(seconds: float, call: Callable[[], Any]) -> Any:
-    """The result of a call, or TimeoutError after so many seconds: the thread itself cannot be stopped."""
-    box: list[tuple[bool, Any]] = []
-
-    def run() -> None:
-        try:
-            box.append((True, call()))
-        except BaseException as error:
-            box.append((False, error))
-
-    thread = threading.Thread(target=run, name="hexdag-attempt", daemon=True)
-    thread.start()
-    thread.join(min(seconds, threading.TIMEOUT_MAX))
-    if not box:
-        raise TimeoutError(f"no result after {seconds:g} s; its thread goes on in this worker until it ends by itself")
-    ok, value = box[0]
-    if not ok:
-        raise value
-    return value
+    if task.timeout is None:
+        return run(call, Running())
+    return within(task.timeout, lambda running: run(call, running), stray)
 
 
 # -- what comes out

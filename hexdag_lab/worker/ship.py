@@ -29,21 +29,26 @@ _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 class Loaded(NamedTuple):
-    """What a blob holds: the function, and the model classes for what goes in and comes out."""
+    """What a blob holds: the function, the model classes for what goes in and comes out, and the node's callbacks."""
 
     fn: Callable[..., Any]
     in_model: Any
     out_model: Any
+    when: Callable[..., Any] | None = None
+    on_error: Callable[..., Any] | None = None
 
 
 def pack(spec: NodeSpec) -> bytes:
     """A node's code as bytes. Raises `SchemaError` if it cannot be shipped."""
-    if spec.fn is None:
+    beside = [callback and callback.fn for callback in (spec.when, spec.on_error)]
+    wanted = [spec.when is not None, spec.on_error is not None]
+    if spec.fn is None or [fn is not None for fn in beside] != wanted:
         raise SchemaError(
             f"node {spec.name!r} has no function here; read it with a catalog: Dag.from_json(text, catalog)"
         )
     models = tuple(model and model.cls for model in (spec.in_model, spec.out_model))
-    return pack_value((spec.fn, *models), f"node {spec.name!r}")
+    parts = (spec.fn, *models, *(beside if any(wanted) else ()))
+    return pack_value(parts, f"node {spec.name!r}")
 
 
 def pack_value(value: Any, what: str) -> bytes:

@@ -97,7 +97,7 @@ def test_large_results_and_what_is_only_in_the_workers_memory(cluster: hx.Lab) -
 
 def test_a_need_that_no_worker_has_is_said_in_a_sentence(cluster: hx.Lab) -> None:
     run = cluster.start(hx.Dag.of(hx.NodeSpec("train", lambda: 1, requires={"gpu"})))
-    until(lambda: run.why("train") == "no worker has gpu", 40)
+    until(lambda: run.why("train") == 'no worker has "gpu"', 40)
     p = run.propose(run.dag.add_node(hx.NodeSpec("more", lambda: 1, requires={"gpu"})))
     assert p.state == "REJECTED"
     assert "needs gpu, and no worker has it" in p.why

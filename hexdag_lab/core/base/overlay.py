@@ -4,7 +4,7 @@ No dict is changed once it is in a map, so versions share them. An edit puts its
 before that, layers that have grown to half of the one below are merged with it. So there are at most log2(n) of them,
 a change is copied O(log n) times in its life, reads cost little more than those of a dict, and a bulk load is one dict
 (the logarithmic method: Bentley and Saxe, Decomposable Searching Problems, J. Algorithms 1, 1980). It has no order
-and no identity: what it holds can be made anew from elsewhere.
+and no digest: what it holds can be made anew from elsewhere.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class Overlay(Generic[V]):
 
     def __iter__(self) -> Iterator[str]:
         return (key for key, _ in self.items())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Overlay) and (self is other or dict(self.items()) == dict(other.items()))
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared, in tests and simulations, and never looked up
 
     def items(self) -> Iterator[tuple[str, V]]:
         """All keys and values, in no order that means anything."""

@@ -6,7 +6,8 @@ the values that go in: it is known when the upstreams have finished, and says wh
 second one stops a wave of re-runs: an upstream that runs again and gives an equal value leaves the keys below it as
 they were (constructive traces with early cutoff: Mokhov, Mitchell, Peyton Jones, Build Systems à la Carte, 2018).
 
-Neither covers the node's name, its retries, timeouts or costs: they change no result.
+Neither covers the node's name, its retries, timeouts, limits or costs: they change no result. What stands in for a
+failed node's result is no result of its code, and is found under no key.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def never_reused(spec: NodeSpec) -> str:
         return "it acts on the outside world"
     if LANGUAGE_MODEL in spec.requires:
         return "it asks a language model"
-    if not spec.code.known:
+    if not spec.code.known or not (spec.when is None or spec.when.code.known):
         return "its code cannot be seen as a whole"
     return ""
 
@@ -48,9 +49,10 @@ def reusable(spec: NodeSpec) -> bool:
 
 
 def spec_key(spec: NodeSpec) -> bytes:
-    """What of a spec a result depends on, its code, params and models: 32 bytes."""
+    """What of a spec a result depends on, its code, params, models and condition: 32 bytes."""
     models = tuple(m and (m.name, m.fields, m.digest) for m in (spec.in_model, spec.out_model))
-    return hash_of(("spec/1", spec.code.digest, spec.params, models))
+    condition = () if spec.when is None else (spec.when.code.digest,)  # under another one it may be skipped
+    return hash_of(("spec/1", spec.code.digest, spec.params, models, *condition))
 
 
 def action_key(spec: bytes, inputs: Iterable[Taken]) -> str:

@@ -23,9 +23,11 @@ from unicodedata import normalize
 from ..base.canon import canonical, joined, plain
 from ..base.errors import InvalidName, SchemaError, UnboundParameter
 from ..base.frozen import FrozenDict
+from .callback import Callback
 from .code import Code, Param, code_of
 from .models import Model
 
+CALLBACKS = ("when", "on_error")  #: fields that are functions beside the node's own
 NOT_READ = Code("", "", b"")  #: the code of a spec is read from its function where it is not given
 
 P = ParamSpec("P")
@@ -39,7 +41,7 @@ class NodeSpec:
     """One step: `NodeSpec("report", render, params={"title": "May"}).after("fit")`.
 
     name      text that could be a Python identifier (also with "-")
-    fn        the function that runs; sync or async
+    fn        the function that runs: sync, async, or a generator whose `return` is the result
     params    values for its parameters: plain data
     deps      names of upstream nodes given with `.after()`
     requires  capabilities a worker must have: {"gpu"}
@@ -53,6 +55,10 @@ class NodeSpec:
     durable   True: finished only when the result is kept; False: never kept; None: kept in the background
     exclusive name of a lease that the node holds while it runs
     cost      estimated money or units for one attempt; not part of the identity
+    when      a function of some of the node's parameters; where it gives something false, the node is skipped
+    on_error  a function of the failure and some of the parameters; what it gives stands in for the result
+    optional  True: if the node fails, its run does not
+    concurrency  how many nodes of the same function may be at work at once in a run
     """
 
     name: str
@@ -71,6 +77,10 @@ class NodeSpec:
     durable: bool | None = None
     exclusive: str | None = None
     cost: Any = 0
+    when: Any = None
+    on_error: Any = None
+    optional: bool = False
+    concurrency: int | None = None
     deps: Iterable[str] = ()
     code: Code = NOT_READ
     blob: str | None = field(default=None, repr=False)  # the shipped pickle: "SHA-256.HMAC", hexadecimal
@@ -93,6 +103,10 @@ class NodeSpec:
             model = getattr(self, name)
             if model is not None and not isinstance(model, Model):
                 put(self, name, Model.of(model))
+        for name in CALLBACKS:
+            callback = getattr(self, name)
+            if callback is not None and not isinstance(callback, Callback):
+                put(self, name, Callback.of(callback, f"{self.name}: {name}"))
         if self.version is not None and type(self.version) is not str:
             put(self, "version", str(self.version))
         put(self, "cost", exact(self.cost, f"{self.name}: cost"))
@@ -121,6 +135,26 @@ class NodeSpec:
                 raise UnboundParameter(
                     f"{self.name}: parameter {name!r} matches nothing; {self.code.name}() takes {takes}"
                 )
+        if self.when is not None or self.on_error is not None:
+            self._check_callbacks()
+
+    def _check_callbacks(self) -> None:
+        """Both take parameters of the node by name; `on_error` takes the failure before them."""
+        for name in CALLBACKS:
+            callback = getattr(self, name)
+            if callback is None:
+                continue
+            taken = [p for p in callback.code.params if p.kind != "many"]
+            if name == "on_error":
+                if not taken:
+                    raise SchemaError(f"{self.name}: on_error takes the failure first: def {callback.name}(failure)")
+                taken = taken[1:]
+            for param in taken:
+                if param.required and not self.code.accepts(param.name):
+                    takes = ", ".join(self.code.names()) or "nothing"
+                    raise UnboundParameter(
+                        f"{self.name}: {name} takes {param.name!r}, which is no parameter of the node; it has {takes}"
+                    )
 
     @property
     def digest(self) -> bytes:
@@ -149,6 +183,8 @@ class NodeSpec:
         """This spec with some fields changed."""
         if ("fn" in changes or "version" in changes) and "code" not in changes:
             changes = {"code": NOT_READ, "blob": None, **changes}
+        elif not changes.keys().isdisjoint(CALLBACKS):  # they ship with the code
+            changes = {"blob": None, **changes}
         return replace(self, **{"_digest": None, "_placed": None, **changes})
 
     def placed(self) -> NodeSpec:
@@ -352,13 +388,25 @@ def _shared_identity(code: bytes, options: tuple[Any, ...]) -> bytes:
     """Canonical bytes of what many nodes of a graph have in common: all but names and parameters."""
     (
         requires, retries, backoff, timeout, version, agent, in_model, out_model, cache, effects, durable, exclusive,
+        *later,
     ) = options  # fmt: skip
     models = tuple([m and (m.name, m.fields, m.digest) for m in (in_model, out_model)])
     # 2 and 2.0 are the same number of seconds
     seconds = (float(backoff), None if timeout is None else float(timeout))
     return canonical(
-        (_SCHEME, code, requires, retries, seconds, version, agent, models, cache, effects, durable, exclusive)
-    )
+        (
+            _SCHEME, code, requires, retries, seconds, version, agent, models, cache, effects, durable, exclusive,
+            *_said(*later),
+        )
+    )  # fmt: skip
+
+
+def _said(when: Any, on_error: Any, optional: bool, concurrency: int | None) -> tuple[Any, ...]:
+    """Options that came after the scheme: part of it only where one is said, so that all other digests stay."""
+    if (when, on_error, optional, concurrency) == (None, None, False, None):
+        return ()
+    codes = tuple([callback and callback.code.digest for callback in (when, on_error)])
+    return (*codes, optional, concurrency)
 
 
 def _is_seconds(value: Any) -> bool:
@@ -376,6 +424,8 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("cache", lambda v: v is None or type(v) is bool, "True or False"),
     ("effects", lambda v: type(v) is bool, "True or False"),
     ("durable", lambda v: v is None or type(v) is bool, "True, False or None"),
+    ("optional", lambda v: type(v) is bool, "True or False"),
+    ("concurrency", lambda v: v is None or (type(v) is int and v >= 1), "a number of nodes, 1 or more"),
     ("agent", _is_text, "the id of an agent"),
     ("exclusive", _is_text, "the name of a lease"),
     ("version", _is_text, "text"),
@@ -385,7 +435,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 _SCHEME = "node/1"
 _GET_SHARED = attrgetter(
     "requires", "retries", "backoff", "timeout", "version", "agent", "in_model", "out_model", "cache", "effects",
-    "durable", "exclusive",
+    "durable", "exclusive", "when", "on_error", "optional", "concurrency",
 )  # fmt: skip
 _GET_ALL = attrgetter(*NodeSpec.__slots__)
 _PUT_ALL = [getattr(NodeSpec, name).__set__ for name in NodeSpec.__slots__]

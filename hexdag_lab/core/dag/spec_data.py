@@ -13,16 +13,18 @@ from typing import Any
 
 from ..base.codec import decode_data, encode_data, register
 from ..base.errors import DagError, SchemaError
+from .callback import Callback
 from .code import Code, Param
 from .models import Model, model_from_data, model_to_data
-from .node import DEFAULTS, NodeSpec
+from .node import CALLBACKS, DEFAULTS, NodeSpec
 
 _PLAIN_FIELDS = (
     "retries", "backoff", "timeout", "version", "agent", "cache", "effects", "durable", "exclusive", "blob",
+    "optional", "concurrency",
 )  # fmt: skip
 
 _FIELDS = frozenset(
-    {"!", "name", "code", "params", "requires", "after", "cost", "in_model", "out_model", *_PLAIN_FIELDS}
+    {"!", "name", "code", "params", "requires", "after", "cost", "in_model", "out_model", *CALLBACKS, *_PLAIN_FIELDS}
 )
 
 
@@ -47,6 +49,9 @@ def spec_to_data(spec: NodeSpec, code: Callable[[Code], Any] = code_to_data) -> 
     for name in ("in_model", "out_model"):
         if (model := getattr(spec, name)) is not None:
             data[name] = model_to_data(model)
+    for name in CALLBACKS:
+        if (callback := getattr(spec, name)) is not None:
+            data[name] = code(callback.code)
     return data | {n: getattr(spec, n) for n in _PLAIN_FIELDS if getattr(spec, n) != DEFAULTS[n]}
 
 
@@ -56,6 +61,8 @@ def spec_from_data(data: Any) -> NodeSpec:
         known = ", ".join(sorted(_FIELDS - {"!"}))
         raise SchemaError(f"node {data.get('name')!r}: there is no field {unknown[0]!r}; a node has {known}")
     try:
+        more: dict[str, Any] = {name: data[name] for name in _PLAIN_FIELDS if name in data}
+        more |= {name: Callback(_code_from_data(data[name])) for name in CALLBACKS if data.get(name)}
         return NodeSpec(
             data["name"],
             params=decode_data(data.get("params", {})),
@@ -65,7 +72,7 @@ def spec_from_data(data: Any) -> NodeSpec:
             code=_code_from_data(data["code"]),
             in_model=_model(data, "in_model"),
             out_model=_model(data, "out_model"),
-            **{name: data[name] for name in _PLAIN_FIELDS if name in data},
+            **more,
         )
     except DagError:
         raise

@@ -15,13 +15,14 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from ..base.errors import DagError, SchemaError
+from .callback import Callback
 from .code import Code
-from .node import NOT_READ, NodeSpec, spec_of
+from .node import CALLBACKS, NOT_READ, NodeSpec, spec_of
 from .spec_data import code_to_data, spec_from_data, spec_to_data
 from .wiring import Wire
 
 MOST_NAMES = 8  #: that an error lists
-SCHEMA = 1
+SCHEMA = 1  #: of texts; a field that may be left out needs no new one: who does not know it refuses it by name
 #: how a text of an older schema becomes one of the next: schema -> function of its data
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 _FIELDS = frozenset({"schema", "version", "nodes", "edges", "!"})
@@ -107,15 +108,28 @@ def _with_code(specs: list[NodeSpec], catalog: Mapping[str, Any] | None) -> list
         return specs
     operations = {name: spec_of(value) for name, value in catalog.items()}
     by_code = {spec.code.digest: spec for spec in operations.values()}
-    made = []
-    for spec in specs:
-        names = (spec.code.name, spec.code.name.rpartition(".")[2], spec.name)
-        found = by_code.get(spec.code.digest) or next((operations[n] for n in names if n in operations), None)
+
+    def operation(code: Code, node: str, *more: str) -> NodeSpec:
+        names = (code.name, code.name.rpartition(".")[2], *more)
+        found = by_code.get(code.digest) or next((operations[n] for n in names if n in operations), None)
         if found is None:
             there = ", ".join(sorted(operations)[:MOST_NAMES]) or "nothing"
-            raise SchemaError(f"node {spec.name!r}: the catalog has no operation {names[1]!r}; it has {there}")
+            raise SchemaError(f"node {node!r}: the catalog has no operation {names[1]!r}; it has {there}")
+        return found
+
+    made = []
+    for spec in specs:
+        found = operation(spec.code, spec.name, spec.name)
         code = found.code if found.version == spec.version else NOT_READ
-        made.append(spec.but(fn=found.fn, code=code, blob=None))
+        beside = {}
+        for name in CALLBACKS:
+            said, own = getattr(spec, name), getattr(found, name)
+            if said is not None and said == own:  # the catalog's node brings its own along
+                beside[name] = own
+            elif said is not None:
+                other = operation(said.code, spec.name)
+                beside[name] = Callback(other.code, other.fn)
+        made.append(spec.but(fn=found.fn, code=code, blob=None, **beside))
     return made
 
 

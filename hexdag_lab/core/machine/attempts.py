@@ -10,16 +10,19 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..base.frozen import FrozenDict
-from ..base.heap import pop
 from ..dag.dag import Entry
 from ..dag.keys import reusable
+from ..dag.node import NodeSpec
 from ..runs.attempt import Input, Task
-from ..runs.run import PASSED, SETTLED, Failure, NodeRecord, NodeState, RunStatus, backoff
+from ..runs.run import NodeState, RunStatus
 from ..votes.proposal import ProposalState
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
 from .claims import to_claim
+from .counting import current_wave
+from .endings import FAULTS, lost, premature
+from .lanes import MAIN, Queue, Taken, lane_of
 from .limits import Purse, purse
 from .recipes import given
 from .reuse import index, to_look_up
@@ -27,16 +30,25 @@ from .state import RunState
 from .step import Step
 
 EXECUTOR = "executor"  #: the lab's own agent: proposes for nodes that name nobody
-MOST_LOST = 3  #: a node whose attempts are lost more often than this is held to kill its workers
 
 
 def dispatch(step: Step, m: ms.Dispatch) -> None:
     """Submit what can run, as far as the pool's slots and lookahead go; end the run if all is done."""
-    if step.state.status is RunStatus.RUNNING and step.state.frontier is not None:
+    _complete_waves(step)
+    if step.state.status is RunStatus.RUNNING:
         _submit(step)
     if _complete(step.state):
-        failed = any(rec.state in (NodeState.FAILED, NodeState.BLOCKED) for rec in step.state.nodes.values())
+        failed = any(rec.state in FAULTS and not rec.excused for rec in step.state.nodes.values())
         step.emit(ev.RunFinished, status=RunStatus.FAILED if failed else RunStatus.SUCCEEDED)
+
+
+def _complete_waves(step: Step) -> None:
+    """Say which waves are done that were not; a change can open one again."""
+    if step.state.schedule != "waves" or step.state.over:
+        return
+    for number in range(step.state.wave, current_wave(step.state)):
+        waves = step.state.dag.waves
+        step.emit(ev.WaveCompleted, wave=number + 1, waves=len(waves), nodes=len(waves[number]))
 
 
 def _submit(step: Step) -> None:
@@ -48,11 +60,11 @@ def _submit(step: Step) -> None:
     last_wave = current_wave(step.state) if step.state.schedule == "waves" else None
     while (room := step.state.slots + step.state.lookahead - step.state.outstanding) > 0:
         portion = _portion(step, room, left, last_wave)
-        if not portion.taken:
+        if portion.taken == Taken():
             break
         if portion.missed:
             step.emit(ev.ResultsMissed, why=FrozenDict(portion.missed))
-        step.emit(ev.AttemptsSubmitted, nodes=tuple(portion.batch.items()), taken=portion.taken)
+        step.emit(ev.AttemptsSubmitted, nodes=tuple(portion.batch.items()), **portion.taken._asdict())
         tasks += [_task(step.state, name) for name in portion.batch]
         if portion.claimed:  # the runtime takes them, and says so
             step.emit(ev.LeasesClaimed, nodes=tuple(portion.claimed.items()))
@@ -65,14 +77,14 @@ def _submit(step: Step) -> None:
 
 
 class _Portion(NamedTuple):
-    """Out of the frontier: name -> fence of what is submitted, name -> key of the results to look up, name -> why one
-    was not found, name -> the lease that it has to claim first, and how many came out."""
+    """Out of the queue: name -> fence of what is submitted, name -> key of the results to look up, name -> why one was
+    not found, name -> the lease that it has to claim first, and how many came out."""
 
     batch: dict[str, int]
     sought: dict[str, str]
     missed: dict[str, str]
     claimed: dict[str, str]
-    taken: int
+    taken: Taken
 
 
 def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -> _Portion:
@@ -81,11 +93,9 @@ def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -
     sought: dict[str, str] = {}
     missed: dict[str, str] = {}
     claimed: dict[str, str] = {}
-    frontier, taken = step.state.frontier, 0
-    while frontier is not None and len(batch) < room:
-        if last_wave is not None and frontier.key[0] > last_wave:
-            break
-        name, rest = pop(frontier)
+    queue = Queue(step.state, last_wave)
+    while len(batch) < room and (head := queue.head()) is not None:
+        (name, lane), goes = head, False
         if name not in batch and name not in sought and _may_go(step.state, name, last_wave):
             rec, spec = step.state.nodes[name], step.state.dag.entries[name].spec
             key, why = to_look_up(step.state, name)
@@ -99,15 +109,10 @@ def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -
                     step.short = True
                     break
                 else:
-                    batch[name] = rec.fence + 1
+                    goes, batch[name] = True, rec.fence + 1
                     missed |= {name: why} if why != rec.reuse.why else {}
-        frontier, taken = rest, taken + 1
-    return _Portion(batch, sought, missed, claimed, taken)
-
-
-def current_wave(state: RunState) -> int:
-    """The first wave in which something is left to do."""
-    return min((state.dag.level(n) for n, rec in state.nodes.items() if rec.state not in SETTLED), default=0)
+        queue.take(lane, goes)
+    return _Portion(batch, sought, missed, claimed, queue.taken)
 
 
 def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
@@ -118,18 +123,22 @@ def _may_go(state: RunState, name: str, last_wave: int | None) -> bool:
     if rec.state not in (NodeState.WAITING, NodeState.READY):
         return False
     spec = state.dag.entries[name].spec
-    if rec.unmet and (
-        not state.lookahead or spec.effects or spec.exclusive or reusable(spec) or _hangs_on_effects(state, name)
-    ):
+    if rec.unmet and (not state.lookahead or _is_gate(spec) or _hangs_on_effects(state, name)):
         return False
     return last_wave is None or not (rec.unmet or state.dag.level(name) > last_wave)
+
+
+def _is_gate(spec: NodeSpec) -> bool:
+    """Whether a node goes only when all its upstreams are done: it acts on the world, may have its result already, or
+    would hold a lease, or a place in its lane, that others could use."""
+    return spec.effects or reusable(spec) or spec.exclusive is not None or lane_of(spec) != MAIN
 
 
 def _hangs_on_effects(state: RunState, name: str) -> bool:
     """Whether an unfinished upstream acts on the outside world. What is chained to it in the pool would make the pool
     run it again where a worker dies, so it is not chained."""
     entries, nodes = state.dag.entries, state.nodes
-    return any(entries[w.up].spec.effects and nodes[w.up].state not in PASSED for w in entries[name].wires)
+    return any(entries[w.up].spec.effects and not nodes[w.up].passed for w in entries[name].wires)
 
 
 def capable(state: RunState, requires: Iterable[str]) -> bool:
@@ -145,12 +154,13 @@ def _task(state: RunState, name: str) -> Task:
         run=state.run, node=name, fence=rec.fence, attempt=rec.started + 1, version=state.version,
         sees=rec.sees or state.version, code=spec.blob or "",
         params=spec.params, inputs=(*_given(state, name), *_from_upstream(state, entry)),
-        requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=-state.dag.level(name),
+        requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=state.ranks[name],
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
         decision=rec.decision, decisions=rec.decisions, worker=rec.place,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
         runs=_runner(state, spec.agent),
         effects=spec.effects,
+        failure=rec.rescue,
     )  # fmt: skip
 
 
@@ -164,8 +174,8 @@ def _from_upstream(state: RunState, entry: Entry) -> list[Input]:
     found = []
     for w in entry.wires:
         up = state.nodes[w.up]
-        kept = up.result if up.state in PASSED else None
-        found.append(Input(w.param, w.up, up.fence, kept))
+        if not up.void:
+            found.append(Input(w.param, w.up, up.fence, up.result if up.passed else None))
     return found
 
 
@@ -182,16 +192,8 @@ def _complete(state: RunState) -> bool:
 # -- reports
 
 
-def current(step: Step, m: Any) -> NodeRecord | None:
-    """The record that a report is about, or None if the report is stale, or comes after the attempt's result."""
-    rec = step.record(m.node)
-    if rec is None or not rec.submitted or rec.fence != m.fence:
-        return None
-    return None if step.state.over or m.node in step.state.held else rec
-
-
 def started(step: Step, m: ms.Started) -> None:
-    rec = current(step, m)
+    rec = step.current(m)
     if rec is None:
         return _repeated(step, m)
     why = m.why
@@ -219,7 +221,7 @@ def _repeated(step: Step, m: ms.Started) -> None:
 
 
 def succeeded(step: Step, m: ms.Succeeded) -> None:
-    rec = current(step, m)
+    rec = step.current(m)
     if rec is None:
         return
     result = {"fence": m.fence, "seconds": m.seconds, "result": m.result, "worker": m.worker}
@@ -253,74 +255,12 @@ def result_kept(step: Step, m: ms.ResultKept) -> None:
         index(step, [m.node, *sorted(step.state.dag.dependents(m.node))])
 
 
-def failed(step: Step, m: ms.Failed) -> None:
-    rec = current(step, m)
-    if rec is None:
-        return
-    spec = step.state.dag.entries[m.node].spec
-    step.take_back_below(m.node, f"upstream {m.node} failed")
-    if rec.failures < spec.retries:
-        wait = backoff(spec.backoff, rec.failures + 1)
-        step.emit(
-            ev.NodeRetrying, node=m.node, version=step.state.version, failure=m.failure,
-            why=f"attempt {rec.failures + 1} of {spec.retries + 1} failed: {m.failure}",
-            due=step.at + wait if wait > 0 else None,
-        )  # fmt: skip
-        return
-    _fail(step, m.node, m.failure, m.seconds)
-
-
-def lost(step: Step, m: ms.Lost) -> None:
-    rec = current(step, m)
-    if rec is None:
-        return _result_lost(step, m)
-    step.take_back_below(m.node, f"upstream {m.node} runs again")
-    if rec.lost >= MOST_LOST:
-        failure = Failure("AttemptLost", f"{m.why}; given up after {rec.lost + 1} lost attempts")
-        return _fail(step, m.node, failure, 0.0)
-    step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=m.why)
-    return None
-
-
-def _result_lost(step: Step, m: ms.Lost) -> None:
-    """An accepted result that was nowhere but in the pool is gone: its node runs again."""
-    rec = step.record(m.node)
-    if rec is None or rec.fence != m.fence or rec.result is None or step.state.over:
-        return
-    if rec.state is NodeState.SUCCEEDED and rec.result.where == "pool":
-        step.take_back_below(m.node, f"upstream {m.node} runs again")
-        step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}")
-
-
-def _fail(step: Step, node: str, failure: Failure, seconds: float) -> None:
-    step.emit(ev.NodeFailed, node=node, version=step.state.version, failure=failure, seconds=seconds)
-    blocked = tuple(sorted(_unsettled_below(step.state, node)))
-    if blocked:
-        step.recall(blocked)
-        step.emit(ev.NodesBlocked, node=node, version=step.state.version, nodes=blocked)
-
-
-def _unsettled_below(state: RunState, node: str) -> set[str]:
-    """What waits for a node, however far; a node that has its result goes on to serve those below it."""
-    found: set[str] = set()
-    stack = [node]
-    while stack:
-        for down in state.dag.dependents(stack.pop()):
-            if down not in found and state.nodes[down].state not in SETTLED:
-                found.add(down)
-                stack.append(down)
-    return found
-
-
 def suspended(step: Step, m: ms.Suspended) -> None:
-    rec = current(step, m)
+    rec = step.current(m)
     if rec is None:
         return
     step.take_back_below(m.node, f"upstream {m.node} waits for a decision")
-    if rec.unmet:  # what it saved may rest on a result that never gets reported: it is called again
-        step.recall([m.node])
-        why = "it suspended before its upstreams were reported"
-        step.emit(ev.AttemptsWithdrawn, nodes=(m.node,), why=why)
+    if premature(step, m.node, rec, "it suspended"):
         return
     step.emit(ev.NodeSuspended, node=m.node, version=step.state.version, waits_for=m.proposal, saved=m.saved)
     proposal = step.state.proposals.get(m.proposal)

@@ -1,4 +1,4 @@
-"""What each node waits for, as counts that are kept up to date: how a node gets ready, blocked, or free again.
+"""What each node waits for, as counts that are kept up to date: how it gets ready, blocked, skipped, or free again.
 
 A node may be submitted when all its upstreams have succeeded or are submitted before it (then they are chained in the
 pool); `unmet` and `unsent` count what is missing, and a node whose `unsent` reaches 0 enters the frontier.
@@ -6,13 +6,12 @@ pool); `unmet` and `unsent` count what is missing, and a node whose `unsent` rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from heapq import heapify, heappop, heappush
-from typing import Any
 
-from ..base.heap import push
-from ..dag.dag import Dag
-from ..runs.run import PASSED, SETTLED, NodeRecord, NodeState
+from ..dag.dag import Dag, Entry
+from ..runs.run import SETTLED, NodeRecord, NodeState
+from .lanes import queued
 from .state import RunState
 
 
@@ -43,28 +42,55 @@ def recounted(state: RunState, names: Iterable[str]) -> RunState:
         if (new.state in SETTLED) != (old.state in SETTLED):
             for down in dag.dependents(name):
                 heappush(todo, (dag.level(down), down))
-    return pushed(state._replace(nodes=nodes, left=left), ready)
+    return queued(state._replace(nodes=nodes, left=left), ready)
 
 
-def _counted(dag: Dag, nodes: Any, name: str, rec: NodeRecord) -> NodeRecord:
-    ups = [nodes[w.up] for w in dag.entries[name].wires]
-    unmet = sum(up.state not in PASSED for up in ups)
-    unsent = sum(up.state not in PASSED and not up.submitted for up in ups)
+def _counted(dag: Dag, nodes: Mapping[str, NodeRecord], name: str, rec: NodeRecord) -> NodeRecord:
+    entry = dag.entries[name]
+    ups = [nodes[w.up] for w in entry.wires]
+    unmet = sum(not up.passed for up in ups)
+    unsent = sum(not up.passed and not up.submitted for up in ups)
     rec = rec._replace(unmet=unmet, unsent=unsent)
-    if rec.state not in (NodeState.WAITING, NodeState.READY, NodeState.BLOCKED):
+    if rec.state not in _DERIVED or (rec.declined and not unmet):
         return rec
-    for wire, up in zip(dag.entries[name].wires, ups, strict=True):
-        if up.state is NodeState.FAILED:
-            return rec._replace(state=NodeState.BLOCKED, why=f"upstream {wire.up} failed")
-        if up.state is NodeState.BLOCKED:
-            return rec._replace(state=NodeState.BLOCKED, why=up.why)
-    why = "" if rec.state is NodeState.BLOCKED else rec.why
-    return rec._replace(state=NodeState.WAITING if unmet else NodeState.READY, why=why)
+    blocked = _blocked(entry, nodes)
+    lacking = lacks(entry, nodes) if any(up.void for up in ups) else ""
+    if blocked and not (lacking and rec.state is NodeState.SKIPPED):  # what was skipped stays so while it has to
+        return rec._replace(state=NodeState.BLOCKED, why=blocked, declined=False)
+    if lacking:
+        return rec._replace(state=NodeState.SKIPPED, why=lacking, declined=False)
+    why = rec.why if rec.state in (NodeState.WAITING, NodeState.READY) else ""
+    return rec._replace(state=NodeState.WAITING if unmet else NodeState.READY, why=why, declined=False)
 
 
-def pushed(state: RunState, names: Iterable[str]) -> RunState:
-    """With these nodes in the frontier; one that cannot be submitted after all is skipped when it comes out."""
-    frontier = state.frontier
-    for name in sorted(names):  # the shape of the heap is part of the state, and names may come from a set
-        frontier = push(frontier, (state.dag.level(name),), name)
-    return state if frontier is state.frontier else state._replace(frontier=frontier)
+def _blocked(entry: Entry, nodes: Mapping[str, NodeRecord]) -> str:
+    """Why a node cannot run because of a failure above it; "" if it can."""
+    for up, _ in entry.wires:
+        rec = nodes[up]
+        if rec.state is NodeState.FAILED and not rec.excused:
+            return f"upstream {up} failed"
+        if rec.state is NodeState.BLOCKED:
+            return rec.why
+    return ""
+
+
+#: these follow from what is upstream
+_DERIVED = frozenset({NodeState.WAITING, NodeState.READY, NodeState.BLOCKED, NodeState.SKIPPED})
+
+
+def lacks(entry: Entry, nodes: Mapping[str, NodeRecord], more: Container[str] = ()) -> str:
+    """Why a node cannot go on without a result that there will not be; "" if it can: no value was to come, it would go
+    into a collector, or the parameter has a default. `more`: nodes that will be void as well."""
+    for up, param in entry.wires:
+        if (up in more or nodes[up].void) and any(p.name == param for p in entry.spec.required()):
+            return f"needs {up}, which {'failed' if nodes[up].excused else 'was skipped'}"
+    return ""
+
+
+def current_wave(state: RunState) -> int:
+    """The first wave in which something is left to do, counted from 0; if nothing is, how many there are."""
+    waves, nodes = state.dag.waves, state.nodes
+    for number in range(state.wave, len(waves)):
+        if any(nodes[name].state not in SETTLED for name in waves[number]):
+            return number
+    return len(waves)

@@ -15,7 +15,7 @@ from ..dag.changeset import Changeset
 from ..runs.run import NodeState, RunStatus
 from ..votes.people import PersonForRisk
 from ..votes.proposal import ProposalState
-from . import asking, attempts, claims, failing, landing, lessons, proposals, reuse, signatures, steering
+from . import asking, attempts, claims, endings, failing, landing, lessons, proposals, reuse, signatures, steering
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
@@ -163,8 +163,9 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.WorkerSeen: attempts.worker_seen,
     ms.Started: attempts.started,
     ms.Succeeded: attempts.succeeded,
-    ms.Failed: attempts.failed,
-    ms.Lost: attempts.lost,
+    ms.Failed: endings.failed,
+    ms.Skipped: endings.skipped,
+    ms.Lost: endings.lost,
     ms.Suspended: attempts.suspended,
     ms.Checkpointed: steering.checkpointed,
     ms.ResultKept: attempts.result_kept,

@@ -128,10 +128,11 @@ class WorkerChanged(Event):
 @record
 class AttemptsSubmitted(Event):
     """The intent to run: journaled before the pool hears of it. `nodes` are (node, fence); `taken` entries left the
-    frontier for it."""
+    frontier for it, and `from_lanes` of each lane."""
 
     nodes: tuple[tuple[str, int], ...]
     taken: int = 0
+    from_lanes: FrozenDict[int] = FrozenDict()
 
 
 @record
@@ -193,13 +194,15 @@ class NodeKept(Event):
 
 @record
 class NodeRetrying(Event):
-    """An attempt failed or was lost, or its result was, and is tried again; `due` is when, None: at once."""
+    """An attempt failed or was lost, or its result was, and is tried again; `due` is when, None: at once. `rescue`: it
+    is not: what the node's `on_error` gives will stand in for its result."""
 
     node: str
     version: int
     why: str
     due: float | None = None
     failure: Failure | None = None
+    rescue: bool = False
 
 
 @record
@@ -259,6 +262,26 @@ class NodeMoved(Event):
 
 
 @record
+class NodeSkipped(Event):
+    """Its own condition said no, or it said so itself: it has no result, and what depends on it goes on without."""
+
+    node: str
+    version: int
+    fence: int
+    why: str
+    seconds: float = 0.0
+
+
+@record
+class NodesSkipped(Event):
+    """These have no result because they need that of `node`, which was skipped, or failed and is optional."""
+
+    node: str
+    version: int
+    nodes: tuple[str, ...]
+
+
+@record
 class NodeSuspended(Event):
     node: str
     version: int
@@ -271,6 +294,16 @@ class NodeResumed(Event):
     node: str
     version: int
     decision: str
+
+
+@record
+class WaveCompleted(Event):
+    """With `schedule="waves"`: all nodes of a wave are settled; `wave` counts 1, 2, ... of `waves`. A change that opens
+    a wave again lets it be completed again."""
+
+    wave: int
+    waves: int
+    nodes: int
 
 
 # -- leases of critical sections

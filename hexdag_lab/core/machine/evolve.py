@@ -5,21 +5,22 @@ Nothing is decided here, and nothing can fail. What nodes wait for is counted in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..base.frozen import FrozenDict
-from ..base.heap import pop
-from ..runs.reuse import Reuse
+from ..runs.rank import rank_changes, ranked
+from ..runs.reuse import UNUSED, Reuse
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.budget import budget_of
 from . import events as ev
-from .counting import pushed, recounted, with_downs
+from .counting import current_wave, lacks, recounted, with_downs
 from .evolve_agents import AGENTS, seated
 from .evolve_claims import lease_awaited, lease_held, leases_claimed, without_ended
 from .evolve_proposals import PROPOSALS
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
 from .evolve_steering import node_checkpointed, node_moved, node_moving, on_their_way
+from .lanes import queued, taken_out
 from .limits import charged, clocked
 from .state import RunState, Version
 
@@ -42,7 +43,7 @@ def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
     dag = e.dag.numbered(1)
     state = RunState(
         run=e.run, owner=e.owner, policy=e.policy, schedule=e.schedule, budget=budget_of(e.budget), inputs=e.inputs,
-        dag=dag, since=e.at, trust=e.trust, operations=e.operations,
+        dag=dag, since=e.at, trust=e.trust, ranks=ranked(dag), operations=e.operations,
         versions=(Version(1, dag, e.by, "started", None, e.at),), slots=state.slots, lookahead=state.lookahead,
         capabilities=state.capabilities,
     )  # fmt: skip
@@ -57,7 +58,7 @@ def _run_started(state: RunState, e: ev.RunStarted) -> RunState:
         records[name] = NodeRecord(node, why, unmet=open_ups, unsent=open_ups, result=kept)
     left = sum(rec.state not in SETTLED for rec in records.values())
     state = state._replace(nodes=type(state.nodes)(records), left=left)
-    return pushed(state, [name for name, rec in records.items() if not rec.unsent and not rec.result])
+    return queued(state, [name for name, rec in records.items() if not rec.unsent and not rec.result])
 
 
 def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
@@ -74,10 +75,9 @@ def _run_attached(state: RunState, e: ev.RunAttached) -> RunState:
             left += 1
     hooks = FrozenDict({agent: seq for agent, seq in state.hooks.items() if agent not in e.absent})
     state = clocked(state, state.at, e.at if state.status is RunStatus.RUNNING else None)  # it did not run meanwhile
-    state = state._replace(
-        nodes=nodes, left=left, outstanding=0, frontier=None, hooks=hooks, held=FrozenDict(), claims=FrozenDict()
-    )
-    return recounted(state, state.nodes)
+    state = state._replace(nodes=nodes, left=left, outstanding=0, frontier=None, lanes=FrozenDict(), hooks=hooks)
+    state = state._replace(held=FrozenDict(), claims=FrozenDict())
+    return _reopened(recounted(state, state.nodes), e.again)
 
 
 def _paused(state: RunState, e: ev.RunPaused) -> RunState:
@@ -102,22 +102,19 @@ def _finished(state: RunState, e: ev.RunFinished) -> RunState:
             why = f"cancelled by {e.by}"
             nodes = nodes.set(name, rec._replace(state=NodeState.CANCELLED, submitted=False, due=None, why=why))
     state = state._replace(status=e.status, nodes=nodes, left=0, outstanding=0, dues=FrozenDict(), held=FrozenDict())
-    return recounted(state, nodes)._replace(frontier=None)
+    return recounted(state, nodes)._replace(frontier=None, lanes=FrozenDict())
 
 
 def _pool_offered(state: RunState, e: ev.PoolOffered) -> RunState:
     state = state._replace(slots=e.slots, lookahead=e.lookahead, capabilities=e.capabilities)
-    return pushed(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
+    return queued(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
 
 
 # -- attempts
 
 
 def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
-    nodes, freed, frontier = state.nodes, [], state.frontier
-    for _ in range(e.taken):
-        if frontier is not None:
-            _, frontier = pop(frontier)
+    nodes, freed = state.nodes, []
     for name, fence in e.nodes:
         code = state.dag.entries[name].spec.code.digest.hex()
         rec = nodes[name]._replace(
@@ -130,8 +127,8 @@ def _submitted(state: RunState, e: ev.AttemptsSubmitted) -> RunState:
             nodes = nodes.set(down, rec._replace(unsent=rec.unsent - 1))
             if rec.unsent == 1:
                 freed.append(down)
-    state = state._replace(nodes=nodes, frontier=frontier, outstanding=state.outstanding + len(e.nodes))
-    return pushed(state, freed)
+    state = taken_out(state, e.taken, e.from_lanes, [name for name, _ in e.nodes])
+    return queued(state._replace(nodes=nodes, outstanding=state.outstanding + len(e.nodes)), freed)
 
 
 def _withdrawn(state: RunState, e: ev.AttemptsWithdrawn) -> RunState:
@@ -186,7 +183,7 @@ def _node_succeeded(state: RunState, e: ev.NodeSucceeded) -> RunState:
     if e.node in held:
         held = FrozenDict({name: item for name, item in held.items() if name != e.node})
     state = state._replace(nodes=nodes, outstanding=state.outstanding - 1, left=state.left - 1, held=held)
-    return pushed(state, met)
+    return queued(state, met)
 
 
 def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
@@ -194,6 +191,7 @@ def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
     again = rec._replace(
         state=NodeState.READY, submitted=False, why=e.why, due=e.due, failure=e.failure or rec.failure,
         failures=rec.failures + (e.failure is not None), lost=rec.lost + (e.failure is None), result=None,
+        rescue=e.failure if e.rescue else rec.rescue,
     )  # fmt: skip
     state = state._replace(
         nodes=state.nodes.set(e.node, again),
@@ -202,25 +200,56 @@ def _node_retrying(state: RunState, e: ev.NodeRetrying) -> RunState:
     )
     if e.due is not None:
         state = state._replace(dues=FrozenDict({**state.dues, e.node: e.due}))
-    return recounted(state, with_downs(state.dag, [e.node]))
+    return _reopened(recounted(state, with_downs(state.dag, [e.node])), [e.node])
+
+
+def _reopened(state: RunState, names: Iterable[str]) -> RunState:
+    """With the waves of nodes that have to run again not done."""
+    return state._replace(wave=min([state.wave, *map(state.dag.level, names)])) if state.wave else state
 
 
 def _retry_due(state: RunState, e: ev.RetryDue) -> RunState:
     dues = FrozenDict({name: due for name, due in state.dues.items() if name != e.node})
     state = state._replace(dues=dues, nodes=state.nodes.set(e.node, state.nodes[e.node]._replace(due=None)))
-    return pushed(state, [e.node])
+    return queued(state, [e.node])
 
 
 def _node_failed(state: RunState, e: ev.NodeFailed) -> RunState:
     rec = state.nodes[e.node]
     failed = rec._replace(
         state=NodeState.FAILED, submitted=False, failure=e.failure, seconds=e.seconds, why=str(e.failure),
-        failures=rec.failures + 1, version=e.version,
+        failures=rec.failures + 1, version=e.version, excused=state.dag.entries[e.node].spec.optional,
     )  # fmt: skip
     nodes = state.nodes.set(e.node, failed)
+    state = state._replace(outstanding=state.outstanding - rec.submitted, left=state.left - 1)
+    if failed.excused:
+        return recounted(state._replace(nodes=nodes), state.dag.dependents(e.node))
     for down in state.dag.dependents(e.node):
         nodes = nodes.set(down, nodes[down]._replace(unsent=nodes[down].unsent + rec.submitted))
-    return state._replace(nodes=nodes, outstanding=state.outstanding - rec.submitted, left=state.left - 1)
+    return state._replace(nodes=nodes)
+
+
+def _node_skipped(state: RunState, e: ev.NodeSkipped) -> RunState:
+    rec = state.nodes[e.node]
+    skipped = rec._replace(
+        state=NodeState.SKIPPED, submitted=False, why=e.why, seconds=e.seconds, version=e.version, result=None,
+        failure=None, saved=None, waits_for="", declined=True, reuse=UNUSED,
+    )  # fmt: skip
+    nodes = state.nodes.set(e.node, skipped)
+    state = state._replace(nodes=nodes, outstanding=state.outstanding - rec.submitted, left=state.left - 1)
+    return recounted(state, state.dag.dependents(e.node))
+
+
+def _nodes_skipped(state: RunState, e: ev.NodesSkipped) -> RunState:
+    nodes, left = state.nodes, state.left
+    for name in e.nodes:  # wave by wave; most of them are skipped already, since that follows from what is above
+        rec = nodes[name]
+        if rec.state not in SETTLED:
+            why = lacks(state.dag.entries[name], nodes)
+            nodes = nodes.set(name, rec._replace(state=NodeState.SKIPPED, due=None, waits_for="", why=why))
+            left -= 1
+    dues = FrozenDict({name: due for name, due in state.dues.items() if name not in e.nodes})
+    return recounted(state._replace(nodes=nodes, left=left, dues=dues), with_downs(state.dag, e.nodes))
 
 
 def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
@@ -234,6 +263,10 @@ def _nodes_blocked(state: RunState, e: ev.NodesBlocked) -> RunState:
     dues = FrozenDict({name: due for name, due in state.dues.items() if name not in e.nodes})
     state = state._replace(nodes=nodes, outstanding=outstanding, left=state.left - len(e.nodes), dues=dues)
     return recounted(state, with_downs(state.dag, e.nodes))
+
+
+def _wave_completed(state: RunState, e: ev.WaveCompleted) -> RunState:
+    return state._replace(wave=e.wave)
 
 
 def _node_suspended(state: RunState, e: ev.NodeSuspended) -> RunState:
@@ -290,15 +323,21 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
     )
     touched = {name for name in e.changeset.nodes if name in dag} | reopened
     touched |= {down for _, down in e.changeset.edges if down in dag}
+    moved = rank_changes(state.ranks, dag, {up for up, _ in e.changeset.edges}.union(e.changeset.nodes))
+    state = state._replace(ranks=state.ranks.update(moved))
+    touched |= {name for name in moved if name in dag}  # they have another place in the queue
     if state.schedule == "waves":
         touched = set(dag.entries)  # the frontier is in the order of waves, and any of them may have moved
     state = _forgotten(state, {*e.changeset.removed, *e.changeset.changed, *reopened})
-    return recounted(state, with_downs(dag, touched))
+    state = recounted(state, with_downs(dag, touched))
+    return state._replace(wave=min(state.wave, current_wave(state._replace(wave=0)))) if state.wave else state
 
 
 def _untried(rec: NodeRecord) -> NodeRecord:
     """Another definition has all its attempts before it, and need not sit out the backoff of the old one."""
-    return rec._replace(failures=0, lost=0, due=None, sees=0, decisions=FrozenDict())
+    return rec._replace(
+        failures=0, lost=0, due=None, sees=0, decisions=FrozenDict(), declined=False, excused=False, rescue=None
+    )  # fmt: skip
 
 
 def _why(name: str, e: ev.VersionCommitted) -> str:
@@ -347,6 +386,9 @@ _EVOLVERS: dict[type, Callable[[RunState, Any], RunState]] = {
     ev.NodeCheckpointed: node_checkpointed,
     ev.NodeMoving: node_moving,
     ev.NodeMoved: node_moved,
+    ev.NodeSkipped: _node_skipped,
+    ev.NodesSkipped: _nodes_skipped,
+    ev.WaveCompleted: _wave_completed,
     ev.NodeSuspended: _node_suspended,
     ev.NodeResumed: _node_resumed,
     ev.VersionCommitted: _version_committed,

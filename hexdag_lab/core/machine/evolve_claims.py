@@ -10,7 +10,7 @@ from ..base.frozen import FrozenDict
 from ..runs.claim import Claim
 from ..runs.run import SETTLED, NodeState, RunStatus
 from . import events as ev
-from .counting import pushed
+from .lanes import queued
 from .state import RunState
 
 
@@ -21,7 +21,7 @@ def leases_claimed(state: RunState, e: ev.LeasesClaimed) -> RunState:
 
 def lease_held(state: RunState, e: ev.LeaseHeld) -> RunState:
     held = state.claims[e.node]._replace(held=True, holder="")
-    return pushed(state._replace(claims=FrozenDict({**state.claims, e.node: held})), [e.node])
+    return queued(state._replace(claims=FrozenDict({**state.claims, e.node: held})), [e.node])
 
 
 def lease_awaited(state: RunState, e: ev.LeaseAwaited) -> RunState:
@@ -35,7 +35,7 @@ def without_ended(before: RunState, after: RunState) -> RunState:
     if len(kept) == len(after.claims):
         return after
     back = [node for node in after.claims if node not in kept and _may_claim_again(node, after)]
-    return pushed(after._replace(claims=FrozenDict(kept)), back)
+    return queued(after._replace(claims=FrozenDict(kept)), back)
 
 
 def _lasts(node: str, claim: Claim, before: RunState, after: RunState) -> bool:

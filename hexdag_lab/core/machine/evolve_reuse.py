@@ -6,7 +6,8 @@ from ..dag.keys import reusable
 from ..runs.reuse import UNUSED, Reuse
 from ..runs.run import NodeState
 from . import events as ev
-from .counting import pushed, recounted
+from .counting import recounted
+from .lanes import queued
 from .recipes import completed, recipe_of
 from .state import RunState
 
@@ -56,7 +57,7 @@ def results_missed(state: RunState, e: ev.ResultsMissed) -> RunState:
         nodes = nodes.set(name, rec._replace(reuse=known._replace(asked="")))
         if known.asked and not rec.submitted and not rec.unsent:
             back.append(name)
-    return pushed(state._replace(nodes=nodes), back)
+    return queued(state._replace(nodes=nodes), back)
 
 
 def node_reused(state: RunState, e: ev.NodeReused) -> RunState:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..base.heap import Heap
-from ..runs.run import PASSED, SETTLED, NodeState, RunStatus
+from ..runs.run import SETTLED, NodeState, RunStatus
 from ..votes.policy import Verdict
 from ..votes.proposal import TERMINAL, ProposalState
 from .attempts import capable
+from .counting import lacks
+from .endings import FAULTS
+from .lanes import MAIN, lane_of
 from .state import RunState
 
 
@@ -16,7 +19,8 @@ def violations(state: RunState) -> list[str]:
     """Sentences that say what does not hold; empty if all is well."""
     if not state.started:
         return []
-    return [*_nodes(state), *_counts(state), *_queues(state), *_claims(state), *_versions(state), *_proposals(state)]
+    parts = (_nodes, _counts, _queues, _at_work, _order, _claims, _versions, _proposals)
+    return [text for part in parts for text in part(state)]
 
 
 def _nodes(state: RunState) -> Iterator[str]:
@@ -24,21 +28,28 @@ def _nodes(state: RunState) -> Iterator[str]:
         yield "the nodes of the run are not the nodes of the head version"
     for name, rec in state.nodes.items():
         ups = state.dag.dependencies(name) if name in state.dag else ()
-        states = [state.nodes[up].state for up in ups]
+        above = [state.nodes[up] for up in ups]
         if rec.state is NodeState.SUCCEEDED and rec.result is None:
             yield f"{name} succeeded without a result"
         if rec.reuse.origin and (rec.state is not NodeState.SUCCEEDED or rec.submitted):
             yield f"{name} has a result that was taken over, but it is {rec.state}"
         if rec.reuse.origin and rec.result is not None and rec.result.where == "pool":
             yield f"{name} was given a result that is not kept"
-        if rec.state is NodeState.READY and not all(s in PASSED for s in states):
+        if rec.state is NodeState.READY and not all(up.passed for up in above):
             yield f"{name} is ready, but an upstream has not succeeded"
-        if rec.state is NodeState.BLOCKED and not any(s in (NodeState.FAILED, NodeState.BLOCKED) for s in states):
+        if rec.state is NodeState.BLOCKED and not any(up.state in FAULTS and not up.excused for up in above):
             yield f"{name} is blocked, but no upstream failed"
+        if rec.state is NodeState.SKIPPED and not (rec.declined or lacks(state.dag.entries[name], state.nodes)):
+            yield f"{name} is skipped, but nothing that it needs has no result"
+        if rec.state in (NodeState.READY, NodeState.RUNNING) and lacks(state.dag.entries[name], state.nodes):
+            yield f"{name} is {rec.state}, though what it needs has no result"
+        if rec.declined and (rec.state is not NodeState.SKIPPED or rec.unmet):
+            yield f"{name} was skipped by its condition, but is {rec.state} or waits for something"
+        if rec.excused and rec.state is not NodeState.FAILED:
+            yield f"{name} is excused, but has not failed"
         if rec.submitted and rec.state in SETTLED:
             yield f"{name} is settled, but still submitted"
-        sent = (s in PASSED or state.nodes[up].submitted for up, s in zip(ups, states, strict=True))
-        if rec.submitted and not all(sent):
+        if rec.submitted and not all(up.passed or up.submitted for up in above):
             yield f"{name} is submitted, but an upstream is neither done nor submitted"
         if name in state.moves and not (rec.state is NodeState.RUNNING and rec.movable):
             yield f"{name} is to move from its next safe point, but it has none: it is {rec.state}"
@@ -68,9 +79,9 @@ def _counts(state: RunState) -> Iterator[str]:
         yield f"left is {state.left}, but {sum(r.state not in SETTLED for r in state.nodes.values())} are not settled"
     for name, rec in state.nodes.items():
         ups = [state.nodes[up] for up in state.dag.dependencies(name)]
-        if rec.unmet != sum(up.state not in PASSED for up in ups):
+        if rec.unmet != sum(not up.passed for up in ups):
             yield f"{name}: unmet is {rec.unmet}"
-        if rec.unsent != sum(up.state not in PASSED and not up.submitted for up in ups):
+        if rec.unsent != sum(not up.passed and not up.submitted for up in ups):
             yield f"{name}: unsent is {rec.unsent}"
     if (state.since is None) == (state.status is RunStatus.RUNNING):
         yield "the clock of the run goes while the run does not, or stands while it does"
@@ -84,7 +95,8 @@ def _queues(state: RunState) -> Iterator[str]:
     """Nothing is forgotten: what may go is in the frontier, what is to be tried again has its time."""
     if state.over:
         return
-    waiting = set(_items(state.frontier))
+    heaps = (state.frontier, *(lane.waiting for lane in state.lanes.values()))
+    waiting = {name for heap in heaps for name in _items(heap)}
     for name, rec in state.nodes.items():
         if (rec.due is not None) != (name in state.dues):
             yield f"{name}: its record and the list of retries do not agree on when it is due"
@@ -102,6 +114,24 @@ def _queues(state: RunState) -> Iterator[str]:
     for name in {*state.dues, *state.held}:
         if name not in state.nodes:
             yield f"{name} is not in the graph, but something waits for it"
+
+
+def _at_work(state: RunState) -> Iterator[str]:
+    for name, rec in state.nodes.items():
+        lane = lane_of(state.dag.entries[name].spec)
+        if lane != MAIN and rec.submitted and not any(name in found.at_work for found in state.lanes.values()):
+            yield f"{name} is in the pool, but does not count in its lane"
+
+
+def _order(state: RunState) -> Iterator[str]:
+    for name in state.nodes:
+        if state.ranks.get(name) is None:
+            yield f"{name} has no rank"
+        below = [state.ranks.get(down) or 0 for down in state.dag.dependents(name)]
+        if state.ranks.get(name) != max((rank + 1 for rank in below), default=0):
+            yield f"{name} has rank {state.ranks.get(name)}, and those below it {sorted(below)}"
+    if any(state.nodes[n].state not in SETTLED for names in state.dag.waves[: state.wave] for n in names):
+        yield f"{state.wave} waves are done, but something is left in them"
 
 
 def _items(heap: Heap) -> Iterator[str]:

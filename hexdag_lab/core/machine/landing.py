@@ -14,8 +14,9 @@ from ..votes.ballot import Choice
 from ..votes.proposal import Check, Effect, Proposal, ProposalState, objection
 from . import effects as ef
 from . import events as ev
-from .attempts import current_wave, resume
+from .attempts import resume
 from .checks import CHECKS, examine
+from .counting import current_wave
 from .effect import busy
 from .state import RunState
 from .steering import steer, steer_checks

@@ -191,6 +191,17 @@ class Failed:
 
 
 @record
+class Skipped:
+    """An attempt ended at once: the node's condition said no. `why` is a sentence."""
+
+    at: float
+    node: str
+    fence: int
+    seconds: float
+    why: str
+
+
+@record
 class Lost:
     """An attempt ended without an answer: its worker died, or the pool forgot it. Of an attempt that has succeeded:
     its result is not in the pool any more."""
@@ -332,7 +343,7 @@ class Dispatch:
 
 Message = (
     StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Attach
-    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Lost | Suspended | Checkpointed
+    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Skipped | Lost | Suspended | Checkpointed
     | ResultKept | LookedUp | LeaseTaken | LeaseBusy | LeaseLost
     | VoterAbsent | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip

@@ -29,7 +29,8 @@ def recipe_of(state: RunState, name: str) -> Recipe:
     """What would go into an attempt of a node now."""
     entry = state.dag.entries[name]
     parts = [Part(Taken(param, "", kept.sha256)) for param, kept in given(state, name)]
-    parts += [Part(Taken(w.param or "", w.up, _digest(state, w)), state.nodes[w.up].fence) for w in entry.wires]
+    wires = [w for w in entry.wires if not state.nodes[w.up].void]
+    parts += [Part(Taken(w.param or "", w.up, _digest(state, w)), state.nodes[w.up].fence) for w in wires]
     return recipe(entry.spec, parts)
 
 

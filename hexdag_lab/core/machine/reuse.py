@@ -67,7 +67,7 @@ def index(step: Step, names: Iterable[str]) -> None:
         made, result = rec.reuse.made, rec.result
         if rec.state is not NodeState.SUCCEEDED or made is None or result is None or result.where == "pool":
             continue
-        if rec.decisions or rec.reuse.origin:  # somebody's decision went into it; or it can be found already
+        if rec.decisions or rec.reuse.origin or rec.rescue:  # it is not of code and inputs alone; or is found already
             continue
         if key := made.key:
             step.act(ef.Index(key, name, rec.version, rec.seconds, rec.reuse.seq, made))

@@ -12,6 +12,7 @@ from ..base.merkle import MerkleMap
 from ..dag.catalog import Listed
 from ..dag.dag import Dag
 from ..runs.claim import Claim
+from ..runs.rank import Ranks, ranked
 from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -46,6 +47,15 @@ class Moving(NamedTuple):
 
 
 _EMPTY = Dag.of()
+_NO_RANKS = ranked(_EMPTY)
+
+
+class Lane(NamedTuple):
+    """Nodes of which only so many may be at work at once: those that wait, and those that were submitted; one that is
+    not in the pool any more is no longer at work."""
+
+    waiting: Heap = None
+    at_work: tuple[str, ...] = ()
 
 
 class RunState(NamedTuple):
@@ -53,6 +63,8 @@ class RunState(NamedTuple):
 
     nodes        name -> record, for the nodes of the head version;  gone  the same for nodes that were removed
     frontier     heap of nodes that may be submitted; entries that no longer hold are skipped when they come out
+    lanes        name -> nodes of which only so many may be at work;  ranks  how long the longest chain below each is
+    wave         with schedule="waves": how many waves are done
     outstanding  attempts in the pool;  left  nodes that are not settled yet
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
     moves        node -> where it moves to, for those that are on their way to a safe point
@@ -89,6 +101,9 @@ class RunState(NamedTuple):
     proposals: MerkleMap[Proposal] = MerkleMap()
     open: tuple[str, ...] = ()
     frontier: Heap = None
+    lanes: FrozenDict[Lane] = FrozenDict()
+    ranks: Ranks = _NO_RANKS
+    wave: int = 0
     outstanding: int = 0
     left: int = 0
     dues: FrozenDict[float] = FrozenDict()

@@ -14,7 +14,6 @@ from ..votes.steer import End, Move, Steer
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
-from .attempts import current
 from .state import RunState
 from .step import Step
 
@@ -75,7 +74,7 @@ def _moved(step: Step, node: str, to: str, why: str, afresh: bool = False) -> No
 
 def checkpointed(step: Step, m: ms.Checkpointed) -> None:
     """An attempt waits at a safe point: journal what it saved, and let it go on, unless it is to move."""
-    rec = current(step, m)
+    rec = step.current(m)
     if rec is None:
         again = _made_again(step, m)
         return step.act(ef.Answer(m.worker, m.node, m.fence, m.number, go_on=again))

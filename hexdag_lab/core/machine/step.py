@@ -35,6 +35,13 @@ class Step:
     def record(self, node: str) -> NodeRecord | None:
         return self.state.nodes.get(node)
 
+    def current(self, report: Any) -> NodeRecord | None:
+        """The record that a report is about, or None if the report is stale, or comes after the attempt's result."""
+        rec = self.record(report.node)
+        if rec is None or not rec.submitted or rec.fence != report.fence:
+            return None
+        return None if self.state.over or report.node in self.state.held else rec
+
     def submitted_below(self, names: Iterable[str]) -> tuple[str, ...]:
         """Everything downstream of some nodes that was submitted on the strength of them, wave by wave."""
         dag, nodes = self.state.dag, self.state.nodes

@@ -1,4 +1,4 @@
-"""A run in words: what happened to a node, and why something does not move."""
+"""A run in words: what happened to it, or to one node. Why a node does not move is in `why`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..runs.run import PASSED, NodeState, RunStatus
-from ..votes.proposal import MEANING
 from . import events as ev
-from .asking import paused
-from .attempts import capable
 from .state import RunState
 
 SHORT = 8  #: hexadecimal digits of a code hash in a sentence
@@ -68,7 +64,7 @@ def _concerns(event: Any, node: str) -> bool:
         case ev.VersionCommitted():
             ends = {name for edge in event.changeset.edges for name in edge}
             return node in ends.union(event.changeset.nodes, event.restarted, event.rerun)
-        case ev.NodesBlocked():
+        case ev.NodesBlocked() | ev.NodesSkipped():
             return node in event.nodes
         case ev.ResultsMissed():
             return bool(event.why.get(node))
@@ -90,6 +86,8 @@ def _about_run(event: Any, node: str | None) -> str:
             return f"{event.by} lets the run go on"
         case ev.RunFinished():
             return f"the run ended: {event.status}" + (f", by {event.by}" if event.by else "")
+        case ev.WaveCompleted():
+            return f"wave {event.wave} of {event.waves} is done ({event.nodes} node{'s' * (event.nodes != 1)})"
         case ev.SeatTaken():
             return f"{event.seat.id} takes part as {event.seat.role}"
         case ev.PoolOffered():
@@ -156,6 +154,11 @@ def _about_node(event: Any) -> str:
         case ev.NodeMoved():
             verb = "begins anew" if event.afresh else "goes on"
             return f"{name} {verb} on {event.to or 'another worker'}: {event.why}"
+        case ev.NodeSkipped():
+            return f"{name} skipped: {event.why}"
+        case ev.NodesSkipped():
+            need = "it needs" if len(event.nodes) == 1 else "they need"
+            return f"{_names(event.nodes)} skipped: {need} {name}, which has no result"
         case ev.NodeSuspended():
             return f"{name} waits for {event.waits_for}"
         case ev.NodeResumed():
@@ -197,37 +200,3 @@ def _named(node: str | None, names: Collection[str], text: str) -> str:
 
 def _names(names: Collection[str]) -> str:
     return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} nodes"
-
-
-def why(state: RunState, node: str) -> str | None:
-    """Why a node does not move, in one sentence; None while it moves or is done. Of a result that was used again: where
-    it is from."""
-    rec = state.nodes.get(node)
-    if rec is None:
-        return state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
-    if rec.state in (NodeState.RUNNING, NodeState.SUCCEEDED):
-        return rec.reuse.origin or None
-    if rec.state in (NodeState.FAILED, NodeState.BLOCKED, NodeState.CANCELLED, NodeState.SKIPPED):
-        return rec.why
-    if rec.state is NodeState.SUSPENDED:
-        proposal = state.proposals.get(rec.waits_for)
-        if proposal is None or proposal.electorate is None:
-            return f"waits for proposal {rec.waits_for}"
-        opinion = state.policy.evaluate(proposal.cast(), proposal.electorate, state.at)
-        return f"waits for proposal {rec.waits_for} ({MEANING[proposal.state]}: {opinion.text})"
-    if state.status is RunStatus.PAUSED:
-        return paused(state)
-    if rec.due is not None:
-        return f"{rec.why}; next try in {max(0.0, rec.due - state.at):.0f} s"
-    requires = state.dag.entries[node].spec.requires
-    if not capable(state, requires):
-        return f"no worker has {', '.join(sorted(requires))}"
-    if rec.unmet:
-        ups = sorted(up for up in state.dag.dependencies(node) if state.nodes[up].state not in PASSED)
-        return f"waits for {', '.join(ups[:5])}{', …' if len(ups) > 5 else ''}"
-    claim = state.claims.get(node)
-    if claim is not None and not claim.held:
-        return str(claim)
-    if not state.slots:
-        return "there are no workers yet"
-    return "waits for a free worker" if state.outstanding >= state.slots else None

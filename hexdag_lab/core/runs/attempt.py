@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .run import Failure
 from .value import Kept
 
 
@@ -47,3 +48,4 @@ class Task(NamedTuple):
     runs: str | None = None
     worker: str = ""  # where it is to run, if it is there; empty: anywhere
     effects: bool = False  # it acts on the outside world: the pool does not run it again by itself
+    failure: Failure | None = None  # call `on_error` with it, in place of the function

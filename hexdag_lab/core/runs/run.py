@@ -42,13 +42,13 @@ R = RunStatus
 NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
     N.WAITING: frozenset({N.READY, N.RUNNING, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
     N.READY: frozenset({N.WAITING, N.RUNNING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
-    N.RUNNING: frozenset({N.READY, N.WAITING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED}),
-    N.SUSPENDED: frozenset({N.READY, N.WAITING, N.BLOCKED, N.CANCELLED}),
+    N.RUNNING: frozenset({N.READY, N.WAITING, N.SUSPENDED, N.SUCCEEDED, N.FAILED, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
+    N.SUSPENDED: frozenset({N.READY, N.WAITING, N.BLOCKED, N.CANCELLED, N.SKIPPED}),
     N.SUCCEEDED: frozenset({N.READY, N.WAITING, N.BLOCKED}),
     N.FAILED: frozenset({N.READY, N.WAITING, N.BLOCKED}),
-    N.BLOCKED: frozenset({N.READY, N.WAITING}),
+    N.BLOCKED: frozenset({N.READY, N.WAITING, N.SKIPPED}),
     N.CANCELLED: frozenset(),
-    N.SKIPPED: frozenset({N.READY, N.WAITING}),
+    N.SKIPPED: frozenset({N.READY, N.WAITING, N.BLOCKED}),
 }
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
@@ -94,6 +94,8 @@ class NodeRecord(NamedTuple):
     code       hash of the code of the latest attempt, 64 hexadecimal digits; empty before the first
     movable    the attempt that runs has safe points;  checkpoints  how many of them it has passed
     place      the worker that it was moved to; empty: any
+    declined   its own condition has said no;  excused  it has failed, and is optional
+    rescue     what `on_error` is to deal with, or has dealt with
     """
 
     state: NodeState = N.WAITING
@@ -123,6 +125,19 @@ class NodeRecord(NamedTuple):
     movable: bool = False
     checkpoints: int = 0
     place: str = ""
+    declined: bool = False
+    excused: bool = False
+    rescue: Failure | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether what depends on it may go on, as far as it can without its result."""
+        return self.state in PASSED or self.excused
+
+    @property
+    def void(self) -> bool:
+        """Whether what depends on it goes on without its result: it was skipped, or failed and is optional."""
+        return self.state is N.SKIPPED or self.excused
 
     @property
     def digest(self) -> bytes:

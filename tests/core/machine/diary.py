@@ -27,6 +27,7 @@ from hexdag_lab.core.machine.evolve import evolve
 from hexdag_lab.core.machine.invariants import violations
 from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.core.machine.story import sentence
+from hexdag_lab.core.runs.attempt import Task
 from hexdag_lab.core.runs.run import Failure
 from hexdag_lab.core.runs.value import Kept
 from hexdag_lab.core.votes.agent import Role, Seat
@@ -164,6 +165,11 @@ class Diary:
 
     def in_pool(self) -> list[str]:
         return sorted(f"{n}#{rec.fence}" for n, rec in self.state.nodes.items() if rec.submitted)
+
+    def task(self, node: str) -> Task:
+        """What the pool was last given of a node."""
+        found = [task for effect in self.effects if isinstance(effect, ef.Submit) for task in effect.tasks]
+        return [task for task in found if task.node == node][-1]
 
     def told(self) -> str:
         """The lines since the last call."""

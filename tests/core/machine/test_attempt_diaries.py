@@ -11,7 +11,7 @@ from hexdag_lab.core.machine import effects as ef
 from hexdag_lab.core.machine import events as ev
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.state import RunState
-from hexdag_lab.core.machine.story import why
+from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.runs.run import NODE_TRANSITIONS, NodeState
 from hexdag_lab.core.votes.agent import Role, Seat
 from hexdag_lab.core.votes.people import OwnerDecides
@@ -702,6 +702,7 @@ def test_waves_wait_for_the_whole_wave_before() -> None:
            0  b succeeded in 1.50 s
            0  c started on w1
            0  c succeeded in 1.50 s
+           0  wave 1 of 2 is done (3 nodes)
            0  submitted low#1
     """)
 

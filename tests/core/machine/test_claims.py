@@ -5,7 +5,7 @@ from __future__ import annotations
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.machine import effects as ef
 from hexdag_lab.core.machine import messages as ms
-from hexdag_lab.core.machine.story import why
+from hexdag_lab.core.machine.why import why
 from tests.core.machine.diary import Diary, graph
 
 

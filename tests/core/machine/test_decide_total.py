@@ -26,7 +26,8 @@ from hexdag_lab.core.machine.decide import _HANDLERS
 from hexdag_lab.core.machine.evolve import _EVOLVERS, evolve
 from hexdag_lab.core.machine.invariants import violations
 from hexdag_lab.core.machine.state import RunState
-from hexdag_lab.core.machine.story import sentence, story, why
+from hexdag_lab.core.machine.story import sentence, story
+from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.runs.reuse import Found, Made
 from hexdag_lab.core.runs.run import Failure
 from hexdag_lab.core.votes.agent import Role, Seat

@@ -13,7 +13,7 @@ from hexdag_lab.core.dag.conflict import Conflict
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.machine import events as ev
 from hexdag_lab.core.machine import messages as ms
-from hexdag_lab.core.machine.story import why
+from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.votes.ballot import Choice
 from hexdag_lab.core.votes.people import OwnerDecides
 from hexdag_lab.core.votes.proposal import ProposalState, effect_digest

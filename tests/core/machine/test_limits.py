@@ -16,7 +16,7 @@ from hexdag_lab.core.machine import events as ev
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.evolve import evolve
 from hexdag_lab.core.machine.state import RunState
-from hexdag_lab.core.machine.story import why
+from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.runs.run import RunStatus
 from hexdag_lab.core.votes.agent import UNCAPPED, Caps, Seat
 from hexdag_lab.core.votes.budget import Budget, budget_of

@@ -35,7 +35,7 @@ def test_a_proposal_is_applied_while_other_nodes_run() -> None:
            0  submitted load#1
            0  load started on w1
            0  load succeeded in 1.50 s
-           0  submitted check#1, fit#1
+           0  submitted fit#1, check#1
            0  fit started on w1
            3  ada proposes p1: +1 node
            3  p1 opened

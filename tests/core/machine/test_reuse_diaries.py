@@ -17,7 +17,7 @@ from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.machine import effects as ef
 from hexdag_lab.core.machine import messages as ms
 from hexdag_lab.core.machine.evolve import evolve
-from hexdag_lab.core.machine.story import why
+from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.runs.reuse import Found, Made, Recipe
 from hexdag_lab.core.runs.value import Kept
 from hexdag_lab.core.votes.people import OwnerDecides

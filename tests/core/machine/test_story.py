@@ -10,7 +10,8 @@ from hexdag_lab.core.base.frozen import FrozenDict
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.machine import events as ev
 from hexdag_lab.core.machine import messages as ms
-from hexdag_lab.core.machine.story import sentence, story, why
+from hexdag_lab.core.machine.story import sentence, story
+from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.runs.reuse import Made
 from hexdag_lab.core.runs.run import Failure, RunStatus
 from hexdag_lab.core.runs.worker import WorkerState
@@ -116,6 +117,12 @@ SENTENCES = [
         ev.AgentCalled(1, 0.0, "hal", Call("vote", "gpt-5", "ab12", CallOutcome.SLOW, "p1", seconds=3.04)),
         "hal asked gpt-5 (vote p1): slow, 3.0 s",
     ),
+    (
+        ev.NodeSkipped(1, 0.0, "fit", 1, 2, "its condition enough() says no"),
+        "fit skipped: its condition enough() says no",
+    ),
+    (ev.NodesSkipped(1, 0.0, "fit", 1, ("a", "b")), "a, b skipped: they need fit, which has no result"),
+    (ev.WaveCompleted(1, 0.0, 2, 3, 1), "wave 2 of 3 is done (1 node)"),
     (
         ev.AgentSuspended(1, 0.0, "hal", "it failed 3 times in a row, the last time: KeyError"),
         "hal is asked no more: it failed 3 times in a row, the last time: KeyError; add it anew once that is put right",
@@ -240,7 +247,7 @@ def test_paused_incapable_and_gone() -> None:
     lab.start()
     lab.pool(1, 0, set())
     lab.runs("load")
-    assert why(lab.state, "fit") == "no worker has big, gpu"
+    assert why(lab.state, "fit") == 'no worker has "big" or "gpu"'
     lab.propose("p1", lab.change().remove_node("fit"))
     assert why(lab.state, "fit") == "removed by ada"
     assert why(lab.state, "nobody") == "there is no node 'nobody' in v2"
