@@ -48,8 +48,10 @@ def _free(dag: Dag, node: str) -> set[str]:
 
 
 def inputs_of(view: RunView, node: str, read: Callable[[Kept], Any]) -> dict[str, Any]:
-    """The values that a node gets: its params, the run's inputs, and the results of its upstreams."""
-    spec = view.dag.nodes[node]
+    """The values that a node gets: its params, the run's inputs, and the results of its upstreams, as far as they are
+    not skipped."""
+    spec, wires = view.dag.nodes[node], view.dag.wires(node)
+    there = [wire for wire in wires if not view.state.nodes[wire.up].void]
     values = dict(spec.params)
     for param in _free(view.dag, node):
         given = view.state.inputs.get(f"{node}.{param}")
@@ -57,10 +59,10 @@ def inputs_of(view: RunView, node: str, read: Callable[[Kept], Any]) -> dict[str
             given = view.state.inputs.get(param)
         if given is not None:
             values[param] = read(given)
-    many = {wire.up: view.result(wire.up) for wire in view.dag.wires(node) if wire.param == MANY}
-    if many:
+    if any(wire.param == MANY for wire in wires):
+        many = {wire.up: view.result(wire.up) for wire in there if wire.param == MANY}
         values[str(spec.code.collector)] = dict(sorted(many.items()))
-    one = {wire.param: view.result(wire.up) for wire in view.dag.wires(node) if wire.param not in (MANY, None)}
+    one = {wire.param: view.result(wire.up) for wire in there if wire.param not in (MANY, None)}
     return dict(sorted({**values, **one}.items()))
 
 

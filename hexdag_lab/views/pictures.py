@@ -257,7 +257,7 @@ def what_changed(old: NodeSpec, new: NodeSpec) -> list[str]:
         one, two = getattr(old, name), getattr(new, name)
         if one != two:
             told.append(f"{name} {_short(one)} → {_short(two)}")
-    told += [name for name in ("in_model", "out_model") if getattr(old, name) != getattr(new, name)]
+    told += [name for name in ("in_model", "out_model", "when", "on_error") if getattr(old, name) != getattr(new, name)]
     return told
 
 

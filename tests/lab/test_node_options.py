@@ -61,6 +61,18 @@ def test_a_condition_is_asked_where_the_values_are(lab: hx.Lab, count: int, fitt
             run.result("fit")
 
 
+def test_what_a_node_gets_leaves_out_what_was_skipped(lab: hx.Lab) -> None:
+    def gather(**parts: int) -> list[str]:
+        return sorted(parts)
+
+    nodes = [fit.as_node(name, after="rows") for name in ("left", "right")]
+    run = lab.start(hx.Dag.of(rows, summary, fit, *nodes, hx.NodeSpec("gather", gather).after("left", "right")))
+    assert run.wait(WAIT)["gather"] == []
+    assert run.inputs("summary") == {"rows": 0}
+    assert run.debug("summary", call=lambda fn, *args, **kwargs: fn(*args, **kwargs)) == (0, None)
+    assert run.inputs("gather") == {"parts": {}}
+
+
 def test_a_node_skips_itself_with_its_reason(lab: hx.Lab) -> None:
     def looks() -> None:
         hx.context().skip("nothing new since monday")

@@ -143,3 +143,11 @@ def test_a_static_page_has_the_picture_and_the_words(diff: hx.Diff) -> None:
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     assert re.search(r"<text [^>]*>report</text>", page)
     assert "would run: fit, report" in page
+
+
+def test_a_change_of_when_and_how_a_node_runs_is_told() -> None:
+    old = hx.Dag.of(hx.NodeSpec("fit", len, version="1", concurrency=2))
+    new = old.replace_node("fit", old.nodes["fit"].but(when=lambda: True, optional=True, concurrency=3))
+    table = hx.diff(old, new)._repr_mimebundle_()["text/html"]
+    for told in ("optional False → True", "concurrency 2 → 3", "when"):
+        assert told in table

@@ -58,10 +58,13 @@ def queued(state: RunState, names: Iterable[str]) -> RunState:
 
 def taken_out(state: RunState, taken: int, from_lanes: Mapping[str, int], submitted: Iterable[str]) -> RunState:
     """Without the first ones of the frontier and of some lanes; those that were submitted are at work in theirs."""
-    frontier, lanes = state.frontier, dict(state.lanes)
+    frontier = state.frontier
     for _ in range(taken):
         if frontier is not None:
             _, frontier = pop(frontier)
+    if not from_lanes:
+        return state._replace(frontier=frontier)
+    lanes = dict(state.lanes)
     for lane, count in from_lanes.items():
         waiting = lanes[lane].waiting
         for _ in range(count):
@@ -72,7 +75,7 @@ def taken_out(state: RunState, taken: int, from_lanes: Mapping[str, int], submit
         lane = lane_of(state.dag.entries[name].spec)
         if lane != MAIN:
             lanes[lane] = lanes[lane]._replace(at_work=tuple(sorted({*lanes[lane].at_work, name})))
-    return state._replace(frontier=frontier, lanes=FrozenDict(lanes) if from_lanes else state.lanes)
+    return state._replace(frontier=frontier, lanes=FrozenDict(lanes))
 
 
 class Taken(NamedTuple):

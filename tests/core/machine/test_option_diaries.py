@@ -17,8 +17,9 @@ from hexdag_lab.core.machine.why import why
 from hexdag_lab.core.runs.reuse import Found
 from hexdag_lab.core.runs.run import NodeState, RunStatus
 from hexdag_lab.core.votes.people import OwnerDecides
+from hexdag_lab.core.votes.policy import Deadline
 
-from .diary import Diary, graph, spec
+from .diary import Diary, graph, result, spec
 
 SAYS = Callback(Code("says", "test", digest(b"says"), ()))
 MENDS = Callback(Code("mends", "test", digest(b"mends"), (Param("failure", True),)))
@@ -337,3 +338,60 @@ class TestWaves:
         lab.begins("b")
         lab.fails("b")
         assert lab.in_pool() == ["c#1"]
+
+
+DAYS = 3 * 86_400.0
+
+
+class TestWaitingForDays:
+    def test_a_decision_is_acted_on_days_later_by_another_controller(self) -> None:
+        lab = Lab("load > ask > report", OwnerDecides())
+        lab.start(slots=1)
+        lab.runs("load")
+        lab.propose("p1", lab.change().add_node(spec("more").after("ask")), by="bob")
+        lab.begins("ask")
+        lab.suspends("ask", "p1", saved=result("what it saved"))
+        assert lab.in_pool() == []  # it holds no slot
+        assert why(lab.state, "ask") == "waits for proposal p1 (open to votes: needs ada)"
+        lab.now += DAYS
+        lab.crash()
+        lab.pool(1)
+        assert lab.is_("ask") is NodeState.SUSPENDED
+        lab.vote("p1", "ada")
+        task = lab.task("ask")
+        assert (task.decision, task.saved) == ("APPLIED", result("what it saved"))
+        lab.runs("ask", "more", "report")
+        assert lab.state.status is RunStatus.SUCCEEDED
+
+    def test_while_it_waits_its_slot_serves_others(self) -> None:
+        lab = Lab("ask, other", OwnerDecides())
+        lab.start(slots=1)
+        lab.propose("p1", lab.change().add_node(spec("more").after("ask")), by="bob")
+        lab.begins("ask")
+        lab.suspends("ask", "p1")
+        assert lab.in_pool() == ["other#1"]
+
+    def test_time_that_has_run_out_meanwhile_is_a_decision_as_well(self) -> None:
+        lab = Lab("ask", OwnerDecides() & Deadline(600, "reject"))
+        lab.start(slots=1)
+        lab.propose("p1", lab.change().add_node(spec("more").after("ask")), by="bob")
+        lab.begins("ask")
+        lab.suspends("ask", "p1")
+        lab.now += DAYS
+        lab.crash()
+        lab.pool(1)
+        lab.tick()
+        assert lab.task("ask").decision == "EXPIRED"
+
+    def test_a_run_that_was_paused_lets_it_go_on_only_when_it_is_resumed(self) -> None:
+        lab = Lab("ask", OwnerDecides())
+        lab.start(slots=1)
+        lab.propose("p1", lab.change().add_node(spec("more").after("ask")), by="bob")
+        lab.begins("ask")
+        lab.suspends("ask", "p1")
+        lab.send(ms.Pause(0, "ada"))
+        lab.vote("p1", "ada")
+        assert lab.in_pool() == []
+        assert why(lab.state, "ask") == "the run is paused"
+        lab.send(ms.Resume(0, "ada"))
+        assert lab.in_pool() == ["ask#2"]
