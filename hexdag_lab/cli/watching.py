@@ -23,6 +23,17 @@ def add(commands: Commands) -> None:
     serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")
     text = "print the addresses as JSON, agent -> address, and end when standard input does: for programs"
     serve.add_argument("--json", action="store_true", help=text)
+    serve.add_argument("--basic-auth", metavar="FILE", help="people log in by this JSON file: name -> password")
+    serve.add_argument("--oauth-provider", metavar="NAME", help="people log in there: one of Panel's, such as github")
+    for name in ("key", "secret", "redirect-uri"):
+        variable = f"PANEL_OAUTH_{name.upper().replace('-', '_')}"
+        serve.add_argument(f"--oauth-{name}", metavar="TEXT", help=f"of that provider; default: ${variable}")
+    serve.add_argument(
+        "--login", action="append", default=[], metavar="LOGIN=AGENT", help="who that login votes as; repeatable"
+    )
+    serve.add_argument("--cookie-secret", metavar="TEXT", help="keeps people logged in after a restart")
+    text = "also pages of this HOST:PORT may talk to it: a proxy's address"
+    serve.add_argument("--allow-origin", action="append", metavar="HOST:PORT", help=text)
     inbox = commands.add("inbox", _inbox, "open proposals, the most urgent first")
     inbox.add_argument("--full", action="store_true", help="also all words that are too long for a card")
     diff = commands.add("diff", _diff, "what differs between two versions of a run", "run")
@@ -46,11 +57,16 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ..views import dashboard
+    from ..views import access, dashboard
 
+    given = access.server_options(
+        options.basic_auth, options.oauth_provider, options.cookie_secret, key=options.oauth_key,
+        secret=options.oauth_secret, redirect_uri=options.oauth_redirect_uri,
+    )  # fmt: skip
+    logins = access.logins_of(options.login)
     with watched(options.store) as lab:
         tokens = dashboard.tokens_for(*(options.agent or [lab.owner.id]))
-        server = dashboard.serve(lab, tokens, options.port)
+        server = dashboard.serve(lab, tokens, options.port, logins=logins, websocket_origin=_origins(options), **given)
         addresses = {agent: f"http://127.0.0.1:{server.port}/?token={token}" for token, agent in tokens.items()}
         if options.json:
             print(json.dumps(addresses), flush=True)
@@ -58,10 +74,23 @@ def _serve(options: argparse.Namespace) -> int:
         else:
             print(f"the dashboard of {options.store}; who opens one of these addresses votes as that agent:")
             print(*(f"  {agent}: {address}" for agent, address in addresses.items()), sep="\n", flush=True)
+            if prefix := access.hub_prefix():
+                print("through JupyterHub, at your hub's address:")
+                paths = (f"  {agent}: {prefix}{server.port}/?token={token}" for token, agent in tokens.items())
+                print(*paths, sep="\n", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.start()
             server.io_loop.start()
     return 0
+
+
+def _origins(options: argparse.Namespace) -> list[str] | None:
+    """Whose pages may talk to the server: its own, and those that were named."""
+    if not options.allow_origin:
+        return None
+    if options.port == 0:
+        raise ValueError("--allow-origin needs a --port of your choice, which the server's own pages are named by")
+    return [f"127.0.0.1:{options.port}", f"localhost:{options.port}", *options.allow_origin]
 
 
 def _until_input_ends() -> None:

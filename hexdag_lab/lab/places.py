@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import getpass
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -41,7 +42,9 @@ def home_of(store: Any) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
 
 
 def login() -> str:
-    """The name of the user who runs this process."""
+    """The name of the user who runs this process; behind JupyterHub, where all may have one name, the hub's user."""
+    if hub := os.environ.get("JUPYTERHUB_USER"):
+        return hub
     try:
         return getpass.getuser()
     except (KeyError, OSError):

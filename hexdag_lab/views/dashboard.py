@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,34 +10,23 @@ from urllib.parse import urlencode
 import panel as pn
 
 from . import api
+from .access import Access, tokens_for
 from .pages import Dashboard, Identity, Lab, Place
 from .pages.frame import RUNS_EVERY
+
+__all__ = ["TITLE", "in_cell", "serve", "session", "tokens_for"]
 
 TITLE = "hexdag_lab"
 PAGE_STYLE = (Path(__file__).parent / "static" / "page.css").read_text("utf-8")
 
 
-def tokens_for(*agents: str) -> dict[str, str]:
-    """A fresh token for each agent: token -> agent id."""
-    return {secrets.token_urlsafe(24): agent for agent in agents}
-
-
-def identity_of(tokens: Mapping[str, str], arguments: Mapping[str, list[bytes]], user: str | None) -> Identity | None:
-    """Who a session is: by the token in its address, by its login, or nobody."""
-    given = [value.decode("utf-8", "replace") for value in arguments.get("token", [])]
-    for token, agent in tokens.items():
-        if any(secrets.compare_digest(token.encode(), value.encode()) for value in given):
-            return Identity(agent, "token")
-    return Identity(user, "login") if user else None
-
-
-def session(lab: Lab, tokens: Mapping[str, str]) -> Any:
-    """The pages for the session that is being made now."""
+def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | None = None) -> Any:
+    """The pages for the session that is being made now; `tokens`: token -> agent, `logins`: login -> agent."""
     if PAGE_STYLE not in pn.config.raw_css:
         pn.config.raw_css = [*pn.config.raw_css, PAGE_STYLE]
     arguments = pn.state.session_args
     given = {key: values[0].decode("utf-8", "replace") for key, values in arguments.items() if values}
-    identity = identity_of(tokens, arguments, pn.state.user)
+    identity = Access(tokens, logins, bool(pn.config.oauth_provider)).identity(arguments, pn.state.user)
     document = pn.state.curdoc
     alive = [True]
 
@@ -84,10 +72,19 @@ def in_cell(lab: Lab, agent: str) -> Any:
     return pages.view
 
 
-def serve(lab: Lab, tokens: Mapping[str, str], port: int = 0, address: str = "127.0.0.1", **options: Any) -> Any:
-    """Serve the dashboard in this process, on a thread of its own; the server, whose `port` may have been picked."""
+def serve(
+    lab: Lab,
+    tokens: Mapping[str, str],
+    port: int = 0,
+    address: str = "127.0.0.1",
+    logins: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Any:
+    """Serve the dashboard in this process, on a thread of its own; the server, whose `port` may have been picked.
+
+    Only pages of this very address may talk to it; `websocket_origin` names others. `options` are Panel's."""
     return pn.serve(
-        lambda: session(lab, tokens), port=port, address=address, show=False, threaded=False, start=False, title=TITLE,
-        verbose=False, websocket_origin=options.pop("websocket_origin", None), extra_patterns=api.routes(lab, tokens),
-        **options,
+        lambda: session(lab, tokens, logins), port=port, address=address, show=False, threaded=False, start=False,
+        title=TITLE, verbose=False, websocket_origin=options.pop("websocket_origin", None),
+        extra_patterns=api.routes(lab, tokens), **options,
     )  # fmt: skip

@@ -104,7 +104,7 @@ def events(found: Sequence[Any]) -> str:
     """The latest events, the newest first."""
     lines = [(event.seq, sentence(event)) for event in found[-MOST_EVENTS:]]
     body = "".join(f"<div>{seq:>5} {escape(models.clean(text, 300))}</div>" for seq, text in reversed(lines) if text)
-    return wrap(f'<pre class="log">{body}</pre>')
+    return wrap(f'<pre class="log" tabindex="0">{body}</pre>')
 
 
 def node(state: RunState, name: str | None, lines: Sequence[models.Line] = ()) -> str:
@@ -125,7 +125,7 @@ def node(state: RunState, name: str | None, lines: Sequence[models.Line] = ()) -
     body = "".join(
         f"<tr><th>{key}</th><td>{escape(models.clean(text, 400))}</td></tr>" for key, text in rows.items() if text
     )
-    talk = f'<div class="tail"><pre>{_talk(lines, names=False)}</pre></div>' if lines else ""
+    talk = f'<div class="tail" tabindex="0"><pre>{_talk(lines, names=False)}</pre></div>' if lines else ""
     return wrap(f"<b>{escape(name)}</b><table>{body}</table>{failure(state, name)}{talk}")
 
 
@@ -137,7 +137,7 @@ def output(state: RunState, lines: Sequence[models.Line]) -> str:
         parts.append(f'<div class="dim">… and {len(failed) - MOST_FAILURES} more nodes have failed</div>')
     shown = models.tail(lines)
     if shown:
-        parts.append(f'<div class="tail"><pre>{_talk(shown)}</pre></div>')
+        parts.append(f'<div class="tail" tabindex="0"><pre>{_talk(shown)}</pre></div>')
     return wrap("".join(parts)) if parts else ""
 
 

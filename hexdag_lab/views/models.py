@@ -135,11 +135,10 @@ def header(state: RunState) -> Header:
 
 def wave(state: RunState) -> tuple[int, int]:
     """Which wave is worked on, and how many there are: 1, 2, ..."""
-    waves = state.dag.waves
-    for number, names in enumerate(waves, 1):
-        if any(state.nodes[name].state not in SETTLED for name in names):
-            return number, len(waves)
-    return len(waves), len(waves)
+    dag = state.dag
+    open_ = [dag.level(name) for name, rec in state.nodes.items() if rec.state not in SETTLED]
+    last = len(dag.waves)
+    return (min(open_) + 1 if open_ else last), last
 
 
 def seconds_left(state: RunState) -> float | None:

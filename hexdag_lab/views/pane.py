@@ -49,6 +49,21 @@ class GraphPane(AnyWidgetComponent):
             self.send(message)
 
 
+class Keys(AnyWidgetComponent):
+    """Deciding by keyboard, and the box that turns it off."""
+
+    _esm = (Path(__file__).parent / "static" / "keys.js").read_text("utf-8")
+
+
+class TimeSlider(AnyWidgetComponent):
+    """Which event a run is shown after: 1 to `end`."""
+
+    _esm = (Path(__file__).parent / "static" / "time.js").read_text("utf-8")
+
+    value = param.Integer(default=2)
+    end = param.Integer(default=2)
+
+
 class Html(pn.pane.HTML):
     """HTML of which only the text changes: Panel would send the styles again with it, in a notebook by addresses of
     another host."""

@@ -1,6 +1,6 @@
 """A lab in a process of its own, for the browser tests: a short run that an agent wants to change.
 
-    python lab_script.py [nodes]
+    python lab_script.py [nodes] [owner]
 
 It prints `ready RUN PROPOSAL` when the proposal is open, and what became of the run when it has ended.
 """
@@ -16,8 +16,8 @@ def work(seconds: float = 0.1, **ups: object) -> float:
     return seconds
 
 
-def main(nodes: int) -> None:
-    with hx.Lab(pool="inline", workers=2) as lab:
+def main(nodes: int = 9, owner: str = "") -> None:
+    with hx.Lab(pool="inline", workers=2, owner=owner or None) as lab:
         lab.add_agent(hx.Agent("critic", role="orchestrator", trust=0.8))
         specs = [hx.NodeSpec(f"n{i}", work).after(*([f"n{i - 3}"] if i >= 3 else [])) for i in range(nodes)]
         run = lab.start(hx.Dag.of(*specs))
@@ -25,8 +25,9 @@ def main(nodes: int) -> None:
         p = run.propose(change, by="critic", reason="<b>one more look</b> at n1")
         print("ready", run.id, p.id, flush=True)
         run.wait(120)
-        print("ended", run.status, "extra" in run.results(), p.state, p.tally, flush=True)
+        cast = [(ballot.voter, ballot.via) for ballot in p.tally.ballots]
+        print("ended", run.status, "extra" in run.results(), p.state, p.tally, *cast, flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
+    main(*(convert(text) for convert, text in zip((int, str), sys.argv[1:], strict=False)))

@@ -86,7 +86,7 @@ def test_an_edited_proposal_is_a_new_one_of_whoever_edits_and_says_so_on_the_old
     change = hx.Changeset.on(run.dag).add_node(spec).add_node(fit.as_node("deeper", depth=9).after("load"))
     p = run.propose(change, by="critic")
     editor, said = editor_of(pages, run, p)
-    editor._keep["deeper"].value = False
+    editor._keep["deeper"].value = []
     editor._params["deep", "depth"].value = "7"
     editor._propose()
     assert said == [""]
@@ -111,7 +111,7 @@ def test_an_edit_that_is_no_value_is_refused_in_a_sentence(pages: Dashboard, run
 def test_an_edit_that_leaves_nothing_is_no_proposal(pages: Dashboard, run: hx.Run) -> None:
     p = asked(run)
     editor, said = editor_of(pages, run, p)
-    editor._keep["deep"].value = False
+    editor._keep["deep"].value = []
     editor._propose()
     assert said == ["nothing of it is left: reject it instead"]
 

@@ -19,7 +19,6 @@ from .edit import Editor
 LINGER = 8.0  #: seconds that the card of a decided proposal stays
 CHOICES = {"approve": "Approve", "reject": "Reject", "request_changes": "Request changes"}
 _BOX = {"border": "1px solid #8886", "border-radius": "6px", "padding": "4px 10px 8px"}
-_ASKS = {"reject": "why not? Enter rejects", "request_changes": "what should change? Enter asks for it"}
 
 
 class Card:

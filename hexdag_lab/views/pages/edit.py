@@ -39,7 +39,9 @@ class Editor:
 
     def _row(self, name: str, change: Changeset) -> Any:
         sign = "+" if name in change.added else "−" if name in change.removed else "~"
-        keep = self._keep[name] = pn.widgets.Checkbox(name=f"{sign} {name}", value=True, width=180)
+        label = f"{sign} {name}"
+        # A group of one: it has a label that readers of screens are told.
+        keep = self._keep[name] = pn.widgets.CheckBoxGroup(options=[label], value=[label], width=180)
         spec = change.nodes[name].new
         fields = []
         for key, value in spec.params.items() if spec is not None else ():

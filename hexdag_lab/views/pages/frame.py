@@ -17,7 +17,7 @@ from ...core.machine.state import RunState
 from .. import html
 from ..film import Film, Moment
 from ..follow import Follower
-from ..pane import READABLE, Html, button
+from ..pane import READABLE, Html, Keys, TimeSlider, button
 from .base import Identity, Lab, Place, Visit
 from .inbox import InboxPage
 from .proposals import ProposalsPage
@@ -27,8 +27,32 @@ from .versions import VersionsPage
 
 PAGES = ("Run", "Proposals", "Inbox", "Versions", "Events", "Agents", "Workers", "Runs")
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
+SHARE = 0.25  #: of a session's time, at most, goes into what is to be read
 SURE_FOR = 5.0  #: seconds in which a second press on "Cancel" counts
 START = Place()
+
+
+class Pending:
+    """Shows states in the session's own document, one at a time: what comes while one waits takes its place, so that
+    a slow browser or a large graph makes pictures rarer and never late. A `share` below 1 of the time makes it rest."""
+
+    def __init__(self, schedule: Callable[[Any], None], show: Callable[[RunState], None], share: float = 1.0) -> None:
+        self._schedule, self._show, self._share = schedule, show, share
+        self._latest: RunState | None = None
+        self._not_before = 0.0
+
+    def __call__(self, state: RunState) -> None:
+        waits, self._latest = self._latest is not None, state
+        if not waits or state.over:
+            self._schedule(self._take)
+
+    def _take(self) -> None:
+        state, self._latest = self._latest, None
+        began = time.monotonic()
+        if state is None or (began < self._not_before and not state.over):
+            return  # what is left out is looked at with the runs, every two seconds
+        self._show(state)
+        self._not_before = time.monotonic() + (time.monotonic() - began) * (1 / self._share - 1)
 
 
 class Dashboard:
@@ -73,14 +97,11 @@ class Dashboard:
         self._pause = button("Pause", self._pause_or_go_on, visible=False)
         self._cancel = button("Cancel", self._cancel_run, "danger", visible=False)
         who = Html(html.said(f"{self.visit.who}."), margin=(8, 10), sizing_mode=None)
-        top = pn.FlexBox(self._select, self._pause, self._cancel, who, align_items="flex-end")
+        top = pn.FlexBox(self._select, self._pause, self._cancel, who, *self._keyboard(), align_items="flex-end")
         self._header, self._said = Html(), Html()
-        self._slider = pn.widgets.IntSlider(
-            name="as of event", start=1, end=2, value=2, sizing_mode="stretch_width", margin=(4, 10),
-            tooltips=False, stylesheets=[READABLE],
-        )  # fmt: skip
+        self._slider = TimeSlider(sizing_mode="stretch_width", margin=(6, 10))
         self._slider.param.watch(self._slid, "value")
-        self._when = Html(margin=(14, 10, 0, 0), sizing_mode=None)
+        self._when = Html(margin=(8, 10, 0, 0), sizing_mode=None)
         self._now = button("Now", self._to_now, visible=False, align="center")
         self._time = pn.Row(self._slider, self._when, self._now, sizing_mode="stretch_width", visible=False, margin=0)
         self._tabs = pn.Tabs(
@@ -89,6 +110,12 @@ class Dashboard:
         self._tabs.active = PAGES.index(page) if page in PAGES else 0
         self._tabs.param.watch(lambda _: self._turned(), "active")
         self.view = pn.Column(top, self._header, self._said, self._time, self._tabs, sizing_mode="stretch_width")
+
+    def _keyboard(self) -> list[Any]:
+        """Keys decide where somebody may, and not in a notebook, which has keys of its own."""
+        if self.visit.identity is None or self.visit.identity.via == "notebook":
+            return []
+        return [Keys(margin=(8, 10))]
 
     @property
     def _page(self) -> str:
@@ -156,11 +183,8 @@ class Dashboard:
         self._run, self._film = run, Film(run.feed)
         self._draw(run.feed.state)
         self._tell(run.feed.state)
-        self._follower = Follower(
-            run.feed,
-            lambda state: self._schedule(lambda: self._draw(state)),
-            lambda state: self._schedule(lambda: self._tell(state)),
-        )
+        draw, tell = Pending(self._schedule, self._draw), Pending(self._schedule, self._tell, SHARE)
+        self._follower = Follower(run.feed, draw, tell)
 
     def _draw(self, state: RunState) -> None:
         """The picture, up to sixty times a second, if it is looked at."""

@@ -92,6 +92,6 @@ def side_by_side(state: RunState, old: int, new: int) -> str:
         votes = f" · {escape(row.votes)}" if row.votes else ""
         about = f'<span class="dim">{escape(row.by)} · {escape(row.change)} · {escape(row.reason)}{votes}</span>'
         drawn = picture or '<p class="dim">Too large to be drawn: see the lines below.</p>'
-        sides.append(f'<div><h3>v{number}</h3>{about}<div class="pic">{drawn}</div></div>')
+        sides.append(f'<div><h3>v{number}</h3>{about}<div class="pic" tabindex="0">{drawn}</div></div>')
     lines = "".join(map(cards.changed, str(found).splitlines()))
-    return html.wrap(f'<div class="sides">{"".join(sides)}</div><pre class="log">{lines}</pre>')
+    return html.wrap(f'<div class="sides">{"".join(sides)}</div><pre class="log" tabindex="0">{lines}</pre>')
