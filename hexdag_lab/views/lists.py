@@ -21,7 +21,8 @@ GOING_ON = ("RUNNING", "PAUSED")
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows of markup under heads."""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide" tabindex="0"><table><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr>{body}</table></div>'
+    top = "".join(f"<th>{head}</th>" for head in heads)
+    return f'<div class="wide" tabindex="0"><table><tr>{top}</tr>{body}</table></div>'
 
 
 def cell(value: object, most: int = 80) -> str:
