@@ -32,6 +32,7 @@ from .chain import Link, last_link
 from .compaction import Compaction, keep_compact
 from .desk import Desk, Door, Functions
 from .feed import Feed
+from .health import keep_health
 from .history import Damaged, Journal, unanswered
 from .inbox import Inbox, Item, settle
 from .keys import Keys, admitted
@@ -105,6 +106,7 @@ class Controller:
         self._stepping = self._task(self._steps())
         self._task(self._read_inbox())
         self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
+        self._task(keep_health(self._store, self.workers, lambda: self._lead.lease))
         self._task(keep_compact(Compaction(self._store, self._shipping.blobs, self._shipping.key), self._led))
         if not wait_for_pool:
             self._task(self._open_pool())

@@ -25,6 +25,7 @@ from ..ports import CommitRefused, Store, StoreAway
 from . import wire
 from .desk import Desk, Door, Functions
 from .feed import Feed
+from .health import health
 from .history import Damaged, Journal, folded
 from .keys import Keys
 from .lead import LEASE_SECONDS, holding
@@ -223,8 +224,8 @@ class Remote:
         return found
 
     def workers(self) -> list[Worker]:
-        """They are known to the leader only."""
-        return []
+        """The leader's workers, as it has last written them down; not on our own loop."""
+        return asyncio.run_coroutine_threadsafe(health(self._store), self._loop).result(PATIENCE)
 
     def runs(self) -> tuple[str, ...]:
         """None is led here."""

@@ -20,6 +20,7 @@ LEADER = "leader"  #: the lease
 STANDBY = "standby"  #: the lease of a process that will lead as soon as nobody does
 SERVICE = ":service"  #: at the end of a leader's name: it leads for others, who may start runs
 LAB = "lab"  #: key: whose lab this is, as a fingerprint of its key
+WORKERS = "workers"  #: key: the leader's workers, as they are
 INBOX = "inbox"  #: stream of commands
 RUNS = "runs"  #: stream of run ids
 DRAFTS = "drafts"  #: stream of the names of drafts, each at least once

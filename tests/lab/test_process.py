@@ -77,6 +77,7 @@ def test_a_client_starts_watches_changes_and_votes_and_its_end_stops_no_approval
         lab.add_agent(hx.Agent("critic", vote=approves))
         lab.add_agent(hx.HumanAgent("marie"))
         run = lab.start(graph(), {"gate": gate}, policy=hx.Supermajority(1))
+        until(lambda: [worker.slots for worker in lab.workers()] == [4])
         seen: list[str] = []
         run.observe(lambda event: seen.append(event.kind))
         change = hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", lambda gated: gated * 10))
