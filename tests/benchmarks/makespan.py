@@ -1,0 +1,167 @@
+"""Two costs that people wait for: an uneven graph's makespan, and a lab's start.
+
+    python -m tests.benchmarks.makespan [rounds] [--write]
+
+*Uneven*: 10 layers of 8 nodes, each with two upstreams in the layer before, that sleep for a time drawn from a
+lognormal distribution with a mean of 50 ms (sigma 1), on 8 slots. The makespan is from the first node's start to the
+last one's end, by the workers' own reports. The yardstick is the graph's lower bound, the longer of its critical path
+and its work divided by 8; and the same graph in waves, in the same rounds. A round has a graph of its own.
+
+*Start*: from `hx.Lab()` to the first node green, against a bare `LocalCluster` with as many workers of one thread and
+its first result. Each is in a fresh process, without its imports; interleaved. Medians; `--write` puts the table into
+docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import hexdag_lab as hx
+
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- makespan:begin -->", "<!-- makespan:end -->"
+LAYERS, WIDTH, MEAN, SIGMA = 10, 8, 0.050, 1.0
+
+OURS = """
+import time
+import hexdag_lab as hx, hexdag_lab.lab, distributed, tempfile
+home = tempfile.mkdtemp()
+began = time.perf_counter()
+lab = hx.Lab(store=f"sqlite:///{home}/lab.db", workers=2)
+run = lab.start(hx.Dag.of(hx.NodeSpec("one", lambda: 1)))
+run.wait(60)
+print(time.perf_counter() - began)
+lab.close()
+"""
+
+BARE = """
+import time
+from distributed import Client, LocalCluster
+if __name__ == "__main__":
+    began = time.perf_counter()
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        client.submit(lambda: 1).result(60)
+        print(time.perf_counter() - began)
+"""
+
+
+def sleeps(seconds: float, **ups: object) -> None:
+    time.sleep(seconds)
+
+
+def uneven(seed: int) -> tuple[hx.Dag, float]:
+    """A graph, and its lower bound on 8 slots in seconds."""
+    draw = random.Random(seed)
+    mu = -(SIGMA**2) / 2
+    specs, ends, total, above = [], dict[str, float](), 0.0, list[str]()
+    for layer in range(LAYERS):
+        names = [f"n{layer}_{place}" for place in range(WIDTH)]
+        for name in names:
+            seconds, ups = MEAN * draw.lognormvariate(mu, SIGMA), sorted(draw.sample(above, 2)) if above else []
+            specs.append(hx.NodeSpec(name, sleeps, params={"seconds": seconds}).after(*ups))
+            ends[name] = seconds + max((ends[up] for up in ups), default=0.0)
+            total += seconds
+        above = names
+    return hx.Dag.of(*specs), max(max(ends.values()), total / WIDTH)
+
+
+def makespan(lab: hx.Lab, dag: hx.Dag, schedule: str) -> tuple[float, float]:
+    """Seconds from the first node's start to the last one's end, and from `lab.start` to the answer of `wait`."""
+    began = time.perf_counter()
+    run = lab.start(dag, schedule=schedule)
+    run.wait(120)
+    whole = time.perf_counter() - began
+    times = [event.at for event in run.events() if event.kind in ("NodeStarted", "NodeSucceeded")]
+    return max(times) - min(times), whole
+
+
+class Ratios(NamedTuple):
+    """For each round: makespan over lower bound and over that in waves, and the whole time over the lower bound."""
+
+    bound: list[float]
+    waves: list[float]
+    whole: list[float]
+
+
+def uneven_rounds(rounds: int, workers: int) -> Ratios:
+    ratios = Ratios([], [], [])
+    with (
+        tempfile.TemporaryDirectory() as home,
+        hx.Lab(store=f"sqlite:///{home}/lab.db", workers=workers, threads=WIDTH // workers) as lab,
+    ):
+        for schedule in ("ready", "waves"):  # warm up: imports and code on the workers
+            makespan(lab, uneven(-1)[0], schedule)
+        for seed in range(rounds):
+            dag, bound = uneven(seed)
+            order = ("ready", "waves") if seed % 2 else ("waves", "ready")
+            found = {schedule: makespan(lab, dag, schedule) for schedule in order}
+            ratios.bound.append(found["ready"][0] / bound)
+            ratios.waves.append(found["ready"][0] / found["waves"][0])
+            ratios.whole.append(found["ready"][1] / bound)
+    return ratios
+
+
+def starts(rounds: int) -> list[float]:
+    """Ours over a bare cluster's, for each round."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        scripts = {}
+        for name, text in (("ours", OURS), ("bare", BARE)):
+            scripts[name] = Path(folder) / f"{name}.py"
+            scripts[name].write_text(text)
+        for round_ in range(rounds):
+            order = ("ours", "bare") if round_ % 2 else ("bare", "ours")
+            seconds = {name: _timed(scripts[name]) for name in order}
+            print(f"  start: ours {seconds['ours']:.2f} s, bare {seconds['bare']:.2f} s", file=sys.stderr)
+            found.append(seconds["ours"] / seconds["bare"])
+    return found
+
+
+def _timed(script: Path) -> float:
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True, timeout=120)
+    return float(done.stdout.split()[-1])
+
+
+def row(what: str, ratios: list[float], target: str) -> str:
+    return f"| {what} | {statistics.median(ratios):.2f}x [{min(ratios):.2f}-{max(ratios):.2f}] | {target} |"
+
+
+def table(rounds: int) -> list[str]:
+    lines = ["| what | median [min-max] | target |", "| --- | --- | --- |"]
+    for workers, how in ((1, "one worker of 8 slots"), (4, "four workers of 2 slots")):
+        found = uneven_rounds(rounds, workers)
+        lines += [
+            row(f"uneven, {how}: makespan over its lower bound", found.bound, "<= 1.10x"),
+            row("over the same graph in waves", found.waves, "<= 0.70x"),
+            row("from `lab.start` to the answer of `wait`, over the lower bound", found.whole, ""),
+        ]
+    return [*lines, row("`hx.Lab()` to the first node green, over a bare `LocalCluster`", starts(rounds), "<= 1.5x")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rounds", type=int, nargs="?", default=7)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args()
+    before = os.getloadavg()[0]
+    lines = table(options.rounds)
+    text = f"{os.cpu_count()} cores, load {before:.1f} to {os.getloadavg()[0]:.1f}, {options.rounds} rounds."
+    found = "\n".join([text, "", *lines])
+    print(found)
+    if options.write:
+        page = PAGE.read_text("utf-8")
+        start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+        PAGE.write_text(f"{page[:start]}\n\n{found}\n\n{page[end:]}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
