@@ -51,6 +51,7 @@ bench: install ## the published figures: overhead over Dask, the graph, import, 
 	$(BIN)/python -m tests.benchmarks.makespan
 	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.live
+	$(BIN)/python -m tests.benchmarks.frames
 	$(BIN)/python -m tests.benchmarks.views
 	$(BIN)/python -m tests.benchmarks.proposals
 	$(BIN)/python -m tests.benchmarks.search

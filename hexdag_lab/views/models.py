@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from fractions import Fraction
 from hashlib import sha256
@@ -18,7 +18,7 @@ from ..core.machine.state import RunState
 from ..core.machine.why import why
 from ..core.runs.estimate import mean_seconds, work
 from ..core.runs.plan import plan
-from ..core.runs.run import SETTLED, NodeState
+from ..core.runs.run import SETTLED, STARTED, NodeRecord, NodeState
 from ..core.votes.ballot import Ballot
 from ..core.votes.policy import Policy, Verdict
 from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal, ProposalState
@@ -160,10 +160,27 @@ def waves(state: RunState) -> tuple[tuple[NodeRow, ...], ...]:
         rows = []
         for name in names:
             rec = state.nodes[name]
-            note = why(state, name) or (f"{rec.seconds:.1f} s" if rec.state is NodeState.SUCCEEDED else "")
+            note = " · ".join(part for part in (why(state, name) or _took(rec), *_besides(state, name)) if part)
             rows.append(NodeRow(name, rec.state, MARKS[rec.state], note, before is not None and name not in before))
         found.append(tuple(rows))
     return tuple(found)
+
+
+def _took(rec: NodeRecord) -> str:
+    return f"{rec.seconds:.1f} s" if rec.state is NodeState.SUCCEEDED else ""
+
+
+def _besides(state: RunState, name: str) -> Iterator[str]:
+    """What else there is to know of a node: a result that a dead worker would take along, code of before a reload, a
+    move that is under way."""
+    rec, spec = state.nodes[name], state.dag.entries[name].spec
+    if rec.result is not None and rec.result.where == "pool":
+        yield "not kept" if spec.durable is False else "not yet kept"
+    now = spec.code.digest.hex()
+    if rec.code and rec.code != now and rec.state in STARTED:
+        yield f"code {rec.code[:8]}, now {now[:8]}"
+    if name in state.moves:
+        yield f"moves to {state.moves[name].to or 'another worker'}"
 
 
 def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> Card:

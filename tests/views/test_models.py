@@ -185,3 +185,21 @@ def test_no_line_about_a_sealed_ballot_tells_what_it_was(run: hx.Run) -> None:
     assert f'critic on {p.id}: reject "too dear"' in [
         sentence(seen_by(event, "dana", state)) for event in other.events()
     ], "once it is decided everybody may know"
+
+
+def test_a_node_says_what_is_not_kept_which_code_it_ran_and_that_it_moves(run: hx.Run) -> None:
+    run.propose(run.dag.add_node(hx.NodeSpec("big", lambda: b"x" * 200_000, durable=False)), by="dana").vote(
+        "critic", "approve"
+    )
+    next(iter(run.proposals.values())).vote("marie", "approve")
+    until(lambda: run.nodes["big"].state == "SUCCEEDED")
+
+    def notes() -> dict[str, str]:
+        return {row.name: row.note for wave in models.waves(run.view.state) for row in wave}
+
+    assert notes()["big"].endswith(" s · not kept")
+    old = run.nodes["held"].code_hash
+    p = run.reload(hx.NodeSpec("held", lambda load: "new"))
+    for voter in ("critic", "marie"):
+        p.vote(voter, "approve")
+    assert notes()["held"] == f"code {old[:8]}, now {run.nodes['held'].code_hash[:8]}"
