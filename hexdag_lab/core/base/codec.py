@@ -87,6 +87,9 @@ def encode(value: Any) -> Any:
     raise SchemaError(f"{type(value).__module__}.{type(value).__qualname__} cannot be written as JSON")
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})  #: stands for itself in JSON
+
+
 def decode(data: Any) -> Any:
     """The value that `encode` was given."""
     kind = type(data)
@@ -96,7 +99,7 @@ def decode(data: Any) -> Any:
         return data
     tag = data.get("!")
     if tag is None:
-        return FrozenDict({key: decode(item) for key, item in data.items()})
+        return FrozenDict({key: item if type(item) in _PLAIN else decode(item) for key, item in data.items()})
     decoder = _DECODERS.get(tag) if type(tag) is str else None
     if decoder is None:
         raise SchemaError(f"unknown record {tag!r}; was it written by a newer hexdag_lab?")

@@ -16,7 +16,8 @@ class FrozenDict(dict[str, V]):
     __slots__ = ()
 
     def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
-        super().__init__(sorted(dict(items).items()))
+        found = items if type(items) is dict else dict(items)
+        dict.__init__(self, sorted(found.items()) if len(found) > 1 else found)
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(hash_of(self))

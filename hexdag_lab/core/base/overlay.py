@@ -9,15 +9,16 @@ and no digest: what it holds can be made anew from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, overload
 
 V = TypeVar("V")
+T = TypeVar("T")
 Layers = tuple[dict[str, V | None], ...]
 
 
-class Overlay(Generic[V]):
-    """An immutable map from text to values; `update` returns a new one."""
+class Overlay(Mapping[str, V]):
+    """An immutable mapping from text to values; `update` returns a new one. Its length takes a walk over all of it."""
 
     __slots__ = ("_layers",)
 
@@ -25,11 +26,16 @@ class Overlay(Generic[V]):
         """Takes over the dict: nobody may change it after that."""
         self._layers: Layers[V] = (items,)  # type: ignore[assignment]  # the newest first; None where a key is gone
 
-    def get(self, key: str) -> V | None:
+    @overload
+    def get(self, key: str, /) -> V | None: ...
+    @overload
+    def get(self, key: str, /, default: V | T) -> V | T: ...
+    def get(self, key: str, /, default: Any = None) -> Any:
         for layer in self._layers:
             if key in layer:
-                return layer[key]
-        return None
+                found = layer[key]
+                return default if found is None else found
+        return default
 
     def __getitem__(self, key: str) -> V:
         found = self.get(key)
@@ -55,7 +61,19 @@ class Overlay(Generic[V]):
 
     __hash__ = None  # type: ignore[assignment]  # it is compared, in tests and simulations, and never looked up
 
-    def items(self) -> Iterator[tuple[str, V]]:
+    def values(self) -> Iterator[V]:  # type: ignore[override]
+        return (value for _, value in self.items())
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.get(key) is not None
+
+    def __len__(self) -> int:
+        return len(_merged(self._layers)[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Overlay, (dict(self.items()),)
+
+    def items(self) -> Iterator[tuple[str, V]]:  # type: ignore[override]
         """All keys and values, in no order that means anything."""
         return iter(_merged(self._layers)[0].items())  # type: ignore[arg-type]
 

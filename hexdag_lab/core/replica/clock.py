@@ -37,11 +37,18 @@ class Clock(FrozenDict[int]):
 
     def covers(self, other: Mapping[str, int]) -> bool:
         """Whether everything that `other` has seen has been seen here."""
-        return all(number <= self.get(replica, 0) for replica, number in other.items())
+        for replica, number in other.items():  # noqa: SIM110  # a generator takes twice as long
+            if number > self.get(replica, 0):
+                return False
+        return True
 
     def joined(self, other: Mapping[str, int]) -> Clock:
         """What either has seen."""
-        return self if self.covers(other) else Clock(_pointwise(max, self, other))
+        if self.covers(other):
+            return self
+        if isinstance(other, Clock) and other.covers(self):
+            return other
+        return Clock(_pointwise(max, self, other))
 
     def met(self, other: Mapping[str, int]) -> Clock:
         """What both have seen."""
@@ -52,6 +59,15 @@ class Clock(FrozenDict[int]):
         for replica, number in self.items():
             for missing in range(other.get(replica, 0) + 1, number + 1):
                 yield Dot(replica, missing)
+
+    def after(self, dot: Dot) -> Clock:
+        """What its author has seen when he has made that write."""
+        if dot.replica not in self:
+            return Clock({**self, dot.replica: dot.number})
+        new = Clock.__new__(Clock)  # the order of keys stays: nothing is to be sorted
+        dict.update(new, self)
+        dict.__setitem__(new, dot.replica, dot.number)
+        return new
 
     @property
     def time(self) -> int:

@@ -15,6 +15,7 @@ from ..base.codec import decode, encode
 from ..base.errors import HexdagError, SchemaError
 from ..base.frozen import FrozenDict
 from ..base.merkle import MerkleMap
+from ..base.overlay import Overlay
 from ..dag.node import NodeSpec, check_name
 from ..dag.wiring import Wire
 from .clock import Clock, Dot
@@ -162,7 +163,7 @@ def whole_from_data(data: Any, check: Check = check_draft) -> Replica:
             log[str(w.dot)] = w
     heard = {str(name): clock_from_data(clock) for name, clock in data["heard"].items()}
     replica = Replica(
-        str(data["id"]), seen, MerkleMap({key: Slot(tuple(writes)) for key, writes in slots.items()}), MerkleMap(log),
+        str(data["id"]), seen, MerkleMap({key: Slot(tuple(writes)) for key, writes in slots.items()}), Overlay(log),
         clock_from_data(data["cut"]), FrozenDict(waiting), FrozenDict(heard),
     )  # fmt: skip
     _check_whole(replica)

@@ -17,7 +17,7 @@ Ids belong to replicas (a kernel, a controller), never to agents: an agent is th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..base.canon import digest, hash_of
@@ -25,13 +25,13 @@ from ..base.codec import dumps
 from ..base.errors import SchemaError
 from ..base.frozen import FrozenDict
 from ..base.merkle import MerkleMap
+from ..base.overlay import Overlay
 from .clock import Clock, Dot
 
 MOST_WAITING = 10_000  #: writes that wait for their causes
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """What a key is to be, as its author saw the draft.
 
     dot     its name;  seen  the author's clock before it
@@ -56,12 +56,12 @@ class Write:
     @property
     def order(self) -> tuple[int, Dot]:
         """The total order of all writes; it agrees with cause and effect."""
-        return self.time, self.dot
+        return self.seen.time + 1, self.dot
 
     @property
     def after(self) -> Clock:
         """The author's clock after it."""
-        return Clock({**self.seen, self.dot.replica: self.dot.number})
+        return self.seen.after(self.dot)
 
     @property
     def wanted(self) -> bytes:
@@ -76,8 +76,7 @@ class Write:
         return digest(hash_of(own), self.wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """The writes to a key that nothing supersedes, by their order."""
 
     writes: tuple[Write, ...]
@@ -85,12 +84,16 @@ class Slot:
     @property
     def shown(self) -> Write:
         """The last write that is not a removal, a pinned one first: a change is shown, its removal is a rival."""
+        if len(self.writes) == 1:  # in quiet times
+            return self.writes[0]
         kept = [w for w in self.writes if w.value is not None]
         return max(kept or self.writes, key=lambda w: (w.pinned, w.order))
 
     @property
     def rivals(self) -> tuple[Write, ...]:
         """The writes that wanted something else than what is shown."""
+        if len(self.writes) == 1:
+            return ()
         wanted = self.shown.wanted
         return tuple(w for w in self.writes if w.wanted != wanted)
 
@@ -112,7 +115,7 @@ class Replica(NamedTuple):
     id: str
     seen: Clock = Clock()
     slots: MerkleMap[Slot] = MerkleMap()
-    log: MerkleMap[Write] = MerkleMap()
+    log: Overlay[Write] = Overlay({})
     cut: Clock = Clock()
     waiting: FrozenDict[Write] = FrozenDict()
     heard: FrozenDict[Clock] = FrozenDict()
@@ -132,37 +135,41 @@ class Replica(NamedTuple):
 
     def deliver(self, writes: Iterable[Write]) -> Replica:
         """With writes of any replica, in any order, any number of times. Raises `SchemaError` for a forged one."""
-        seen, slots, log = dict(self.seen), self.slots, self.log
+        seen, slots = self.seen, self.slots
+        logged: dict[str, Write | None] = {}
         waiting: dict[str, Write] = {}
         latest: dict[str, Write] = {}
-        for w in sorted([*self.waiting.values(), *writes], key=lambda w: w.order):  # causes come first
+        for w in sorted([*self.waiting.values(), *writes], key=_order):  # causes come first
             place = str(w.dot)
             if w.dot.number <= seen.get(w.dot.replica, 0):
-                _check_same(log.get(place), w)
+                _check_same(logged.get(place) or self.log.get(place), w)
             elif _ready(w, seen):
-                slots, log = _applied(slots, w), log.set(place, w)
-                seen[w.dot.replica] = w.dot.number
-                latest[w.dot.replica] = w
+                slots = _applied(slots, w)
+                logged[place] = latest[w.dot.replica] = w
+                seen = seen.after(w.dot)
             elif len(waiting) < MOST_WAITING:  # what is let go is asked for again: it is not seen
                 waiting[place] = w
         heard = {name: self.heard.get(name, Clock()).joined(w.after) for name, w in latest.items()}
-        return self._replace(
-            seen=Clock(seen), slots=slots, log=log, waiting=FrozenDict(waiting),
-            heard=FrozenDict({**self.heard, **heard}),
+        return Replica(
+            self.id, seen, slots, self.log.update(logged), self.cut, FrozenDict(waiting),
+            FrozenDict({**self.heard, **heard}),
         )  # fmt: skip
 
     def merge(self, other: Replica) -> Replica:
         """With everything that another copy has seen: the whole state, for one that its log does not reach back to."""
-        slots, log = self.slots, self.log
+        slots = self.slots
         for key, mine, theirs in self.slots.diff(other.slots):
             slots = _placed(slots, key, {**_kept(mine, theirs, other.seen), **_kept(theirs, mine, self.seen)}.values())
-        for place, here, there in self.log.diff(other.log):
-            if there is not None:
-                _check_same(here, there)
-                log = log.set(place, there)
+        fresh: dict[str, Write | None] = {}
+        for place, w in other.log.items():
+            known = self.log.get(place)
+            if known is None:
+                fresh[place] = w
+            elif known is not w:
+                _check_same(known, w)
         heard = {name: self.heard.get(name, Clock()).joined(clock) for name, clock in other.heard.items()}
         whole = self._replace(
-            seen=self.seen.joined(other.seen), slots=slots, log=log, cut=_cut(self, other),
+            seen=self.seen.joined(other.seen), slots=slots, log=self.log.update(fresh), cut=_cut(self, other),
             heard=FrozenDict({**self.heard, **heard, other.id: other.seen}),
         )  # fmt: skip
         return whole.deliver(other.waiting.values())
@@ -171,14 +178,15 @@ class Replica(NamedTuple):
         """The writes that somebody who has seen `seen` lacks, in their order; None if the log is cut above that."""
         if any(number > seen.get(replica, 0) for replica, number in self.cut.items()):
             return None
-        return tuple(sorted((self.log[str(dot)] for dot in self.seen.since(seen)), key=lambda w: w.order))
+        return tuple(sorted((self.log[str(dot)] for dot in self.seen.since(seen)), key=_order))
 
     # -- forgetting
 
     def hear(self, replica: str, seen: Mapping[str, int]) -> Replica:
         """Told that another copy has seen so much; from then on `trim` waits for it."""
-        known = self.heard.get(replica, Clock()).joined(seen)
-        return self._replace(heard=FrozenDict({**self.heard, replica: known}))
+        old = self.heard.get(replica)
+        known = (old or Clock()).joined(seen)
+        return self if known is old else self._replace(heard=FrozenDict({**self.heard, replica: known}))
 
     def forget(self, replica: str) -> Replica:
         """Wait for a copy no longer. If it comes back it needs the whole state."""
@@ -195,20 +203,21 @@ class Replica(NamedTuple):
 
     def trim(self) -> Replica:
         """Without what no copy will ask for again: old writes of the log, and removals that all have seen."""
-        stable, slots, log = self.stable, self.slots, self.log
-        gone = [dot for dot in stable.since(self.cut) if str(dot) in log]
-        for dot in gone:
-            w = log[str(dot)]
-            log = log.delete(str(dot))
+        stable, slots = self.stable, self.slots
+        gone = [w for dot in stable.since(self.cut) if (w := self.log.get(str(dot))) is not None]
+        for w in gone:
             slot = slots.get(w.key)
             if w.value is None and slot is not None and all(v.value is None and stable.has(v.dot) for v in slot.writes):
                 slots = slots.delete(w.key)
+        log = self.log.update({str(w.dot): None for w in gone})
         return self._replace(slots=slots, log=log, cut=self.cut.joined(stable))
 
 
-def _ready(w: Write, seen: Mapping[str, int]) -> bool:
-    next_one = w.dot.number == seen.get(w.dot.replica, 0) + 1
-    return next_one and all(number <= seen.get(replica, 0) for replica, number in w.seen.items())
+_order = attrgetter("order")
+
+
+def _ready(w: Write, seen: Clock) -> bool:
+    return w.dot.number == seen.get(w.dot.replica, 0) + 1 and seen.covers(w.seen)
 
 
 def _check_same(known: Write | None, w: Write) -> None:
@@ -218,8 +227,8 @@ def _check_same(known: Write | None, w: Write) -> None:
 
 def _applied(slots: MerkleMap[Slot], w: Write) -> MerkleMap[Slot]:
     slot = slots.get(w.key)
-    old = [] if slot is None else [v for v in slot.writes if not w.seen.has(v.dot)]
-    return _placed(slots, w.key, [*old, w])
+    old = () if slot is None else tuple([v for v in slot.writes if not w.seen.has(v.dot)])
+    return _placed(slots, w.key, (*old, w)) if old else slots.set(w.key, Slot((w,)))
 
 
 def _kept(slot: Slot | None, other: Slot | None, seen: Clock) -> dict[Dot, Write]:
@@ -229,7 +238,7 @@ def _kept(slot: Slot | None, other: Slot | None, seen: Clock) -> dict[Dot, Write
 
 
 def _placed(slots: MerkleMap[Slot], key: str, writes: Iterable[Write]) -> MerkleMap[Slot]:
-    ordered = tuple(sorted(writes, key=lambda w: w.order))
+    ordered = tuple(sorted(writes, key=_order))
     if ordered:
         return slots.set(key, Slot(ordered))
     return slots.delete(key) if key in slots else slots
