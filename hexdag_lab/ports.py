@@ -59,6 +59,16 @@ class Durability(NamedTuple):
     power: bool
     failover: bool
 
+    @property
+    def words(self) -> str:
+        """The same for people: "a killed process and a power cut, but not the loss of its leading server"."""
+        faults = ("a killed process", "a power cut", "the loss of its leading server")
+        survived = [fault for fault, holds in zip(faults, self, strict=True) if holds]
+        fatal = [fault for fault, holds in zip(faults, self, strict=True) if not holds]
+        if not survived:
+            return "no fault"
+        return " and ".join(survived) + (f", but not {' or '.join(fatal)}" if fatal else "")
+
 
 class Limits(NamedTuple):
     """The most that a store takes: bytes of one value or row, bytes of all values and rows of one commit, and keys of

@@ -172,11 +172,8 @@ async def _opened(store: Store, name: str) -> Finding:
             await store.close()
     except (HexdagError, OSError) as error:
         return Finding("store", f"{name}: {error}", "start its server or mend its address; runs in it are not lost")
-    lasts = store.durability
-    survives = [text for holds, text in ((lasts.crash, "a crash"), (lasts.power, "a power cut"),
-                                         (lasts.failover, "the loss of its leading server")) if holds]  # fmt: skip
     led = f"led by {leader}" if leader else "led by nobody now"
-    return Finding("store", f"{name}, {led}; what it acknowledged survives {', '.join(survives) or 'nothing'}")
+    return Finding("store", f"{name}, {led}; what it acknowledged survives {store.durability.words}")
 
 
 def _key(file: Path) -> Finding:

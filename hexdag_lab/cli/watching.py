@@ -47,12 +47,13 @@ def _runs(options: argparse.Namespace) -> int:
 
     table = Table("run", "status", "version", "nodes", "open", "by")
     with watched(options.store) as lab:
-        rows = lab.runs()
+        rows, survives = lab.runs(), lab.durability.words
     for row in rows:
         orphaned = row.status in GOING_ON and not row.led
         status = f"{row.status} (orphaned: hexdag-lab attach {row.id})" if orphaned else row.status
         table.add_row(row.id, status, f"v{row.version}", f"{row.done}/{row.nodes}", str(row.open), row.by)
     screen().print(table if rows else f"no runs in {options.store}")
+    screen().print(f"what the store has acknowledged survives {survives}", style="dim")
     return 0
 
 

@@ -31,7 +31,7 @@ def test_a_lab_that_is_led_is_looked_at_and_not_disturbed(shell: Shell) -> None:
     with hx.Lab(pool="inline", store=f"sqlite:///{shell.home}/.hexdag/lab.db") as lab:
         text = " ".join(shell("doctor", "--port", "0").split())
         assert f":{os.getpid()}:" in text
-        assert "survives a crash, a power cut" in text
+        assert "survives a killed process and a power cut" in text
         assert lab.leads
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
-from hexdag_lab.ports import CommitRefused, Lease, Limits, Row, Store
+from hexdag_lab.ports import CommitRefused, Durability, Lease, Limits, Row, Store
 from hexdag_lab.runtime.stores import LARGEST, Bell, heard, owner_id, process_gone, store_of
 from hexdag_lab.runtime.stores.memory import MemoryStore
 from hexdag_lab.runtime.stores.sqlite import SqliteStore
@@ -196,6 +196,15 @@ def test_a_store_says_what_it_survives(tmp_path: Path) -> None:
 
 
 # what these stores promise beyond the contract --------------------------------------------------------------
+
+
+def test_what_a_store_survives_is_said_in_words() -> None:
+    words = [Durability(*faults).words for faults in ((True, True, True), (True, True, False), (False, False, False))]
+    assert words == [
+        "a killed process and a power cut and the loss of its leading server",
+        "a killed process and a power cut, but not the loss of its leading server",
+        "no fault",
+    ]
 
 
 def test_what_is_too_large_is_refused_before_anything_is_done(make: MakeStore) -> None:

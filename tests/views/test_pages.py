@@ -46,7 +46,7 @@ def asked(run: hx.Run, name: str = "deep", depth: int = 5) -> hx.ProposalHandle:
 
 
 def look(pages: Dashboard, page: str) -> Any:
-    pages.view[-1].active = [name for name, _ in zip(pages.view[-1]._names, pages.view[-1], strict=True)].index(page)
+    pages._tabs.active = [name for name, _ in zip(pages._tabs._names, pages._tabs, strict=True)].index(page)
     pages.look_at_runs()
     return pages._pages[page]
 
@@ -173,3 +173,7 @@ def test_looking_back_shows_the_moment_and_what_was_decided_since_is_open_there(
     pages._to_now()
     assert "v2" in pages._header.object
     assert "open proposal" not in pages._header.object
+
+
+def test_the_foot_of_the_pages_says_what_the_store_survives(pages: Dashboard) -> None:
+    assert "survives no fault" in pages.view[-1].object, "it is in memory"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ...core.base.errors import HexdagError
+from ...ports import Durability
 from ..film import Moment
 
 NOBODY = "Nobody is known here, so this page cannot {}: open the address that `serve` printed, or log in."
@@ -28,6 +29,8 @@ class Place(NamedTuple):
 class Lab(Protocol):
     """What the dashboard needs of a lab."""
 
+    @property
+    def durability(self) -> Durability: ...
     def runs(self) -> list[Any]: ...
     def attached(self, run_id: str, /) -> Any: ...
     def inbox(self) -> list[Any]: ...

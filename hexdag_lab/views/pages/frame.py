@@ -109,7 +109,8 @@ class Dashboard:
         )
         self._tabs.active = PAGES.index(page) if page in PAGES else 0
         self._tabs.param.watch(lambda _: self._turned(), "active")
-        self.view = pn.Column(top, self._header, self._said, self._time, self._tabs, sizing_mode="stretch_width")
+        foot = Html(html.said(f"What the store has acknowledged survives {self.visit.lab.durability.words}."))
+        self.view = pn.Column(top, self._header, self._said, self._time, self._tabs, foot, sizing_mode="stretch_width")
 
     def _keyboard(self) -> list[Any]:
         """Keys decide where somebody may, and not in a notebook, which has keys of its own."""
