@@ -7,9 +7,10 @@ time; something upstream, a wave, the workers or a limit keeps it from being sub
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from ..dag.node import NodeSpec
-from ..runs.run import NodeRecord, NodeState, RunStatus
+from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.proposal import MEANING
 from .asking import paused
 from .attempts import capable
@@ -51,8 +52,8 @@ def _held_up(state: RunState, node: str, rec: NodeRecord) -> str | None:
     if rec.submitted:
         return None if state.slots else "there are no workers yet"
     if state.schedule == "waves" and state.dag.level(node) > (wave := current_wave(state)):
-        left = [name for name in state.dag.waves[wave] if not state.nodes[name].passed]
-        return f"waits for wave {wave + 1} to be done: {_names(left)}"
+        left = (name for name in state.dag.waves[wave] if state.nodes[name].state not in SETTLED)
+        return f"waits for wave {wave + 1} to be done: {_names(tuple(islice(left, MOST_NAMES + 1)))}"
     claim = state.claims.get(node)
     if claim is not None and not claim.held:
         return str(claim)
@@ -83,9 +84,11 @@ def _no_worker(state: RunState, requires: Iterable[str]) -> str:
 
 
 def _upstream(state: RunState, node: str) -> str:
-    """The upstreams that have not ended, and what keeps the first of them that does not move."""
+    """The upstreams that have not ended, and what keeps the first of those named here that does not move."""
     ups = sorted(up for up in state.dag.dependencies(node) if not state.nodes[up].passed)
-    stuck = next((up for up in ups if not state.nodes[up].unmet and (why(state, up) or "") not in BUSY), None)
+    stuck = next(
+        (up for up in ups[:MOST_NAMES] if not state.nodes[up].unmet and (why(state, up) or "") not in BUSY), None
+    )
     return f"waits for {_names(ups)}" + (f" ({stuck}: {why(state, stuck)})" if stuck is not None else "")
 
 
@@ -99,7 +102,7 @@ def _in_its_lane(state: RunState, spec: NodeSpec) -> str | None:
     if len(busy) < limit_of(spec):
         return None
     most = f"{len(busy)} of at most {limit_of(spec)}"
-    return f"waits for its turn: {most} of {spec.code.name}() are at work ({_names(busy)})"
+    return f"waits for its turn: {most} of {spec.code.name.rpartition('.')[2]}() are at work ({_names(busy)})"
 
 
 def _names(names: Sequence[str]) -> str:

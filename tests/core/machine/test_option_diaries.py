@@ -300,6 +300,62 @@ class TestPriority:
         assert lab.task("z").priority > lab.task("a").priority
 
 
+class TestWhy:
+    def test_below_a_node_that_does_not_move_it_is_said_what_keeps_that_one(self) -> None:
+        lab = Lab(graph("train > report > page", train={"requires": {"gpu"}}))
+        lab.start()
+        lab.pool(2, 0, {"cpu"})
+        assert why(lab.state, "train") == 'no worker has "gpu"'
+        assert why(lab.state, "report") == 'waits for train (train: no worker has "gpu")'
+        assert why(lab.state, "page") == "waits for report"
+
+    def test_capabilities_that_no_worker_has_together_are_all_named(self) -> None:
+        lab = Lab(graph("train", train={"requires": {"gpu", "db"}}))
+        lab.start()
+        lab.pool(2, 0, {"gpu"}, {"db"})
+        assert why(lab.state, "train") == 'no worker has all of "db", "gpu"'
+
+    def test_of_many_upstreams_some_are_named(self) -> None:
+        lab = Lab(", ".join(f"u{i} > join" for i in range(7)))
+        lab.start(slots=1)
+        lab.begins("u0")
+        assert why(lab.state, "join") == "waits for u0, u1, u2, u3, u4, …"
+
+    def test_nothing_is_said_while_it_moves(self) -> None:
+        lab = Lab("a > b")
+        lab.start(slots=2)
+        lab.begins("a")
+        assert why(lab.state, "a") is None
+        lab.succeeds("a")
+        assert why(lab.state, "a") is None
+        assert why(lab.state, "b") is None
+
+
+class TestDispatch:
+    def test_a_node_goes_when_its_own_upstreams_are_done_whatever_else_is_left(self) -> None:
+        lab = Lab("a > b > c, slow")
+        lab.start(slots=2)
+        lab.begins("slow")
+        lab.runs("a", "b", "c")
+        assert lab.states() == {"a": "SUCCEEDED", "b": "SUCCEEDED", "c": "SUCCEEDED", "slow": "RUNNING"}
+
+    def test_what_follows_is_given_along_up_to_the_next_gate(self) -> None:
+        lab = Lab(graph("a > b > mail > c, a > d > e", mail={"effects": True}))
+        lab.start(slots=1, lookahead=8)
+        assert lab.in_pool() == ["a#1", "b#1", "d#1", "e#1"]
+
+    def test_an_accepted_change_is_chained_to_what_is_there_and_takes_back_only_what_it_touches(self) -> None:
+        lab = Lab("a > b > c, a > d > e", OwnerDecides())
+        lab.start(slots=1, lookahead=8)
+        lab.begins("a")
+        lab.told()
+        change = lab.change().replace_node("b", spec("b", "2")).add_node(spec("more").after("e"))
+        lab.propose("p1", change)
+        assert "      recall b#1, c#1" in lab.told().splitlines()
+        assert lab.in_pool() == ["a#1", "b#2", "c#2", "d#1", "e#1", "more#1"]
+        assert [given.fence for given in lab.task("more").inputs] == [1]
+
+
 class TestWaves:
     def test_each_wave_is_said_to_be_done_once(self) -> None:
         lab = Lab("a > b > c, d", schedule="waves")
