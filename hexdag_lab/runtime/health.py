@@ -26,9 +26,10 @@ async def keep_health(store: Store, workers: Callable[[], Sequence[Worker]], lea
     while True:
         rows = tuple(replace(row, heartbeat=row.heartbeat or time.time()) for row in workers())
         states = [(row.id, row.state, row.nodes, row.why) for row in rows]
-        if states != seen or time.monotonic() - written > WRITE_EVERY:
+        held = lease()
+        if held is not None and (states != seen or time.monotonic() - written > WRITE_EVERY):
             try:
-                done = await store.commit(puts={wire.WORKERS: dumps(rows)}, fence=lease())
+                done = await store.commit(puts={wire.WORKERS: dumps((held.owner, rows))}, fence=held)
                 if not isinstance(done, CommitRefused):
                     seen, written = states, time.monotonic()
             except HexdagError as error:
@@ -37,8 +38,9 @@ async def keep_health(store: Store, workers: Callable[[], Sequence[Worker]], lea
 
 
 async def health(store: Store) -> list[Worker]:
-    """The workers of the process that leads; none if nobody does."""
-    if await store.holder(wire.LEADER) is None:
+    """The workers of the process that leads; none if nobody does, or while a new leader has not told of its own."""
+    leader, found = await store.holder(wire.LEADER), await store.get(wire.WORKERS)
+    if leader is None or found is None:
         return []
-    found = await store.get(wire.WORKERS)
-    return [] if found is None else list(loads(found.data))
+    owner, rows = loads(found.data)
+    return list(rows) if owner == leader else []
