@@ -358,7 +358,8 @@ class Lab:
     def drain(self, worker: str, timeout: float | None = None) -> None:
         """Let a worker finish what it runs, give it nothing more, move what only it has to others, and let it leave.
 
-        TimeoutError after so many seconds: it goes on leaving. Raises `Refused` if it is not there, or the last one."""
+        TimeoutError after so many seconds: it goes on leaving. Raises `Refused` if it is not there, or does not answer,
+        or has results that no other worker can take."""
         self._must_lead("drain a worker")
         if isinstance(self.doors, Controller):
             self.doors.drain(worker).result(timeout)

@@ -253,8 +253,12 @@ class DaskPool:
         if not address:
             names = ", ".join(sorted(row.id for row in self.workers())) or "none"
             raise Refused(f"there is no worker {worker!r}", rule="unknown-worker", fix=f"the workers are: {names}")
+        try:
+            await self._link.on_workers(process.pause, [address])
+        except TimeoutError as error:
+            text = f"worker {worker} does not answer, so it cannot be asked to leave"
+            raise Refused(text, rule="silent-worker", fix="end its process: what it runs will run elsewhere") from error
         self._roster.leaving(worker, "it is being drained")
-        await self._link.on_workers(process.pause, [address])
         while True:
             left = await self._link.on_workers(process.executing, [address])
             if not left.get(address):

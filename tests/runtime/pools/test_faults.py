@@ -330,6 +330,7 @@ CELL = """
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_whose_kernel_is_killed_loses_the_attempt_that_ran_and_nothing_else(
     tmp_path: Path, witness: Witness, gate: Path
 ) -> None:

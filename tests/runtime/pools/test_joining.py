@@ -86,6 +86,7 @@ def test_a_region_is_not_used_up_and_a_device_is(lab: hx.Lab, witness: Path, gat
     run.wait(30)
 
 
+@pytest.mark.slow
 def test_what_no_worker_can_is_said_and_runs_when_one_comes(theirs: Cluster, lab: hx.Lab) -> None:
     run = lab.start(hx.Dag.of(hx.NodeSpec("far", lambda: 1, requires={"region:us"})))
     until(lambda: "region:us" in (run.why("far") or ""))
@@ -96,6 +97,7 @@ def test_what_no_worker_can_is_said_and_runs_when_one_comes(theirs: Cluster, lab
     until(lambda: [row.id for row in lab.workers()] == ["tower"])
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_end_hands_over_what_only_it_has(theirs: Cluster, lab: hx.Lab, witness: Path) -> None:
     def array(witness: str) -> object:
         ran(witness, "array")

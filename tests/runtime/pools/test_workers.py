@@ -120,6 +120,7 @@ def test_a_standby_takes_the_place_of_one_that_dies_before_another_process_is_th
     assert changes(run) == [(dies, "failed"), (waits, "idle")]
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_is_seen_ended_and_replaced_and_its_node_runs_elsewhere(
     lab: hx.Lab, witness: Path, gate: Path
 ) -> None:
@@ -146,6 +147,18 @@ def test_one_that_computes_and_does_not_answer_is_left_alone(lab: hx.Lab) -> Non
     for name in states(lab):
         own.end_if_frozen(name)
     assert pids(lab) == before
+
+
+def test_a_frozen_one_cannot_be_asked_to_leave(lab: hx.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hexdag_lab.runtime.pools.link.ANSWER", 0.5)
+    frozen = by_state(lab, "idle")[0]
+    pid = pids(lab)[frozen]
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(hx.Refused, match=f"worker {frozen} does not answer"):
+        lab.drain(frozen, 10)
+    assert row(lab, frozen).state in ("idle", "failed")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: frozen not in states(lab))
 
 
 def test_a_worker_that_leaves_ends_its_node_first_and_hands_over_what_only_it_has(
