@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     dag = load(options.target, Dag, "dag")
     inputs = dict(given(text) for text in options.input)
     console = screen()
-    with Lab(pool=options.pool, store=options.store, leader=True) as lab:
+    with Lab(pool=options.pool, store=options.store) as lab:  # a service may lead it, and the run outlives this
         run = lab.start(dag, inputs=inputs, run_id=options.run_id)
         _started(options, run, console)
         show.follow(run, console, lab.owner.id)

@@ -226,7 +226,12 @@ class Lab:
             self.catalog.listed,
         )  # fmt: skip
         self.doors.desk.catalog = self.catalog
-        self.command(id_, message)
+        try:
+            self.command(id_, message)
+        except Refused as refused:
+            if run_id is not None or refused.rule != "run-exists":
+                raise
+            return self._start(dag, inputs, done, None, schedule, policy, budget)  # another client took the name
         self.feed(id_).until(lambda state: state.started).result(30)
         self._here.append(id_)
         watch_cells(going_on)

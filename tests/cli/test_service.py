@@ -27,6 +27,27 @@ def test_up_leads_alone_and_hands_over_to_a_standby_when_it_is_told_to_end(shell
     assert standby.wait(20) == 0
 
 
+GRAPH = """
+import hexdag_lab as hx
+
+@hx.node
+def answer():
+    return 42
+
+dag = hx.Dag.of(answer)
+"""
+
+
+def test_a_graph_of_a_file_runs_in_the_service_that_leads(shell: Shell) -> None:
+    up = shell.start("up", "--pool", "inline")
+    assert up.stdout is not None
+    assert ": leads" in up.stdout.readline()
+    (shell.home / "graph.py").write_text(GRAPH)
+    assert "answer = 42" in shell("run", "graph.py")
+    assert "SUCCEEDED" in shell("runs")
+    assert up.poll() is None
+
+
 def test_there_is_nothing_to_end_where_nobody_leads(shell: Shell) -> None:
     assert "there is no lab in sqlite:///.hexdag/lab.db yet" in shell("down", code=2)
 
