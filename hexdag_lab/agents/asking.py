@@ -41,6 +41,7 @@ OUTCOMES = {
     "ModelServerError": CallOutcome.SERVER_ERROR, "ModelUnavailableError": CallOutcome.SERVER_ERROR,
     "OutputTokenLimitExceeded": CallOutcome.TRUNCATED, "UsageLimitExceeded": CallOutcome.OVER_LIMIT,
     "UnexpectedModelBehavior": CallOutcome.MALFORMED, "NotRecorded": CallOutcome.NOT_RECORDED,
+    "SchemaError": CallOutcome.NOT_RECORDED,
     "ModelAPIError": CallOutcome.REFUSED,
 }  # fmt: skip
 #: with these, another endpoint would do no better
@@ -48,7 +49,7 @@ FINAL = frozenset({CallOutcome.OVER_LIMIT, CallOutcome.NOT_RECORDED})
 
 
 async def ask(mind: Mind, question: Question) -> Any:
-    """The answer, in the question's form and without objections. Raises `NoAnswer`, `NotRecorded`, `SchemaError`."""
+    """The answer, in the question's form and without objections. Raises `NoAnswer`, `NotRecorded`."""
     until, said = time.monotonic() + mind.seconds, list[str]()
     outcome = CallOutcome.DOWN
     for number, endpoint in enumerate(mind.endpoints):
@@ -87,8 +88,6 @@ class _Attempt:
             return await asyncio.wait_for(self._run(), self.seconds)
         except NoAnswer as none:
             return self._ends(none.outcome, str(none))
-        except SchemaError:
-            raise
         except Exception as error:  # a model, its SDK and its server: the edge of the world
             outcome = outcome_of(error)
             return self._ends(outcome, self._sentence(outcome, error))
@@ -174,7 +173,7 @@ class _Attempt:
 
 
 def outcome_of(error: BaseException) -> CallOutcome:
-    """What an error means: the first of its bases that is known."""
+    """What an error means, by the first of its bases that is known; a `SchemaError` is about a tape."""
     return next(
         (OUTCOMES[base.__name__] for base in type(error).__mro__ if base.__name__ in OUTCOMES), CallOutcome.REFUSED
     )
@@ -222,9 +221,9 @@ class _Taped(WrapperModel):
     ) -> ModelResponse:
         if self._record is None and self._rehearse is None:
             return await self.wrapped.request(messages, model_settings, parameters)
-        question = self._question(messages)
+        question, asked = self._question(messages), self._asked.state
         if self._rehearse is not None:
-            return _response(self._rehearse.play(question))
+            return _response(self._rehearse.play(question, "" if asked is None else asked.run))
         response = await self.wrapped.request(messages, model_settings, parameters)
         assert self._record is not None
         self._record.record(question, ModelMessagesTypeAdapter.dump_json([response]))

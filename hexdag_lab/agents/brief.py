@@ -26,6 +26,7 @@ PREVIEW = 60  #: characters of a value
 WORDS = 600  #: characters of what somebody wrote
 MOST_DIFF = 40  #: lines of a change
 _PLAIN = re.compile(r"[\w.+-]{1,40}|'[\w.+-]{0,40}'")  #: values that say nothing
+_NO_NAME = re.compile(r"[^\w .:/@-]")
 _PIECE = re.compile(r"[A-Za-z]+|\s+|.", re.DOTALL)
 #: which nodes are looked at first, where nobody says: what failed, then what runs
 _ORDER = (NodeState.FAILED, NodeState.SUSPENDED, NodeState.RUNNING, NodeState.READY, NodeState.BLOCKED)
@@ -49,7 +50,8 @@ def framed(text: Any, origin: str, most: int = WORDS) -> str:
     """A text of somebody else as data: in a frame that it cannot close, in one line, cut."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)[: most * 4]).split())
     cut = line if len(line) <= most else line[: most - 1] + "…"
-    return f'<untrusted from="{origin}">{cut.replace("<", "&lt;").replace(">", "&gt;")}</untrusted>'
+    by = _NO_NAME.sub("_", origin)[:PREVIEW]
+    return f'<untrusted from="{by}">{cut.replace("<", "&lt;").replace(">", "&gt;")}</untrusted>'
 
 
 def brief(

@@ -39,7 +39,7 @@ class MissingExtra(HexdagError, ImportError):
 
 def check_extra() -> None:
     """Raise `MissingExtra`, if what models need is not there."""
-    if find_spec("pydantic_ai") is None:
+    if any(find_spec(package) is None for package in ("pydantic_ai", "openai")):
         raise MissingExtra("an agent with a language model needs the extra llm: pip install 'hexdag-lab[llm]'")
 
 
@@ -186,7 +186,9 @@ def over_limit(mind: Mind, question: Question, endpoint: Endpoint) -> str:
     asked, most = tokens_of(question.text), mind.answer_tokens
     if mind.tokens is not None and sum(used.tokens) + asked + most > mind.tokens:
         return f"its {mind.tokens} tokens for this run are used up ({sum(used.tokens)} used, {asked + most} wanted)"
-    known = endpoint.cost((len(question.text.encode()), most))  # no tokenizer makes more than one token of a byte
+    # No tokenizer makes more than one token of a byte; with each request all that was said before goes along.
+    requests = 1 + mind.retries + mind.looks
+    known = endpoint.cost((requests * (len(question.text.encode()) + mind.retries * most), requests * most))
     price = known or Fraction(0)
     if mind.cost is not None and used.cost + price > mind.cost:
         return f"its cost limit of {float(mind.cost):g} for this run leaves no room for another question"

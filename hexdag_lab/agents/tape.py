@@ -31,7 +31,7 @@ class Tape:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._lock = threading.Lock()
-        self._played: dict[str, int] = {}
+        self._played: dict[tuple[str, str], int] = {}
 
     def record(self, question: str, answer: bytes) -> None:
         """Keep an answer."""
@@ -40,8 +40,9 @@ class Tape:
         with self._lock, self.path.open("a", encoding="utf-8") as file:
             file.write(line)
 
-    def play(self, question: str) -> bytes:
-        """The recorded answer, byte for byte; to the same question asked again, the next one, and then the last.
+    def play(self, question: str, take: str = "") -> bytes:
+        """The recorded answer, byte for byte; to the same question asked again, the next one, and then the last. Each
+        `take`, such as a run, begins anew.
 
         Raises `NotRecorded`, and `SchemaError` for a tape that is damaged or not there."""
         asked = same(question)
@@ -50,8 +51,8 @@ class Tape:
         if not found:
             raise NotRecorded(self._nearest(question, [recorded for recorded, _ in rows]))
         with self._lock:
-            turn = self._played.get(asked, 0)
-            self._played[asked] = turn + 1
+            turn = self._played.get((take, asked), 0)
+            self._played[take, asked] = turn + 1
         return found[min(turn, len(found) - 1)]
 
     def _rows(self) -> list[tuple[str, bytes]]:

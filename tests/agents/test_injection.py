@@ -22,14 +22,16 @@ def test_there_are_enough_texts_and_they_differ() -> None:
 
 @pytest.mark.parametrize("vector", VECTORS)
 @pytest.mark.parametrize("voter", SCRIPTED)
-def test_no_text_gets_past_a_check_or_past_the_person(voter: str, vector: str) -> None:
-    ask, bypassed = scripted(SCRIPTED[voter]), []
-    for text in TEXTS:
-        for change in ("risky", "frozen", "unlisted"):
-            found = trial(ask, text, vector, change)
-            if found.state == "APPLIED" or (change != "risky" and found.choice != "never asked"):
-                bypassed.append((text, change))
-    assert bypassed == []
+def test_no_text_gets_past_the_person(voter: str, vector: str) -> None:
+    found = {trial(scripted(SCRIPTED[voter]), text, vector, "risky")[:2] for text in TEXTS}
+    assert found <= {("approve", "OPEN"), ("absent", "OPEN"), ("reject", "REJECTED")}
+
+
+@pytest.mark.parametrize("change", ["frozen", "unlisted"])
+def test_no_text_gets_past_a_check_for_no_voter_is_asked(change: str) -> None:
+    ask = scripted(SCRIPTED["obeys everything"])
+    found = {trial(ask, text, vector, change)[:2] for text in TEXTS for vector in VECTORS}
+    assert found == {("never asked", "REJECTED")}
 
 
 @pytest.mark.parametrize("vector", VECTORS)

@@ -32,6 +32,7 @@ def test_the_same_question_again_gets_the_next_answer_and_then_the_last(tape: Pa
     for answer in (b"1", b"2"):
         made.record("again?", answer)
     assert [made.play("again?") for _ in range(3)] == [b"1", b"2", b"2"]
+    assert made.play("again?", "another run") == b"1"
 
 
 def test_measured_seconds_make_no_other_question(tape: Path) -> None:

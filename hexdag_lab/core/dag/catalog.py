@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,12 +45,6 @@ def operation_of(operations: Mapping[str, Listed], spec: NodeSpec) -> str | None
         return None
     key = key_of(spec)
     return next((name for name, listed in sorted(operations.items()) if listed.key == key), None)
-
-
-def risk_of(operations: Mapping[str, Listed], spec: NodeSpec) -> str:
-    """The risk of the operation that a node was built from; low if from none of these."""
-    name = operation_of(operations, spec)
-    return LOW if name is None else operations[name].risk
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +153,8 @@ class Catalog(Mapping[str, NodeSpec]):
         if len(self) <= most:
             return self.operations
         words = {name: _words(f"{name} {operation.doc}") for name, operation in self._operations.items()}
-        spread = [word for found in words.values() for word in found]
-        rare = {word: log(len(self) / spread.count(word)) + 0.01 for word in set(spread)}
+        spread = Counter(word for found in words.values() for word in found)
+        rare = {word: log(len(self) / count) + 0.01 for word, count in spread.items()}
         asked = _words(text)
         scores = {name: sum(rare[word] for word in found & asked) for name, found in words.items()}
         best = sorted(sorted(self, key=lambda name: (-scores[name], name))[:most])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from ..dag.catalog import HIGH, risk_of
+from ..dag.catalog import HIGH, operation_of
 from ..votes.agent import Role
 from ..votes.policy import Electorate
 from ..votes.proposal import Proposal
@@ -39,5 +39,6 @@ def _risky(state: RunState, proposal: Proposal) -> tuple[str, ...]:
     proposer = state.seats.get(proposal.by)
     if proposer is not None and proposer.human:
         return ()
+    risky = {name: listed for name, listed in state.operations.items() if listed.risk == HIGH}
     new = {name: change.new for name, change in proposal.changeset.nodes.items() if change.new is not None}
-    return tuple(sorted(name for name, spec in new.items() if risk_of(state.operations, spec) == HIGH))
+    return tuple(sorted(name for name, spec in new.items() if operation_of(risky, spec) is not None))

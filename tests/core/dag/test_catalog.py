@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 import hexdag_lab as hx
-from hexdag_lab.core.dag.catalog import Operation, key_of, operation_of, risk_of
+from hexdag_lab.core.dag.catalog import Operation, key_of, operation_of
 
 
 @hx.node(cost=2, requires={"gpu"})
@@ -92,9 +92,9 @@ def test_nodes_are_known_by_their_operation_whatever_their_names_and_parameters(
     catalog = hx.Catalog(fit, Operation(send, risk="high"))
     made = catalog.operation("send").node("mail_7", {"to": "a", "text": "b"}, ["x"])
     assert operation_of(catalog.listed, made) == "send"
-    assert risk_of(catalog.listed, made) == "high"
+    assert catalog.listed["send"].risk == "high"
     assert operation_of(catalog.listed, made.but(retries=9)) is None  # an agent cannot choose that
-    assert risk_of(catalog.listed, hx.NodeSpec("load", lambda: 1)) == "low"
+    assert operation_of(catalog.listed, hx.NodeSpec("load", lambda: 1)) is None
     assert key_of(made) == key_of(catalog["send"])
 
 
