@@ -70,7 +70,7 @@ def test_all_is_sorted_and_complete() -> None:
     for name in hx.__all__:
         assert getattr(hx, name) is getattr(hx, name)
     public = {name for name, value in vars(hx).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
-    assert public - {"Any", "TYPE_CHECKING", "import_module"} == set(hx.__all__)
+    assert public - {"Any", "TYPE_CHECKING", "import_module", "load_ipython_extension"} == set(hx.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = hx.nope
 
