@@ -2,7 +2,7 @@
 
 `python docs/make_screenshots.py diff` draws only that of a difference, and needs nothing. Else it also starts
 `hexdag-lab demo --serve` in a temporary directory, looks at the dashboard as a person would when a costly proposal
-waits, approves it there, and looks at the versions when the search has ended.
+waits, in the light and in the dark, approves it there, and looks around when the search has ended.
 """
 
 from __future__ import annotations
@@ -67,11 +67,20 @@ def shoot(page: Any, address: str) -> None:
     approve.wait_for(timeout=120_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=IMAGES / "proposal.png")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=IMAGES / "dark.png")
+    page.emulate_media(color_scheme="light")
     approve.click()
     page.get_by_text("SUCCEEDED").first.wait_for(timeout=120_000)
-    page.locator(".bk-tab", has_text=re.compile(r"^Versions$")).click()
-    page.wait_for_timeout(1000)
-    page.screenshot(path=IMAGES / "versions.png")
+    for name in ("Versions", "Agents"):
+        page.locator(".bk-tab", has_text=re.compile(f"^{name}$")).click()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=IMAGES / f"{name.lower()}.png")
+    page.locator(".bk-tab", has_text=re.compile("^Run$")).click()
+    page.wait_for_timeout(9000)  # the card that was decided lingers for eight seconds
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=IMAGES / "run.png")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,13 @@ def body(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> s
     parts += [f"<p><b>{escape(line)}</b></p>" for line in c.standing]
     if proposal.why and proposal.terminal:
         parts.append(f'<p class="dim">{escape(models.clean(proposal.why, 300))}</p>')
-    drawn, lines = picture(state, proposal), f"<pre>{''.join(map(changed, c.changes))}</pre>" if c.changes else ""
-    parts.append(f'<div class="sides"><div class="wide">{drawn}</div><div>{lines}</div></div>' if drawn else lines)
+    drawn, lines = (
+        picture(state, proposal),
+        f'<pre tabindex="0">{"".join(map(changed, c.changes))}</pre>' if c.changes else "",
+    )
+    parts.append(
+        f'<div class="sides change"><div class="wide">{drawn}</div><div>{lines}</div></div>' if drawn else lines
+    )
     if c.source:
         parts.append(f"<pre>{''.join(map(changed, c.source))}</pre>")
     checks = " ".join(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import hexdag_lab as hx
@@ -28,6 +29,18 @@ def nothing(**ups: object) -> None:
     """What the nodes do."""
 
 
+class Quiet(Feed):
+    """States without events, which observers are told of all the same."""
+
+    def __init__(self, state: RunState) -> None:
+        super().__init__(state)
+        self.observers: list[Callable[[Any], None]] = []
+
+    def observe(self, observer: Callable[[Any], None]) -> Callable[[], None]:
+        self.observers.append(observer)
+        return lambda: self.observers.remove(observer) if observer in self.observers else None
+
+
 class Flood:
     """As much of a lab as the dashboard needs, with one run."""
 
@@ -41,12 +54,12 @@ class Flood:
         records = type(RunState().nodes)({name: NodeRecord() for name in self.names})
         made = (Version(1, dag, "nobody", "made up"),)
         state = RunState(run="flood", versions=made, dag=dag, nodes=records, slots=4)
-        self.feed_ = Feed(state)
+        self.feed_ = Quiet(state)
         self.id = "flood"
         self.changed = 0
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> Quiet:
         return self.feed_
 
     def events(self) -> tuple[Any, ...]:
@@ -62,8 +75,8 @@ class Flood:
             nodes = nodes.set(name, NodeRecord(turn, began=now, seconds=0.5, started=1))
             self.changed += 1
         self.feed_.publish(state._replace(nodes=nodes), ())
-        for _, pending in list(self.feed_._observers):  # publishing without events wakes nobody
-            pending.put(None)
+        for observer in list(self.feed_.observers):
+            observer(None)
 
     def runs(self) -> list[RunRow]:
         return [RunRow("flood", "RUNNING", 1, 0, len(self.names), 0, "nobody", 0.0, led=True)]

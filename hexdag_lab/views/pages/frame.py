@@ -99,7 +99,7 @@ class Dashboard:
         who = Html(html.said(f"{self.visit.who}."), margin=(8, 10), sizing_mode=None)
         top = pn.FlexBox(self._select, self._pause, self._cancel, who, *self._keyboard(), align_items="flex-end")
         self._header, self._said = Html(), Html()
-        self._slider = TimeSlider(sizing_mode="stretch_width", margin=(6, 10))
+        self._slider = TimeSlider(sizing_mode="stretch_width", margin=(0, 10))
         self._slider.param.watch(self._slid, "value")
         self._when = Html(margin=(8, 10, 0, 0), sizing_mode=None)
         self._now = button("Now", self._to_now, visible=False, align="center")
