@@ -149,3 +149,30 @@ def test_a_node_goes_on_from_its_last_safe_point_after_its_worker_is_killed(lab:
     processes = all_once(tmp_path)
     assert (processes[0], len(processes)) == (killed, 2)
     assert any("its worker" in line and "is gone" in line for line in run.story("train"))
+
+
+def test_new_code_reaches_workers_that_come_later(lab: hx.Lab, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
+    def held(gate: str) -> int:
+        while not os.path.exists(gate):  # noqa: PTH110
+            time.sleep(0.005)
+        return os.getpid()
+
+    def last(held: int) -> tuple[str, int]:
+        return "old", os.getpid()
+
+    def last_anew(held: int) -> tuple[str, int]:
+        return "new", os.getpid()
+
+    run = lab.start(hx.Dag.of(hx.NodeSpec("held", held), hx.NodeSpec("last", last)), inputs={"gate": str(gate)})
+    until(lambda: run.nodes["held"].state == "RUNNING")
+    assert run.reload(hx.NodeSpec("last", last_anew)).state == "APPLIED"
+    there = {row["id"] for row in lab.workers()}
+    for worker in there:
+        os.kill(pid_of(lab, worker), signal.SIGKILL)
+    until(lambda: len({row["id"] for row in lab.workers()} - there) == 2, "two other workers are there")
+    gate.touch()
+    code, pid = run.wait(60)["last"]
+    assert code == "new"
+    assert pid in {pid_of(lab, row["id"]) for row in lab.workers()}
