@@ -1,5 +1,7 @@
 """The overlay as a map that never changes; that it holds what a dict would is a law in tests/laws."""
 
+import pickle
+
 import pytest
 
 from hexdag_lab.core.base.overlay import Overlay
@@ -14,6 +16,18 @@ def test_an_update_leaves_the_old_map_as_it_was() -> None:
     for key in "bd":
         with pytest.raises(KeyError):
             new[key]
+
+
+def test_it_is_a_mapping_of_what_is_not_gone() -> None:
+    overlay = Overlay({"a": 1, "b": 2}).update({"b": None, "c": 3})
+    assert len(overlay) == 2
+    assert sorted(overlay.values()) == [1, 3]
+    assert "c" in overlay
+    assert "b" not in overlay
+    assert 7 not in overlay  # type: ignore[comparison-overlap]
+    assert overlay.get("b", 0) == 0
+    assert overlay == Overlay({"a": 1, "c": 3})
+    assert pickle.loads(pickle.dumps(overlay)) == overlay
 
 
 def test_layers_stay_few_and_share_the_large_one() -> None:
