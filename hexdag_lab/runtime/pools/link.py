@@ -21,7 +21,7 @@ from ...worker.joining import nobody_at
 from ..thread import cancelled
 from .cluster import OwnCluster
 
-CONNECT = 4.0  #: seconds to wait for a scheduler that should be there
+CONNECT = 3.5  #: seconds to wait for a scheduler that should be there; with imports before it, 5 are promised
 BOOT = 60.0  #: seconds for an own cluster to come up
 BOOTS = 3  #: times that an own cluster is started if its scheduler dies at once, as when its port was taken
 ANSWER = 10.0  #: seconds for a scheduler to answer
