@@ -18,6 +18,7 @@ import hexdag_lab as hx
 from hexdag_lab.core.machine.state import RunState, Version
 from hexdag_lab.core.runs.run import NodeRecord, NodeState
 from hexdag_lab.lab.rows import RunRow
+from hexdag_lab.ports import Durability
 from hexdag_lab.runtime.feed import Feed
 from hexdag_lab.views import dashboard
 
@@ -57,6 +58,8 @@ class Flood:
         self.feed_ = Quiet(state)
         self.id = "flood"
         self.changed = 0
+
+    durability = Durability(crash=False, power=False, failover=False)
 
     @property
     def feed(self) -> Quiet:
