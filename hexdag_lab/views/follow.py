@@ -46,6 +46,7 @@ class Follower:
 
     def _run(self) -> None:
         told, due = 0.0, 0.0  # when words were last looked at, and when they are to be
+        opened: tuple[str, ...] = ()
         while not self._over.is_set():
             changed = self._changed.wait(max(0.0, due - time.monotonic()) if due < _NEVER else None)
             if self._over.is_set():
@@ -55,7 +56,8 @@ class Follower:
             ended = state.over or self.feed.broken is not None
             if changed:
                 self._draw(state)
-                due = min(due, told + WORDS)
+                due = min(due, told + WORDS if state.open == opened else now)  # a question is shown at once
+                opened = state.open
             if ended or now >= due:
                 self._tell(state)
                 told, due = now, now + CLOCK if _moves(state) else _NEVER

@@ -39,6 +39,7 @@ class Pending:
     def __init__(self, schedule: Callable[[Any], None], show: Callable[[RunState], None], share: float = 1.0) -> None:
         self._schedule, self._show, self._share = schedule, show, share
         self._latest: RunState | None = None
+        self._told: Any = None  # what never waits: the questions, the version, the status
         self._not_before = 0.0
 
     def __call__(self, state: RunState) -> None:
@@ -49,8 +50,12 @@ class Pending:
     def _take(self) -> None:
         state, self._latest = self._latest, None
         began = time.monotonic()
-        if state is None or (began < self._not_before and not state.over):
-            return  # what is left out is looked at with the runs, every two seconds
+        if state is None:
+            return
+        now = (state.open, state.version, state.status)
+        if began < self._not_before and now == self._told:
+            return  # what is left out is looked at with the runs, every two seconds; a question never is
+        self._told = now
         self._show(state)
         self._not_before = time.monotonic() + (time.monotonic() - began) * (1 / self._share - 1)
 
