@@ -289,7 +289,7 @@ class World:
 
     def _new_pool(self) -> SimPool:
         self.life += 1
-        return SimPool(self, f"w{self.life}.", self.rng.randrange(1, 5), self.rng.choice((0, 2, 8)))
+        return SimPool(self, f"w{self.life}.", self.rng.randrange(1, 5), self.rng.choice((0, 8, 16)))
 
     # -- the agents
 

@@ -96,7 +96,8 @@ def _portion(step: Step, room: int, left: Purse | None, last_wave: int | None) -
     queue = Queue(step.state, last_wave)
     while len(batch) < room and (head := queue.head()) is not None:
         (name, lane), goes = head, False
-        if name not in batch and name not in sought and _may_go(step.state, name, last_wave):
+        fresh = name not in batch and name not in sought and _may_go(step.state, name, last_wave)
+        if fresh and lane_of(step.state.dag.entries[name].spec) == lane:  # else it waits in another one by now
             rec, spec = step.state.nodes[name], step.state.dag.entries[name].spec
             key, why = to_look_up(step.state, name)
             if key and key != rec.reuse.asked:

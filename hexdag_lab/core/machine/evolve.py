@@ -20,7 +20,7 @@ from .evolve_claims import lease_awaited, lease_held, leases_claimed, without_en
 from .evolve_proposals import PROPOSALS
 from .evolve_reuse import made, node_kept, node_reused, results_missed, results_sought, tried
 from .evolve_steering import node_checkpointed, node_moved, node_moving, on_their_way
-from .lanes import queued, taken_out
+from .lanes import counted_in, queued, taken_out
 from .limits import charged, clocked
 from .state import RunState, Version
 
@@ -330,6 +330,7 @@ def _version_committed(state: RunState, e: ev.VersionCommitted) -> RunState:
         touched = set(dag.entries)  # the frontier is in the order of waves, and any of them may have moved
     state = _forgotten(state, {*e.changeset.removed, *e.changeset.changed, *reopened})
     state = recounted(state, with_downs(dag, touched))
+    state = counted_in(state, [name for name in e.changeset.changed if state.nodes[name].submitted])
     return state._replace(wave=min(state.wave, current_wave(state._replace(wave=0)))) if state.wave else state
 
 

@@ -71,11 +71,18 @@ def taken_out(state: RunState, taken: int, from_lanes: Mapping[str, int], submit
             if waiting is not None:
                 _, waiting = pop(waiting)
         lanes[lane] = Lane(waiting, at_work(state, lane))
+    return counted_in(state._replace(frontier=frontier, lanes=FrozenDict(lanes)), submitted)
+
+
+def counted_in(state: RunState, submitted: Iterable[str]) -> RunState:
+    """With these nodes, which are in the pool, at work in their lanes."""
+    lanes = dict(state.lanes)
     for name in submitted:
         lane = lane_of(state.dag.entries[name].spec)
         if lane != MAIN:
-            lanes[lane] = lanes[lane]._replace(at_work=tuple(sorted({*lanes[lane].at_work, name})))
-    return state._replace(frontier=frontier, lanes=FrozenDict(lanes))
+            old = lanes.get(lane) or Lane()
+            lanes[lane] = old._replace(at_work=tuple(sorted({*old.at_work, name})))
+    return state._replace(lanes=FrozenDict(lanes)) if lanes != state.lanes else state
 
 
 class Taken(NamedTuple):

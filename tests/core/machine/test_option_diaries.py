@@ -270,6 +270,18 @@ class TestLanes:
         lab.propose("p1", change)
         assert [n for n in lab.in_pool() if n.startswith("fit")] == ["fit0#1", "fit1#1", "fit2#1"]
 
+    def test_what_runs_when_a_limit_is_introduced_counts(self) -> None:
+        lab = Lab(self.dag(None), OwnerDecides())
+        lab.start(slots=1)
+        lab.begins("fit0")
+        change = lab.change()
+        for n in range(5):
+            new = lab.state.dag.nodes[f"fit{n}"].but(concurrency=1)
+            change = change.replace_node(f"fit{n}", new, running="finish_old")
+        lab.propose("p1", change)
+        lab.pool(8)
+        assert [n for n in lab.in_pool() if n.startswith("fit")] == ["fit0#1"]
+
     def test_a_removed_node_leaves_its_lane(self) -> None:
         lab = Lab(self.dag(1), OwnerDecides())
         lab.start(slots=8)
