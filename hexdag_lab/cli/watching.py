@@ -1,4 +1,4 @@
-"""Commands that look at a lab, also beside a process that leads it: `runs`, `serve`, `inbox`, `diff`, `story`."""
+"""Commands that look at a lab, also beside a leader: `runs`, `serve`, `inbox`, `diff`, `replay`, `story`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def add(commands: Commands) -> None:
     diff = commands.add("diff", _diff, "what differs between two versions of a run", "run")
     diff.add_argument("old", type=int)
     diff.add_argument("new", type=int)
+    replay = commands.add("replay", _replay, "what happened in a run, or the run as it was; nothing is executed", "run")
+    replay.add_argument("--at", type=int, default=None, metavar="SEQ", help="show the run as it was after that event")
     commands.add("story", _story, "what happened to a node", "run", "node")
 
 
@@ -122,6 +124,22 @@ def _inbox(options: argparse.Namespace) -> int:
 def _diff(options: argparse.Namespace) -> int:
     with watched(options.store) as lab:
         print(lab.attached(options.run).view.diff(options.old, options.new))
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from ..core.machine.story import sentence
+    from ..views import terminal
+
+    with watched(options.store) as lab:
+        run, console = lab.attached(options.run), screen()
+        if options.at is not None:
+            past = run.at(options.at).state
+            console.print(terminal.run(past, past.at, width=console.width, height=console.height))
+            return 0
+        for event in run.events():
+            when = time.strftime("%H:%M:%S", time.localtime(event.at))
+            console.print(f"{event.seq:5}  {when}  {sentence(event)}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

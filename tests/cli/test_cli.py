@@ -119,6 +119,11 @@ def test_proposals_are_seen_and_decided_from_other_processes(pipeline: Shell) ->
     assert "nothing waits for a decision" in pipeline("inbox")
     assert pipeline("diff", "run-1", "1", "2") == "+ more\n+ ask -> more\n"
     assert "more succeeded" in pipeline("story", "run-1", "more")
+    told = pipeline("replay", "run-1").splitlines()
+    assert "run run-1 started" in told[0]
+    assert "the run ended: SUCCEEDED" in told[-1]
+    assert "v1" in pipeline("replay", "run-1", "--at", "2")
+    assert f"has events 1 to {len(told)}, and no 999" in pipeline("replay", "run-1", "--at", "999", code=2)
     assert "is APPLIED by" in pipeline("vote", "run-1/ask-more", "reject", code=2)
 
 
@@ -224,7 +229,7 @@ def test_unknown_names_and_the_store_before_or_after_the_command(pipeline: Shell
 
 def test_usage(shell: Shell) -> None:
     text = shell("--help")
-    for command in ("demo", "run", "runs", "attach", "inbox", "vote", "diff", "story"):
+    for command in ("demo", "run", "runs", "attach", "inbox", "vote", "diff", "replay", "story"):
         assert command in text
     assert "usage: hexdag-lab" in shell(code=2)
     assert "invalid choice" in shell("nope", code=2)
