@@ -1,16 +1,15 @@
-"""Makes of src/ what JupyterLab loads, in data/: `python build.py`; with `--check` it only says whether it is that.
+"""Gives the browser's files the name that they are cached by: `python build.py`. With `--check` it only looks at it.
 
-The files are copied as they are. All that is made is the folder's name, which is a digest of them, so that no browser
-takes old files for new ones, and the two descriptions that JupyterLab reads. Python alone is needed.
+What the browser runs lies below data/, as it stands, and `src` leads there. Its folder is named by a digest of the
+files, so that no browser takes old ones for new. After a change this renames the folder and says so in the two
+descriptions that JupyterLab reads, and in `src`. Python alone is needed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 
@@ -18,53 +17,45 @@ HERE = Path(__file__).parent
 TARGET = HERE / "data" / "share" / "jupyter" / "labextensions" / "hexdag-lab"
 
 
-def build(target: Path) -> None:
-    """Write the extension into an empty folder."""
-    sources = sorted((HERE / "src").iterdir())
+def digest_of(folder: Path) -> str:
+    """Of the names and contents of all files."""
     digest = hashlib.sha256()
-    for source in sources:
-        digest.update(f"{source.name}\0{source.stat().st_size}\0".encode() + source.read_bytes())
-    folder = digest.hexdigest()[:12]
-    static = target / "static" / folder
-    static.mkdir(parents=True)
-    for source in sources:
-        shutil.copyfile(source, static / source.name)
+    for file in sorted(folder.iterdir()):
+        data = file.read_bytes()
+        digest.update(f"{file.name}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()[:12]
+
+
+def descriptions(folder: str) -> dict[str, str]:
+    """The descriptions, by the names of their files."""
     project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
     build = {"load": f"static/{folder}/remoteEntry.js", "extension": "./extension"}
-    _write(
-        target / "package.json",
-        {
-            "name": "hexdag-lab", "version": project["version"], "description": project["description"],
-            "license": project["license"], "jupyterlab": {"extension": True, "_build": build},
-        },
-    )  # fmt: skip
+    package = {
+        "name": "hexdag-lab", "version": project["version"], "description": project["description"],
+        "license": project["license"], "jupyterlab": {"extension": True, "_build": build},
+    }  # fmt: skip
     uninstall = f"Use your Python package manager (pip, conda, …) to uninstall the package {project['name']}"
-    _write(
-        target / "install.json",
-        {"packageManager": "python", "packageName": project["name"], "uninstallInstructions": uninstall},
-    )
-
-
-def _write(file: Path, data: object) -> None:
-    file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder, by its path there."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    install = {"packageManager": "python", "packageName": project["name"], "uninstallInstructions": uninstall}
+    made = {"package.json": package, "install.json": install}
+    return {name: json.dumps(data, indent=2, ensure_ascii=False) + "\n" for name, data in made.items()}
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as made:
-        build(Path(made))
-        if files(Path(made)) == files(TARGET):
-            return 0
-        if "--check" in sys.argv[1:]:
-            print(f"{TARGET.relative_to(HERE)} is not what src/ makes: python {HERE.name}/build.py", file=sys.stderr)
-            return 1
-        shutil.rmtree(TARGET, ignore_errors=True)
-        shutil.copytree(made, TARGET)
-    print(f"made {TARGET.relative_to(HERE)}")
+    (there,) = (TARGET / "static").iterdir()
+    name = digest_of(there)
+    wanted = descriptions(name)
+    if there.name == name and all((TARGET / file).read_text("utf-8") == text for file, text in wanted.items()):
+        return 0
+    if "--check" in sys.argv[1:]:
+        print(f"the files have changed since they were named: python {HERE.name}/build.py", file=sys.stderr)
+        return 1
+    there.rename(there.with_name(name))
+    for file, text in wanted.items():
+        (TARGET / file).write_text(text, "utf-8")
+    link = HERE / "src"
+    link.unlink(missing_ok=True)
+    link.symlink_to(there.with_name(name).relative_to(HERE), target_is_directory=True)
+    print(f"named static/{name}")
     return 0
 
 
