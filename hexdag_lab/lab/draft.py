@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..agents import Agent, name_of
-from ..core.base.errors import Refused, SchemaError, StoreUnavailable
+from ..core.base.errors import Refused, StoreUnavailable
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
 from ..core.replica import draft as edits
 from ..core.replica.clock import Dot
-from ..core.replica.packing import from_bytes, pack, reading, to_bytes, unpack, writes_from_data, writes_to_data
+from ..core.replica.packing import pack, reading, unpack, writes_from_data, writes_to_data
 from ..core.replica.replica import Replica, Write
 from ..core.replica.view import EMPTY, Held, View, edge_of, moved
 from ..ports import CommitRefused
 from ..runtime import wire
+from .draft_file import taken_in, written
 from .proposal import ProposalHandle
 from .run import Run
 
@@ -193,18 +194,14 @@ class SharedDraft:
         return run.propose(Changeset.between(began, self._view.dag), by=by, reason=reason or f"draft {self.name}")
 
     def save(self, path: str | Path) -> None:
-        """Write the draft into a file, to be merged elsewhere."""
+        """Write the draft and the code of its nodes into a file, to be merged elsewhere."""
         self._looked()
-        Path(path).write_bytes(to_bytes(self._replica))
+        written(self._replica, self._lab.shipping.blobs, Path(path))
 
     def merge(self, path: str | Path) -> SharedDraft:
         """Take in a draft that was saved elsewhere. Raises `SchemaError` for what is no draft."""
         self._looked()
-        try:
-            other = from_bytes(Path(path).read_bytes())
-        except SchemaError as error:
-            raise SchemaError(f"{path}: {error}") from error
-        return self._wrote(self._replica.merge(other))
+        return self._wrote(self._replica.merge(taken_in(Path(path), self._lab.shipping.blobs)))
 
     def __repr__(self) -> str:
         held = f", {len(self.conflicts)} conflicts" if self.conflicts else ""

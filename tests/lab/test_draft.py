@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,8 +155,42 @@ def test_a_draft_travels_by_file(labs: tuple[hx.Lab, hx.Lab], tmp_path: Path) ->
 
 def test_a_file_that_is_no_draft_is_refused(labs: tuple[hx.Lab, hx.Lab], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no draft")
-    with pytest.raises(SchemaError, match=r"notes.txt: this is no message of a draft"):
+    with pytest.raises(SchemaError, match=r"notes.txt: it is no draft that draft.save wrote"):
         labs[0].draft("next").merge(tmp_path / "notes.txt")
+
+
+def test_code_travels_with_the_file_and_runs_where_the_lab_has_the_same_key(tmp_path: Path) -> None:
+    desk, train = tmp_path / "desk", tmp_path / "train"
+    with hx.Lab(pool="inline", store=f"sqlite:///{desk}/lab.db", owner="dana") as lab:
+        train.mkdir()
+        shutil.copy(desk / "key", train)
+        with hx.Lab(pool="inline", store=f"sqlite:///{train}/lab.db", owner="lea") as elsewhere:
+            elsewhere.draft("hers").add_node(hx.NodeSpec("answer", lambda: 42)).save(tmp_path / "hers.draft")
+        draft = lab.draft("next").merge(tmp_path / "hers.draft")
+        assert lab.start(draft.dag).wait(30) == {"answer": 42}
+        again = tmp_path / "again.draft"
+        draft.save(again)
+        draft.save(tmp_path / "twice.draft")
+        assert again.read_bytes() == (tmp_path / "twice.draft").read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["code", "draft", "cut"])
+def test_a_damaged_file_is_refused_and_nothing_of_it_taken_in(
+    labs: tuple[hx.Lab, hx.Lab], tmp_path: Path, fault: str
+) -> None:
+    file, other = tmp_path / "hers.draft", tmp_path / "damaged.draft"
+    with hx.Lab(pool="inline", store="memory://", owner="lea") as elsewhere:
+        elsewhere.draft("hers").add_node(hx.NodeSpec("check", extra)).save(file)
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(other, "w") as damaged:
+        for name in whole.namelist():
+            changed = (fault == "code" and name.startswith("code/")) or fault == name
+            damaged.writestr(name, b"{}" if changed else whole.read(name))
+    if fault == "cut":
+        other.write_bytes(file.read_bytes()[:-40])
+    draft = labs[0].draft("next")
+    with pytest.raises(SchemaError, match=r"damaged.draft: "):
+        draft.merge(other)
+    assert not draft.changes()
 
 
 def test_another_process_writes_into_the_draft_and_its_code_runs_here(url: str, tmp_path: Path) -> None:
