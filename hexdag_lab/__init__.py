@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .core.votes.proposal import ProposalState
     from .core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
     from .lab import Lab, ProposalHandle, Run, SharedDraft
+    from .runtime.webhook import Webhook
     from .worker import Note, RunContext, context
 
 __version__ = "0.1.0"
@@ -66,7 +67,8 @@ __all__ = [
     "NodeState", "NotAllowed", "NotFinished", "Note", "Operation", "OwnerDecides", "Owners", "Policy",
     "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed",
     "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch",
-    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "WouldBlock", "context", "diff", "node", "python_source",
+    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "Webhook", "WouldBlock", "context", "diff", "node",
+    "python_source",
 ]  # fmt: skip
 
 _NAMES = {
@@ -96,6 +98,7 @@ _NAMES = {
     ".core.votes.proposal": "ProposalState",
     ".core.votes.weighing": "Majority Quorum Supermajority Unanimous",
     ".lab": "Lab ProposalHandle Run SharedDraft",
+    ".runtime.webhook": "Webhook",
     ".worker": "Note RunContext context",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

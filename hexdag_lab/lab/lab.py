@@ -32,8 +32,10 @@ from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
 from ..runtime.history import Journal
+from ..runtime.notifier import Notifier
 from ..runtime.remote import Remote
 from ..runtime.thread import LoopThread
+from ..runtime.webhook import Webhook
 from .bench import Bench
 from .cells import watch_cells
 from .draft import SharedDraft
@@ -124,6 +126,7 @@ class Lab:
             self.shipping, self.keys = self._entrance.shipping, self._entrance.keys
             self._left: list[Remote] = []
             self._here: list[str] = []
+            self._notifiers: dict[Webhook, Notifier] = {}
             self._thread = LoopThread("hexdag-controller")
             self._thread.start()
             try:
@@ -356,6 +359,21 @@ class Lab:
         found = [run.proposal(p.id) for run, p in opened if p.state is ProposalState.OPEN]
         return sorted(found, key=lambda p: (-p.priority, p.at))
 
+    def notify(self, webhook: Webhook) -> Notifier:
+        """Tell people by a webhook when a run needs them, and again before the deadline: see `HumanAgent.remind`.
+
+        It is about the runs that this process leads, or has started or attached, until the lab is closed. What comes of
+        it is counted: `.sent`, `.failed`, `.lost`, `.trouble`. No run waits for it."""
+        self._check_open()
+        if webhook not in self._notifiers:
+            self._notifiers[webhook] = Notifier(self._watched, webhook.deliver, webhook.host)
+        return self._notifiers[webhook]
+
+    def _watched(self) -> list[RunState]:
+        """The runs, as they are now, that people are told of."""
+        runs = self.doors.runs() if isinstance(self.doors, Controller) else tuple(self._here)
+        return [state for run in runs if (state := self.feed(run).state).started and not state.over]
+
     def workers(self) -> list[Worker]:
         """The workers as they are now: id, host, state, node, capabilities, heartbeat, memory, … (`Worker`)."""
         return self.doors.workers()
@@ -418,6 +436,8 @@ class Lab:
             for key in [key for key, lab in _LIVE.items() if lab is self]:
                 del _LIVE[key]
         closed(self)
+        for notifier in self._notifiers.values():
+            notifier.end()
         self._announced.taken_back()
         try:
             self._thread.run(self._shut(), 30)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..agents import Agent
+from ..agents import Agent, HumanAgent
 from ..core.base.errors import SchemaError
 from ..core.votes.agent import Role, Seat, weight_of
+from ..core.votes.ballot import Choice
 from ..runtime.keys import Keys
 from ..runtime.shipping import Shipping
 
@@ -35,8 +36,15 @@ def seat_of(agent: Agent, shipping: Shipping, keys: Keys, desk: str = "") -> Sea
         votes=_reference(agent.vote, agent.id, shipping), hooks=_reference(agent.on_event, agent.id, shipping),
         key=agent.public_key or keys.public(agent.id), caps=agent.caps, runs=_shipped(agent.run, agent.id, shipping),
         seconds=agent.seconds, catalogued=agent.catalogued,
-        desk=desk if agent.vote or agent.on_event else "",
+        desk=desk if agent.vote or agent.on_event else "", **_silence(agent),
     )  # fmt: skip
+
+
+def _silence(agent: Agent) -> dict[str, Any]:
+    """What a person has said of the time in which she does not answer."""
+    if not isinstance(agent, HumanAgent):
+        return {}
+    return {"remind": float(agent.remind), "otherwise": agent.otherwise and Choice(agent.otherwise)}
 
 
 def _shipped(run: Any, agent: str, shipping: Shipping) -> str | None:

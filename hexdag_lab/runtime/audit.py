@@ -20,7 +20,7 @@ from ..core.machine.evolve import evolve
 from ..core.machine.signatures import Signable, refused
 from ..core.machine.state import RunState
 from ..core.votes.agent import Seat
-from ..core.votes.ballot import Ballot, Choice
+from ..core.votes.ballot import BY_DEFAULT, Ballot, Choice
 from ..core.votes.policy import Verdict
 from ..core.votes.proposal import Proposal
 from ..core.votes.signed import Proof, is_canonical, whole
@@ -280,10 +280,22 @@ class _Audit:
         b: Ballot = event.ballot
         if b.choice is Choice.ABSENT and b.via == "lab":
             proof = "the lab says so"
+        elif b.via == BY_DEFAULT and b.proof is None:
+            proof = self._default(event)
         else:
             m = ms.CastBallot(b.at, event.proposal, b.voter, b.choice, b.reason, b.via, b.nodes, proof=b.proof)
             proof = self._signature(event.seq, m, b.at)
         self.votes.append(_vote(event.proposal, b.voter, b.choice.value, b.at, b.via, proof, b.proof))
+
+    def _default(self, event: ev.BallotCast) -> str:
+        """Of a ballot that a deadline has cast: whether it had passed, and whether its voter had said so before."""
+        b, electorate = event.ballot, self.state.proposals[event.proposal].electorate
+        seat = next((seat for seat in electorate.seats if seat.id == b.voter), None) if electorate else None
+        due = self.state.policy.deadline(electorate) if electorate else None
+        if seat is not None and seat.otherwise == b.choice and due is not None and b.at >= due:
+            return "as its voter had said"
+        self.wrong(event.seq, f"the ballot of {b.voter}: no deadline has cast it, nor had its voter said so")
+        return "BAD"
 
     def _signature(self, seq: int, m: Signable, at: float) -> str:
         """In words, by what a message is known to be its agent's."""

@@ -521,6 +521,25 @@ def test_another_key_of_an_agent_is_noted(tmp_path: Path) -> None:
     assert report.notes == (f"row {place(tmp_path, 'SeatTaken')}: critic has another key from here, {'ab' * 8}",)
 
 
+def test_a_ballot_that_a_deadline_has_cast_needs_no_signature_but_what_its_voter_had_said(tmp_path: Path) -> None:
+    policy = hx.Majority() & hx.Deadline(seconds=0.2)
+    with hx.Lab(pool="inline", store=f"sqlite:///{tmp_path}/lab.db", owner="dana", policy=policy) as lab:
+        lab.add_agent(hx.HumanAgent("marie", otherwise="reject"))
+        lab.add_agent(hx.Agent("writer", role="executor"))
+        run = lab.start(hx.Dag.of(hx.NodeSpec("held", held, params={"gate": str(tmp_path / "gate")})), run_id="r")
+        assert run.propose(hx.Changeset.on(run.dag).add_node(more), by="writer").wait(30) == "REJECTED"
+        open_gate(tmp_path / "gate")
+        run.wait(30)
+    report = audited(tmp_path)
+    assert report.findings == ()
+    vote = report.votes[-1]
+    assert (vote.who, vote.said, vote.via, vote.proof) == ("marie", "reject", "default", "as its voter had said")
+    seq = place(tmp_path, "BallotCast")
+    edit(tmp_path, seq, lambda data: data.replace(b'"v":"reject"', b'"v":"approve"'))
+    forge(tmp_path, Seal.of_file(tmp_path / "key"))
+    assert f"row {seq}: the ballot of marie: no deadline has cast it, nor had its voter said so" in found(tmp_path)
+
+
 def test_a_cut_tail_is_found_though_somebody_went_on_with_the_run(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     cut = place(home, "NodeSucceeded")
     sql(home, ("DELETE FROM log WHERE stream = 'run/r' AND seq >= ?", cut))

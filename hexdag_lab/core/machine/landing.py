@@ -10,7 +10,6 @@ from __future__ import annotations
 from ..dag.changeset import Changeset
 from ..dag.conflict import Conflict
 from ..runs.run import SETTLED, NodeState, RunStatus
-from ..votes.ballot import Choice
 from ..votes.proposal import Check, Effect, Proposal, ProposalState, objection
 from . import effects as ef
 from . import events as ev
@@ -71,7 +70,7 @@ def _waits_itself(state: RunState, id_: str, node: str) -> bool:
 
 def voters(proposal: Proposal) -> str:
     """Who decided it."""
-    return ", ".join(ballot.voter for ballot in proposal.ballots if ballot.choice != Choice.ABSENT) or "the policy"
+    return ", ".join(ballot.voter for ballot in proposal.ballots if ballot.present) or "the policy"
 
 
 def apply(step: Step, id_: str, by: str) -> None:

@@ -11,9 +11,9 @@ from dataclasses import fields, replace
 from ..base.errors import AlreadyDecided, NotAllowed, Refused, StaleBase
 from ..dag.conflict import Conflict
 from ..votes.agent import Role, Seat
-from ..votes.ballot import Ballot, Choice
+from ..votes.ballot import BY_DEFAULT, Ballot, Choice
 from ..votes.budget import Budget
-from ..votes.policy import Verdict
+from ..votes.policy import Electorate, Verdict
 from ..votes.proposal import Proposal, ProposalState
 from ..votes.steer import End
 from . import events as ev
@@ -190,6 +190,8 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
     seat = _may(state, m.by, "vote")
     if isinstance(seat, Refused):
         return step.reply(seat)
+    if m.via == BY_DEFAULT:
+        return step.reply(_ONLY_THE_DEADLINE)
     if m.proposal in state.proposals:
         settle(step, m.proposal)  # the deadline may have passed: then it decides, not this ballot
     proposal = step.state.proposals.get(m.proposal)
@@ -210,6 +212,11 @@ def cast_ballot(step: Step, m: ms.CastBallot) -> None:
         settle(step, m.proposal)
     step.reply(True)
     return None
+
+
+_ONLY_THE_DEADLINE = NotAllowed(
+    f"a ballot via {BY_DEFAULT!r} is cast by the deadline only", rule="by-default", fix="say how the vote came: via=…"
+)
 
 
 def _unknown(id_: str) -> Refused:
@@ -253,7 +260,11 @@ def settle(step: Step, id_: str) -> None:
     proposal = step.state.proposals[id_]
     if proposal.state is not ProposalState.OPEN or proposal.electorate is None:
         return
-    opinion = step.state.policy.evaluate(proposal.cast(), proposal.electorate, step.at)
+    electorate = proposal.electorate
+    for ballot in _silent(step, proposal, electorate):
+        step.emit(ev.BallotCast, proposal=id_, ballot=ballot)
+    proposal = step.state.proposals[id_]
+    opinion = step.state.policy.evaluate(proposal.cast(), electorate, step.at)
     by = voters(proposal)
     if opinion.verdict in (Verdict.YES, Verdict.NONE):  # no rule of a policy that binds is no objection
         waits = waits_of(step.state, proposal)
@@ -263,6 +274,22 @@ def settle(step: Step, id_: str) -> None:
     elif opinion.verdict is Verdict.NO:
         kind = ev.ProposalExpired if opinion.expired else ev.ProposalRejected
         end(step, kind, id_, opinion.text, "the deadline" if opinion.expired else by)
+
+
+def _silent(step: Step, proposal: Proposal, electorate: Electorate) -> list[Ballot]:
+    """The ballots of those who have not voted when a deadline passes, and have said what that counts as.
+
+    They come before the deadline itself, which settles what is pending even so."""
+    due = step.state.policy.deadline(electorate)
+    if due is None or step.at < due:
+        return []
+    cast = proposal.cast()
+    silent = {seat.id: seat.otherwise for seat in electorate.seats if seat.id not in cast}
+    return [
+        Ballot(choice, "no vote by the deadline", name, step.at, BY_DEFAULT)
+        for name, choice in silent.items()
+        if choice is not None
+    ]
 
 
 def withdraw(step: Step, m: ms.Withdraw) -> None:

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from ..base.codec import enum, record
+from .ballot import Choice
 
 
 @enum
@@ -41,6 +42,8 @@ class Caps:
 
 
 UNCAPPED = Caps(None, None, None)
+REMIND = 60.0  #: seconds before a deadline that people are told again, unless they say otherwise
+SILENCES = (Choice.ABSTAIN, Choice.REJECT)  #: what silence may count as: never as a yes, that is the policy's to say
 
 
 @record
@@ -58,6 +61,8 @@ class Seat:
     seconds       its time for one answer; None: as is usual
     catalogued    whether it may add only what the run's catalogue has, as what a model says has to
     desk          which process calls its functions while that one lives; empty: whoever leads
+    otherwise     what its silence counts as when the deadline passes; None: as nothing
+    remind        how many seconds before the deadline a person is told again
     """
 
     id: str
@@ -75,6 +80,8 @@ class Seat:
     seconds: float | None = None
     catalogued: bool = False
     desk: str = ""
+    otherwise: Choice | None = None
+    remind: float = REMIND
 
     @property
     def limits(self) -> Caps:

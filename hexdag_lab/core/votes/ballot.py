@@ -20,13 +20,14 @@ class Choice(StrEnum):
     SEALED = "sealed"  # shown instead of what was cast, to who has not voted yet; never cast
 
 
+BY_DEFAULT = "default"  #: via: the deadline has cast it, as its voter has said before that her silence counts
 CHOICES = (Choice.APPROVE, Choice.REJECT, Choice.ABSTAIN, Choice.REQUEST_CHANGES)
 
 
 @record
 class Ballot:
     """`Ballot("approve", "cheap")`. The lab fills in who cast it, when (unix seconds), and by which proof of identity:
-    "notebook", "token", "key", "rule". `nodes`: which ones a request for changes is about.
+    "notebook", "token", "key", "rule", "default". `nodes`: which ones a request for changes is about.
     `proof`: what its voter signed, where the seat has a key."""
 
     choice: Choice
@@ -36,6 +37,11 @@ class Ballot:
     via: str = ""
     nodes: tuple[str, ...] = ()
     proof: Proof | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether its voter has answered this proposal: not who was absent, nor whose silence counts as a ballot."""
+        return self.choice != Choice.ABSENT and self.via != BY_DEFAULT
 
     @property
     def sealed(self) -> Ballot:

@@ -117,4 +117,4 @@ def _name(agent: Any) -> str:
 
 
 def _voted(ballots: Ballots, name: str) -> bool:
-    return name in ballots and ballots[name].choice != Choice.ABSENT
+    return name in ballots and ballots[name].present

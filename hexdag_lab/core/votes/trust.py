@@ -54,8 +54,8 @@ class Lesson:
 
     @classmethod
     def of(cls, proposal: str, good: bool, why: str, ballots: Iterable[Ballot]) -> Lesson:
-        """The lesson of some ballots; who abstained or was absent learns nothing."""
-        said = [(ballot.voter, ballot.choice) for ballot in ballots]
+        """The lesson of some ballots; who abstained, was absent or silent learns nothing."""
+        said = [(ballot.voter, ballot.choice) for ballot in ballots if ballot.present]
         yes = tuple(sorted(voter for voter, choice in said if choice == Choice.APPROVE))
         no = tuple(sorted(voter for voter, choice in said if choice in (Choice.REJECT, Choice.REQUEST_CHANGES)))
         return cls(proposal, good, why, yes, no)

@@ -42,7 +42,7 @@ def count(ballots: Ballots, electorate: Electorate, voters: frozenset[str]) -> _
             out_weight += weight
             out.append((-weight, seat.id))
         elif ballot.choice != Choice.ABSENT:
-            cast += 1
+            cast += ballot.present
             if ballot.choice == Choice.APPROVE:
                 yes += weight
             elif ballot.choice in (Choice.REJECT, Choice.REQUEST_CHANGES):
@@ -163,5 +163,4 @@ class Quorum(Policy):
 
     def _counts(self, seat: Seat, ballots: Ballots, electorate: Electorate) -> bool:
         ballot = ballots.get(seat.id)
-        cast = ballot is not None and ballot.choice != Choice.ABSENT
-        return cast and bool(voting_weight(seat, electorate, self.roles))
+        return ballot is not None and ballot.present and bool(voting_weight(seat, electorate, self.roles))
