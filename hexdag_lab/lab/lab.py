@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
@@ -34,29 +33,26 @@ from ..runtime.feed import Feed
 from ..runtime.history import Journal
 from ..runtime.notifier import Notifier
 from ..runtime.remote import Remote
-from ..runtime.thread import LoopThread
 from ..runtime.webhook import Webhook
+from . import registry
 from .bench import Bench
 from .cells import watch_cells
 from .draft import SharedDraft
-from .entrance import Entrance, refuse_unled
+from .entrance import Entrance
 from .inputs import check_start
 from .launch import Launch
 from .live import Announcement
-from .places import close_at_exit, closed, key_of, login
+from .places import key_of, login
 from .proposal import ProposalHandle
 from .rows import RunRow, checked_id, free_id, lessons_of, run_rows, summary_of
 from .run import Run
 from .seats import EXECUTOR, seat_of, seats_of
-from .waiting import answer
+from .session import Session
 
 DEFAULT_STORE = "sqlite:///.hexdag/lab.db"
 GOING_ON = ("RUNNING", "PAUSED")
 
 T = TypeVar("T")
-
-_LIVE: dict[str, Lab] = {}
-_LOCK = threading.RLock()
 
 
 class Lab:
@@ -81,8 +77,8 @@ class Lab:
     catalog: Catalog
 
     def __new__(cls, pool: Any = "dask", store: Any = DEFAULT_STORE, **_: Any) -> Lab:
-        with _LOCK:
-            live = _LIVE.get(key_of(store))
+        with registry.LOCK:
+            live = registry.live(key_of(store))
             if live is not None and live.doors.broken is not None:
                 live.close()  # it lost its lead or its pool; whoever opens the lab again wants a working one
                 live = None
@@ -103,7 +99,7 @@ class Lab:
         leader: bool | None = None,
         controller: str = "here",
     ) -> None:
-        with _LOCK:
+        with registry.LOCK:
             if self._open:  # the live lab of this store: only what later runs start with can change
                 self.policy = policy_of(policy) if policy is not None else self.policy
                 self.catalog = catalog or self.catalog
@@ -122,40 +118,31 @@ class Lab:
             self._store_key = key_of(store)
             may_lead = leader is not False and launch is None
             self._entrance = Entrance.of(pool, store, blobs, workers, threads, standby, may_lead, launch=launch)
-            self._store, self._temporary = self._entrance.store, self._entrance.temporary
-            self.shipping, self.keys = self._entrance.shipping, self._entrance.keys
-            self._left: list[Remote] = []
+            self._store, self.shipping, self.keys = self._entrance.store, self._entrance.shipping, self._entrance.keys
             self._here: list[str] = []
             self._notifiers: dict[Webhook, Notifier] = {}
-            self._thread = LoopThread("hexdag-controller")
-            self._thread.start()
-            try:
-                self.doors: Controller | Remote = self._thread.run(self._entrance.enter(leader))
-            except BaseException:
-                self._thread.run(self._store.close())
-                self._thread.stop()
-                self._clean()
-                raise
+            self._session = Session(self._entrance, leader, Announcement(store, self.owner.id))
             self._open = True
-            _LIVE[self._store_key or f"private {id(self):x}"] = self
-            close_at_exit(self)
-            self._announced = Announcement(store, self.owner.id)
-            self._announced.made(self.leads)
-            if launch is not None and isinstance(self.doors, Remote):
-                self._thread.submit(self._entrance.look_after(lambda: bool(self.going_on()), self.doors.fail))
+            registry.opened(self, self._store_key)
+            self._session.look_after(lambda: bool(self.going_on()))
             if isinstance(owner, Agent) and (self.leads or launch is not None):
                 self.add_agent(owner)
 
     @property
+    def doors(self) -> Controller | Remote:
+        """The controller, or what stands for it here while another process leads."""
+        return self._session.doors
+
+    @property
     def leads(self) -> bool:
         """Whether this process leads the lab."""
-        return isinstance(self.doors, Controller)
+        return self._session.leads
 
     @property
     def led(self) -> bool:
         """Whether any process leads the lab now, or will in a moment, because it stands by."""
         self._check_open()
-        return self.leads or self._thread.run(self._entrance.led())
+        return self._session.led
 
     @property
     def durability(self) -> Durability:
@@ -180,8 +167,7 @@ class Lab:
         if agent == self.owner:
             self.owner = agent
         agent.bench = Bench(self)
-        if agent.vote or agent.on_event:
-            self._thread.run(self.doors.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds)))
+        self._session.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds))
         for run in self.going_on():
             self.command(run, ms.Join(time.time(), seat))
         return agent
@@ -220,8 +206,8 @@ class Lab:
         policy: Policy, budget: Any,
     ) -> Run:  # fmt: skip
         self._must_be_led("start a run")
-        id_ = self._thread.run(free_id(self._store)) if run_id is None else checked_id(run_id)
-        if self._thread.run(self._store.get(wire.summary(id_))) is not None:
+        id_ = self._session.run(free_id(self._store)) if run_id is None else checked_id(run_id)
+        if self._session.run(self._store.get(wire.summary(id_))) is not None:
             raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
         by, trust = self.owner.id, Trust().after(self._lessons()) if policy.learns() else Trust()
         message = ms.StartRun(
@@ -237,7 +223,7 @@ class Lab:
             return self._start(dag, inputs, done, None, schedule, policy, budget)  # another client took the name
         self.feed(id_).until(lambda state: state.started).result(30)
         self._here.append(id_)
-        watch_cells(going_on)
+        watch_cells(registry.going_on)
         return Run(self, id_)
 
     def going_on(self) -> tuple[str, ...]:
@@ -257,11 +243,11 @@ class Lab:
     def attach(self, run_id: str) -> Run:
         """A run of this store: go on with it if its controller is gone, else watch it; also one that has ended."""
         self._check_open()
-        self._lead_if_free()
+        self._session.lead_if_free()
         summary = self._summary(run_id)
         self.doors.desk.catalog = self.catalog
         if isinstance(self.doors, Controller):
-            self._thread.run(self.doors.adopt(run_id, self.owner.id), 60)
+            self._session.run(self.doors.adopt(run_id, self.owner.id), 60)
         else:
             self.doors.again(run_id)
         if run_id not in self._here and (self.leads or self._agents):
@@ -290,13 +276,13 @@ class Lab:
         return Run(self, run_id)
 
     def _summary(self, run_id: str) -> dict[str, Any]:
-        return self._thread.run(summary_of(self._store, run_id))
+        return self._session.run(summary_of(self._store, run_id))
 
     def runs(self) -> list[RunRow]:
         """The runs of this store, the latest last."""
         self._check_open()
         here = set(self._here) if self.leads else None
-        return self._thread.run(run_rows(self._store, here))
+        return self._session.run(run_rows(self._store, here))
 
     # -- drafts
 
@@ -310,7 +296,7 @@ class Lab:
     def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """The result of something that is asked of the store."""
         self._check_open()
-        return self._thread.run(work(self._store))
+        return self._session.run(work(self._store))
 
     # -- deciding
 
@@ -348,7 +334,7 @@ class Lab:
     def _lessons(self) -> list[Lesson]:
         """What all runs have taught: of those that go on here, as they are at this moment."""
         here = {run: lessons(self.feed(run).state) for run in self.going_on()} if self.leads else {}
-        return self._thread.run(
+        return self._session.run(
             lessons_of(self._store, Journal(self._store, self._entrance.blobs, self.shipping.key), here)
         )
 
@@ -399,25 +385,8 @@ class Lab:
 
     def command(self, run: str, message: Any) -> Any:
         """The leader's answer to a command. Raises the `Refused` that it may be."""
-        if not self.led:
-            if self._entrance.launch is None:
-                refuse_unled(self.feed(run).state, run, self._signed(run, message))
-            self._lead_if_free()
-        try:
-            value = answer(self.doors.command(run, self._signed(run, message)))
-        except Refused as refused:
-            if self.leads or refused.rule != "replayed":
-                raise
-            # Another process has signed for the same agent meanwhile: once more, with a higher counter.
-            value = answer(self.doors.command(run, self._signed(run, message)))
-        if not self.leads:  # the answer may be here before the journal is
-            seq = self._summary(run)["seq"]
-            self.feed(run).until(lambda state: state.seq >= seq).result(10)
-        return value
-
-    def _signed(self, run: str, message: Any) -> Any:
-        """The message as another process has to send it; the leader itself signs what comes from its own."""
-        return message if self.leads else self.keys.signed(self.feed(run).state, message)
+        self._check_open()
+        return self._session.command(run, message)
 
     def dashboard(self) -> Any:
         """The dashboard's pages in a cell; `hexdag-lab serve` serves the same in a browser."""
@@ -429,30 +398,14 @@ class Lab:
 
     def close(self) -> None:
         """End what this lab started; unfinished runs can be attached again."""
-        with _LOCK:
+        with registry.LOCK:
             if not self._open:
                 return
             self._open = False
-            for key in [key for key, lab in _LIVE.items() if lab is self]:
-                del _LIVE[key]
-        closed(self)
+            registry.closed(self)
         for notifier in self._notifiers.values():
             notifier.end()
-        self._announced.taken_back()
-        try:
-            self._thread.run(self._shut(), 30)
-        finally:
-            self._thread.stop()
-            self._clean()
-
-    async def _shut(self) -> None:
-        for doors in (self.doors, *self._left):
-            await doors.close()
-        await self._store.close()
-
-    def _clean(self) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._session.close()
 
     async def aclose(self) -> None:
         """`close`, for an event loop."""
@@ -480,41 +433,8 @@ class Lab:
 
     def _must_lead(self, what: str) -> None:
         self._check_open()
-        self._lead_if_free()
-        if not self.leads:
-            raise self._in_use(what)
+        self._session.must_lead(what)
 
     def _must_be_led(self, what: str) -> None:
-        """Lead, or be led by a process that does so for others."""
         self._check_open()
-        self._lead_if_free()
-        if not self.leads and not self._thread.run(self._entrance.served()):
-            raise self._in_use(what)
-
-    def _in_use(self, what: str) -> LabInUse:
-        text = f"another process leads this lab, so this one cannot {what}; watch, propose and vote work"
-        return LabInUse(f"{text}, and in a lab that `hexdag-lab up` leads all does")
-
-    def _lead_if_free(self) -> None:
-        """Take the lead if nobody has it any more, or let the process take it that is to lead."""
-        if self._entrance.launch is not None:
-            self._thread.run(self._entrance.summon())
-        if self.leads or not self._entrance.may_lead:
-            return
-        controller = self._thread.run(self._entrance.lead())
-        if controller is not None and isinstance(self.doors, Remote):
-            self._left.append(self.doors)  # who waits on its feeds goes on waiting there
-            self.doors = controller
-            self._announced.made(self.leads)
-            for agent in self._agents.values():
-                self._thread.run(controller.register(agent.id, Functions(agent.vote, agent.on_event, agent.seconds)))
-
-
-def open_labs() -> list[Lab]:
-    """The labs of this process that are not closed, the one that was opened last at the end."""
-    return list(_LIVE.values())
-
-
-def going_on() -> dict[str, RunState]:
-    """The runs that this process leads and that have not ended, in all its labs."""
-    return {run: lab.feed(run).state for lab in open_labs() if lab.leads for run in lab.going_on()}
+        self._session.must_be_led(what)

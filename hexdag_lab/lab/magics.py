@@ -26,7 +26,8 @@ from ..core.dag.dag import Dag
 from ..core.dag.diff import diff
 from ..core.dag.node import node
 from .cells import offers
-from .lab import GOING_ON, Lab, going_on, open_labs
+from .lab import GOING_ON, Lab
+from .registry import going_on, open_labs
 from .run import Run
 from .show import in_kernel
 

@@ -1,21 +1,14 @@
-"""Where a lab lives: what makes two stores the same, the directory beside one, who is at the keyboard, and the end of
-the process, at which every lab is closed."""
+"""Where a lab lives: what makes two stores the same, the directory beside one, and who is at the keyboard."""
 
 from __future__ import annotations
 
-import atexit
 import getpass
 import os
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..runtime.stores import where
-
-_CLOSERS: dict[int, Callable[[], None]] = {}
-_REGISTERED: list[bool] = []
 
 
 def key_of(store: Any) -> str:
@@ -49,22 +42,3 @@ def login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "owner"
-
-
-def close_at_exit(lab: Any) -> None:
-    """Close what a script forgets to close, while its threads can still do so: plain `atexit` comes too late."""
-    if not _REGISTERED:
-        _REGISTERED.append(True)
-        register = getattr(threading, "_register_atexit", atexit.register)
-        register(_close_all)
-    _CLOSERS[id(lab)] = lab.close
-
-
-def closed(lab: Any) -> None:
-    """This one needs no closing any more."""
-    _CLOSERS.pop(id(lab), None)
-
-
-def _close_all() -> None:
-    for close in tuple(_CLOSERS.values()):
-        close()

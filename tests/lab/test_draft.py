@@ -15,7 +15,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
-from hexdag_lab.lab import lab as module
+from hexdag_lab.lab import registry
 from tests.lab.conftest import fit, held, load
 
 
@@ -32,11 +32,11 @@ def url(tmp_path: Path) -> str:
 def labs(url: str) -> Iterator[tuple[hx.Lab, hx.Lab]]:
     """Two notebooks on one store: the second is a lab as another process has it."""
     with hx.Lab(pool="inline", store=url, owner="dana") as first:
-        live, module._LIVE = module._LIVE, {}
+        live, registry._LIVE = registry._LIVE, {}
         try:
             second = hx.Lab(store=url, owner="arun", leader=False)
         finally:
-            module._LIVE = live
+            registry._LIVE = live
         with second:
             yield first, second
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import hexdag_lab as hx
-from hexdag_lab.lab import lab as module
+from hexdag_lab.lab import registry
 
 pytestmark = pytest.mark.slow  # real servers
 
@@ -33,11 +33,11 @@ def labs(
     url = f"sqlite:///{tmp_path}/lab.db" if request.param == "sqlite" else server_url(request.param)
     where: dict[str, Any] = {"store": url, "blobs": f"file://{tmp_path}/blobs"}
     with hx.Lab(pool="inline", owner="dana", **where) as first:
-        live, module._LIVE = module._LIVE, {}
+        live, registry._LIVE = registry._LIVE, {}
         try:
             second = hx.Lab(owner="arun", leader=False, **where)
         finally:
-            module._LIVE = live
+            registry._LIVE = live
         with second:
             yield first, second
 

@@ -198,12 +198,12 @@ def keys(tmp_path: Path, witness: Path) -> Iterator[tuple[hx.Lab, Any, list[str]
 
 
 def put(lab: hx.Lab, store: Any, key: str, data: bytes) -> None:
-    lab._thread.run(store.commit(puts={key: data}))
+    lab._session.run(store.commit(puts={key: data}))
 
 
 def test_the_index_names_a_row_of_the_journal(keys: tuple[hx.Lab, Any, list[str]]) -> None:
     lab, store, (_, loaded, _) = keys
-    row = json.loads(lab._thread.run(store.get(loaded)).data)
+    row = json.loads(lab._session.run(store.get(loaded)).data)
     event = lab.attach("first").events()[row["seq"] - 1]
     assert (row["run"], row["node"], event.node, event.result.where) == ("first", "load", "load", "inline")
 

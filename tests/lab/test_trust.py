@@ -108,7 +108,7 @@ def test_what_was_learned_is_in_the_store_and_survives_the_process(tmp_path: Pat
         lab.judge(p.id, False, reason="it was not needed")
     with hx.Lab(pool="inline", store=store, owner="dana", leader=False) as remote:
         assert [point.sign for point in remote.trust("yes").evidence] == [-1]
-        written = remote._thread.run(remote._store.get(wire.lessons("run-1")))
+        written = remote._session.run(remote._store.get(wire.lessons("run-1")))
         said = [(lesson.good, lesson.yes, lesson.no) for lesson in loads(written.data)]
         assert said == [(False, ("yes",), ("no",)), (True, ("dana",), ())], "of her own ballot, what the facts say"
 
@@ -174,7 +174,7 @@ def test_what_another_process_judged_while_nobody_led_counts_once_the_run_is_loo
     with hx.Lab(pool="inline", store=store, owner="dana") as lab:
         message = ms.Judge(time.time(), p.id, "dana", True, "from afar")
         _, data = wire.pack_command("run-1", message, lab.shipping.key)
-        lab._thread.run(lab._store.commit(append={wire.INBOX: [data]}))
+        lab._session.run(lab._store.commit(append={wire.INBOX: [data]}))
         until(lambda: lab.doors._heard == 1)
         assert lab.trust("yes").evidence == ()
         lab.attach("run-1")

@@ -164,7 +164,7 @@ def test_a_commit_that_fails_leaves_nothing_done_and_tells_everybody(
 def test_a_graph_that_is_too_large_for_the_store_is_refused_alone(lab: hx.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hexdag_lab.runtime.stores.LARGEST", 10_000)
     large = hx.Dag.of(*(hx.NodeSpec(f"n{n}", one) for n in range(200)))
-    lab._thread.loop.call_soon_threadsafe(time.sleep, 0.05)  # so that both come in one step
+    lab._session.thread.loop.call_soon_threadsafe(time.sleep, 0.05)  # so that both come in one step
     answers = [
         lab.doors.command(f"run-{n}", started(lab, f"run-{n}", dag)) for n, dag in ((1, large), (2, hx.Dag.of(one)))
     ]
@@ -195,11 +195,11 @@ async def taken_over(lab: hx.Lab, store: Watched) -> Lease:
 
 def test_a_leader_whose_lease_another_one_has_steps_down(lab: hx.Lab, store: Watched, gate: Path) -> None:
     run = lab.start(holding(gate))
-    other = lab._thread.run(taken_over(lab, store))
+    other = lab._session.run(taken_over(lab, store))
     with pytest.raises(LabInUse, match="another process leads this lab now"):
         run.pause()
     until(lambda: lab.doors._down.done(), "it has stepped down")
-    assert lab._thread.run(store.renew(other)), "the other one's lease is left alone"
+    assert lab._session.run(store.renew(other)), "the other one's lease is left alone"
     assert isinstance(lab.doors.broken, LabInUse)
     open_gate(gate)
 
@@ -211,7 +211,7 @@ def test_a_leader_that_notices_only_when_it_renews_steps_down_too(
     with hx.Lab(pool="inline", store=store) as lab:
         run = lab.start(holding(gate))
         until(lambda: run.nodes["held"].state == "RUNNING")
-        lab._thread.run(taken_over(lab, store))
+        lab._session.run(taken_over(lab, store))
         with pytest.raises(LabInUse):
             run.wait(30)
         open_gate(gate)
@@ -224,8 +224,8 @@ def test_a_leader_that_was_asleep_goes_on_if_nobody_else_has_led(
     with hx.Lab(pool="inline", store=store) as lab:
         run = lab.start(holding(gate))
         until(lambda: run.nodes["held"].state == "RUNNING")
-        lab._thread.loop.call_soon_threadsafe(time.sleep, 0.6)  # as a laptop that is shut
-        until(lambda: lab._thread.run(store.holder(wire.LEADER)) is None or lab.doors._lead.lease.token > 1)
+        lab._session.thread.loop.call_soon_threadsafe(time.sleep, 0.6)  # as a laptop that is shut
+        until(lambda: lab._session.run(store.holder(wire.LEADER)) is None or lab.doors._lead.lease.token > 1)
         open_gate(gate)
         assert run.wait(30) == {"held": 1}
         assert lab.doors.broken is None
@@ -233,7 +233,7 @@ def test_a_leader_that_was_asleep_goes_on_if_nobody_else_has_led(
 
 def test_a_lease_that_ran_out_before_a_commit_is_taken_again_for_it(lab: hx.Lab, store: Watched, gate: Path) -> None:
     run = lab.start(holding(gate))
-    lab._thread.run(store.release(lab.doors._lead.lease))
+    lab._session.run(store.release(lab.doors._lead.lease))
     run.pause()
     run.resume()
     open_gate(gate)
@@ -253,7 +253,7 @@ def test_a_leader_that_was_asleep_steps_down_if_another_one_has_led_meanwhile(
             assert await other.take()
             await other.give_back()
 
-        lab._thread.run(meanwhile())
+        lab._session.run(meanwhile())
         open_gate(gate)
         with pytest.raises(LabInUse):
             run.wait(30)

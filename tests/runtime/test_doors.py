@@ -195,13 +195,13 @@ def held(gate: str) -> int:
 
 def apart(url: str) -> hx.Lab:
     """The lab as another process sees it: it follows the journal and sends commands."""
-    from hexdag_lab.lab import lab as module
+    from hexdag_lab.lab import registry
 
-    live, module._LIVE = module._LIVE, {}
+    live, registry._LIVE = registry._LIVE, {}
     try:
         return hx.Lab(store=url, leader=False)
     finally:
-        module._LIVE = live
+        registry._LIVE = live
 
 
 def test_another_process_follows_and_commands(url: str, tmp_path: Path) -> None:
@@ -224,12 +224,12 @@ def test_a_command_for_a_run_that_nobody_leads_counts_when_somebody_does(url: st
         lab.start(hx.Dag.of(hx.NodeSpec("held", held, params={"gate": str(gate)})), run_id="left")
     with hx.Lab(pool="inline", store=url) as lab:  # leads, but not that run
         id_, row = wire.pack_command("left", ms.Pause(time.time(), lab.owner.id), lab.shipping.key)
-        lab._thread.run(lab._store.commit(append={wire.INBOX: [row]}))
+        lab._session.run(lab._store.commit(append={wire.INBOX: [row]}))
         until(lambda: lab.doors._heard == 1)
-        assert lab._thread.run(lab._store.get(wire.reply_key(id_))) is None
+        assert lab._session.run(lab._store.get(wire.reply_key(id_))) is None
         run = lab.attach("left")
         until(lambda: run.status == "PAUSED")
-        assert wire.unpack_reply(lab._thread.run(lab._store.get(wire.reply_key(id_))).data) is True
+        assert wire.unpack_reply(lab._session.run(lab._store.get(wire.reply_key(id_))).data) is True
         run.resume()
     with hx.Lab(pool="inline", store=url) as lab:
         run = lab.attach("left")
@@ -251,7 +251,7 @@ def test_a_command_that_nobody_answers_says_so(url: str, monkeypatch: pytest.Mon
 
 def test_a_journal_that_cannot_be_read_is_told_to_who_waits(url: str) -> None:
     with hx.Lab(pool="inline", store=url) as lab, apart(url) as other:
-        lab._thread.run(lab._store.commit(append={wire.journal("odd"): [b'{"!": "FromTheFuture"}']}))
+        lab._session.run(lab._store.commit(append={wire.journal("odd"): [b'{"!": "FromTheFuture"}']}))
         with pytest.raises(SchemaError, match="FromTheFuture"):
             other.doors.feed("odd").until(lambda state: state.over).result(30)
 

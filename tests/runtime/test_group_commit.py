@@ -25,7 +25,7 @@ def test_results_that_come_together_are_journaled_in_one_commit(tmp_path: Path) 
         run = lab.start(hx.Dag.of(*nodes), run_id="r")
         until(lambda: all(node.state == "RUNNING" for node in run.nodes.values()))
         go_on = threading.Event()
-        lab._thread.loop.call_soon_threadsafe(go_on.wait, PATIENCE)  # the controller is busy
+        lab._session.thread.loop.call_soon_threadsafe(go_on.wait, PATIENCE)  # the controller is busy
         open_gate(gate)
         until(lambda: len(lab.doors._inbox._items) >= WIDTH, "all results wait for it")
         go_on.set()

@@ -388,7 +388,7 @@ def test_a_lost_result_is_made_again(lab: hx.Lab, witness: Path, gate: Path) -> 
     run = lab.start(hx.Dag.of(spec, hx.NodeSpec("holds", pass_gate, params={"gate": str(gate)})))
     until(lambda: run.nodes["dropped"].state == "SUCCEEDED")
     fence = run.view.state.nodes["dropped"].fence
-    lab._thread.run(lab.doors._pool.forget(run.id, [("dropped", fence)]))
+    lab._session.run(lab.doors._pool.forget(run.id, [("dropped", fence)]))
     with pytest.raises(NotFinished, match="dropped is not in the pool any more"):
         run.result("dropped")
     run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("summed", summed).after("dropped"))).wait(30)

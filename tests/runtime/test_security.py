@@ -183,7 +183,7 @@ def test_a_dask_worker_gets_nothing_that_does_not_carry_the_labs_key(url: str, h
 
 
 def sent(lab: hx.Lab, row: bytes) -> None:
-    lab._thread.run(lab._store.commit(append={wire.INBOX: [row]}))
+    lab._session.run(lab._store.commit(append={wire.INBOX: [row]}))
 
 
 def test_a_command_without_the_labs_key_is_refused_and_its_sender_is_told(url: str, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_command_without_the_labs_key_is_refused_and_its_sender_is_told(url: s
         run = lab.start(hx.Dag.of(hx.NodeSpec("held", held, params={"gate": str(gate)})))
         id_, row = wire.pack_command(run.id, ms.Pause(time.time(), lab.owner.id), Seal())
         sent(lab, row)
-        answer = until(lambda: lab._thread.run(lab._store.get(wire.reply_key(id_))))
+        answer = until(lambda: lab._session.run(lab._store.get(wire.reply_key(id_))))
         refused = wire.unpack_reply(answer.data)
         assert isinstance(refused, NotAllowed)
         assert "does not carry the lab's key, so it is not executed" in str(refused)
