@@ -12,41 +12,41 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
-from ..core.base.errors import AlreadyDecided, HexdagError, NotFinished, Refused, SchemaError
+from ..core.base.errors import AlreadyDecided, HexdagError, Refused, SchemaError
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
 from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
 from ..ports import Pool, Store
 from ..worker.context import CodeBlob, Note, Notes
-from ..worker.failures import with_sources
 from . import wire
 from .acting import Acting
+from .admission import admit
 from .batch import Batch
 from .cache import Cache
 from .chain import Link, last_link
 from .compaction import Compaction, keep_compact
+from .consumer import Consumer
 from .desk import Desk, Door, Functions
 from .feed import Feed
 from .health import keep_health
-from .history import Damaged, Journal, unanswered
+from .history import Damaged, Journal
 from .inbox import Inbox, Item, settle
-from .keys import Keys, admitted
+from .keys import Keys
 from .lead import GuardFailed, Lead
 from .log import Log, keep_logs, kept_log
 from .past import Past
+from .results import Results
 from .sections import Sections, claims_of, results_of
 from .shipping import Shipping
 from .thread import cancelled
+from .timers import Timers
 from .view import RunView
 
 COMPANY = 0.008  #: seconds that reports wait for others while the workers are busy anyway
 LAST_STEP = 5.0  #: seconds that closing waits for the step that is going on
-TICK_EVERY = 0.05  #: seconds between ticks of one run, at least
 _log = logging.getLogger(__name__)
 
 
@@ -64,19 +64,16 @@ class Controller:
         self._journal = Journal(store, shipping.blobs, shipping.key)
         self._lead = Lead(store, owner_id, ttl)
         self._states: dict[str, RunState] = {}
-        self._starting: set[str] = set()
         self._live: set[str] = set()
         self._feeds: dict[str, Feed] = {}
-        self._ticked: dict[str, float] = {}
+        self._timers = Timers()
         self._offered: ms.PoolChanged | None = None
-        self._offset = self._heard = 0
         self._in_hand: list[Item] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._down: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self.broken: Exception | None = None
-        self.heard_at = time.monotonic()  #: when another process has asked for something last
 
     # -- life
 
@@ -84,15 +81,16 @@ class Controller:
         """Take the lead; False if another live process has it. Raises `StoreUnavailable`, `PoolUnavailable`."""
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(self._loop)
+        self._consumer = Consumer(self._store, self._shipping.key, self._inbox.put, self._has)
         self.desk = Desk(Door(self.put, self.command, self.view, self._desk_lives), self._shipping)
         self._sections = Sections(self._store, self._lead.owner, self.put)
+        self._results = Results(self._pool, self._shipping, self._loop, lambda run: self.feed(run).state)
         cache = Cache(self._store, self._journal, self._shipping)
         self._acting = Acting(self._pool, self.desk, self._shipping, cache, self.put)
         if not await self._lead.take():
             return False
         try:
-            offset = await self._store.get(wire.OFFSET)
-            self._offset = self._heard = int(offset.data) if offset else 0
+            await self._consumer.open()
             self._task(self._keep_lead())
             if wait_for_pool:
                 await self._pool.open(self.put)
@@ -104,7 +102,7 @@ class Controller:
             await self._lead.give_back()
             raise
         self._stepping = self._task(self._steps())
-        self._task(self._read_inbox())
+        self._task(self._consumer.consume())
         self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
         self._task(keep_health(self._store, self.workers, lambda: self._lead.lease))
         self._task(keep_compact(Compaction(self._store, self._shipping.blobs, self._shipping.key), self._led))
@@ -156,6 +154,7 @@ class Controller:
         """Nothing goes on here: tell everybody who waits, and let somebody else lead."""
         self._closing = True
         self.broken = self.broken or why
+        self._results.end(self.broken)
         for feed in list(self._feeds.values()):
             feed.end(self.broken)
         self._refuse_all()
@@ -199,6 +198,9 @@ class Controller:
             feed.end(self.broken)
         return feed
 
+    def _has(self, run: str) -> bool:
+        return run in self._states
+
     def _led(self) -> dict[str, RunState]:
         return {run: self._states[run] for run in sorted(self._live)}
 
@@ -211,36 +213,14 @@ class Controller:
 
     def reader(self, run: str) -> Callable[[str, int, Kept], Any]:
         """How results of a run are read, from any thread but the controller's own."""
-
-        def read(node: str, fence: int, kept: Kept) -> Any:
-            if kept.where == "pool":
-                try:
-                    return self._in_pool(run, node, fence)
-                except NotFinished:  # was it kept since this view was taken?
-                    rec = self.feed(run).state.nodes.get(node)
-                    if rec is None or rec.result is None or rec.fence != fence or rec.result.where == "pool":
-                        raise
-                    kept = rec.result
-            return self._shipping.read(kept, f"the result of {node}")
-
-        return read
-
-    def _in_pool(self, run: str, node: str, fence: int) -> Any:
-        if self.broken is not None:
-            raise NotFinished(f"the result of {node} was in the workers' memory only: {self.broken}")
-        return asyncio.run_coroutine_threadsafe(self._pool.value(run, node, fence), self._loop).result(60)
+        return self._results.reader(run)
 
     async def _fetch(self, item: Item) -> None:
         """Keep a result that only the pool has, for a process that cannot ask the pool."""
-        node, fence = item.message.node, item.message.fence
-        answer: Refused | bool = True
-        try:
-            value = await self._pool.value(item.run, node, fence)
-            kept = await asyncio.to_thread(self._shipping.keep, value)
-            self.put(item.run, ms.ResultKept(time.time(), node, fence, kept))
-        except Exception as error:  # a pool is the edge of the world, and what a node returns is its user's own
-            answer = Refused(f"the result of {node} cannot be had: {error}", rule="not-kept", fix="run the node again")
-        self._inbox.put(item._replace(message=answer))
+        kept = await self._results.keep(item.run, item.message.node, item.message.fence)
+        if not isinstance(kept, Refused):
+            self.put(item.run, kept)
+        self._inbox.put(item._replace(message=kept if isinstance(kept, Refused) else True))
 
     def workers(self) -> list[Worker]:
         """The pool's workers."""
@@ -253,6 +233,11 @@ class Controller:
     def runs(self) -> tuple[str, ...]:
         """The runs that are led here."""
         return tuple(sorted(self._live))
+
+    @property
+    def heard_at(self) -> float:
+        """When another process has asked for something last, on the monotonic clock."""
+        return self._consumer.heard_at
 
     # -- going on with a run
 
@@ -269,11 +254,11 @@ class Controller:
         if run in self._states:
             return None  # somebody else has asked for it meanwhile
         self._states[run], self._links[run] = state, link
-        heard = self._heard
+        heard = self._consumer.heard
         self.feed(run).show_log(log)
         self.feed(run).begin(state, past)
         if state.over:
-            return await self._hear_late(run, heard)
+            return await self._consumer.catch_up(run, heard)
         hooks = {agent: seen for agent, seen in state.hooks.items() if agent not in absent}
         news = await asyncio.to_thread(lambda: past[min(hooks.values(), default=state.seq) :])
         self._live.add(run)
@@ -283,7 +268,7 @@ class Controller:
         self._inbox.put(Item(run, ms.Attach(time.time(), by, absent), reply))
         self.desk.saw(run, hooks, news)
         await asyncio.wrap_future(reply)
-        return await self._hear_late(run, heard)
+        return await self._consumer.catch_up(run, heard)
 
     async def _past(self, run: str) -> tuple[RunState, Past]:
         """A run as its journal has it; of one that is damaged, what is before that can be looked at."""
@@ -296,20 +281,15 @@ class Controller:
             self.feed(run).end(damaged)
             raise
 
-    async def _hear_late(self, run: str, heard: int) -> None:
-        """Take up what other processes have asked of a run while nobody led it."""
-        for command in await unanswered(self._store, self._shipping.key, run, heard):
-            self._inbox.put(Item(run, command.message, command=command.id))
-
     # -- the loop
 
     async def _steps(self) -> None:
         while not self._closing:
-            items = await self._inbox.take(self._until_due())
+            items = await self._inbox.take(self._timers.until_due(self._led()))
             if self._unhurried(items):
                 await asyncio.sleep(COMPANY)
                 items += await self._inbox.take(0)
-            self._in_hand = items = items + self._ticks()
+            self._in_hand = items = items + self._timers.ticks(self._led())
             if not items:
                 continue
             try:
@@ -329,21 +309,6 @@ class Controller:
             return False
         runs = {item.run for item in items if item.run in self._states}
         return all(self._states[run].outstanding - len(items) > self._states[run].slots for run in runs)
-
-    def _next_due(self, run: str) -> float | None:
-        """When a run wants its next tick: not sooner than a moment after the last one."""
-        due = self._states[run].next_due()
-        return None if due is None else max(due, self._ticked.get(run, 0.0) + TICK_EVERY)
-
-    def _until_due(self) -> float | None:
-        dues = [due for run in self._live if (due := self._next_due(run)) is not None]
-        return max(0.0, min(dues) - time.time()) if dues else None
-
-    def _ticks(self) -> list[Item]:
-        now = time.time()
-        late = [run for run in sorted(self._live) if (due := self._next_due(run)) is not None and due <= now]
-        self._ticked |= dict.fromkeys(late, now)
-        return [Item(run, ms.Tick(now)) for run in late]
 
     async def _step(self, items: list[Item]) -> None:
         """Decide all messages, journal in one commit, then publish and act."""
@@ -375,7 +340,7 @@ class Controller:
             state = batch.state(run)
             (self._live.discard if state.over else self._live.add)(run)
             if state.over:
-                self._ticked.pop(run, None)
+                self._timers.end(run)
             await self._acting.let_go(run, state, events)
             self.desk.saw(run, state.hooks, events)
             self._sections.follow(run, state)
@@ -431,37 +396,19 @@ class Controller:
             case Refused() | bool():
                 batch.replies.append((item, message))
                 return
-            case ms.Succeeded() | ms.ResultKept():
-                message = replace(message, result=self._shipping.seal(message.result))
-            case ms.Failed():
-                failure = replace(message.failure, trace=with_sources(message.failure.trace))
-                message = replace(message, failure=failure)
-            case ms.Suspended() | ms.Checkpointed() if message.saved is not None:
-                message = replace(message, saved=self._shipping.seal(message.saved))
-            case ms.Propose() if item.reply is None and not item.command:  # from one of the lab's own workers
-                message = replace(message, changeset=self._shipping.sign(message.changeset))
-        if isinstance(message, ms.Propose | ms.CastBallot):
-            message = self._signed(batch.state(item.run), message, item)
-            if isinstance(message, Refused):
-                batch.replies.append((item, message))
-                return
+        message = admit(item, batch.state(item.run), self._shipping, self._keys)
+        if isinstance(message, Refused):
+            batch.replies.append((item, message))
+            return
         batch.apply(item.run, message, item)
         if item.command and isinstance(message, ms.ANSWERS):
             batch.replies.append((item, True))  # nobody waits for it, but whoever adopts the run must not hear it again
         if isinstance(message, ms.StartRun) and self._offered is not None:
             batch.apply(item.run, self._offered, None)
 
-    def _signed(self, state: RunState, message: ms.Propose | ms.CastBallot, item: Item) -> Any:
-        """The message as its agent has signed it: here, if it comes from here, or where it comes from."""
-        try:
-            ours = message if item.command else self._keys.signed(state, message)
-        except SchemaError as error:
-            return Refused(str(error), rule="unsignable", fix="give a reason that is Unicode text")
-        return admitted(message, time.time()) if ours is message else ours
-
     async def _commit(self, batch: Batch) -> None:
         puts, append = batch.writes(self._lead.owner, self._links, self._shipping.key)
-        if batch.offset > self._offset:
+        if batch.offset > self._consumer.offset:
             puts[wire.OFFSET] = str(batch.offset).encode()
         for run in batch.events:
             if batch.state(run).over:  # who sees the end of a run also sees the last that was said
@@ -473,7 +420,7 @@ class Controller:
             if run in self._states:
                 guards |= self._sections.guards(run, self._states[run], nodes)
         await self._lead.commit(puts, append, guards)
-        self._offset = max(self._offset, batch.offset)
+        self._consumer.offset = max(self._consumer.offset, batch.offset)
         self._links |= batch.links
 
     def _answer(self, item: Item, value: Any) -> None:
@@ -481,26 +428,3 @@ class Controller:
         late = isinstance(item.message, ms.CastBallot) and isinstance(value, AlreadyDecided)  # others were quicker
         if isinstance(value, Refused) and item.reply is None and not item.command and not late:
             _log.warning("run %s: %s was refused: %s", item.run, type(item.message).__name__, value)
-
-    # -- other processes
-
-    async def _read_inbox(self) -> None:
-        while True:
-            try:
-                async with aclosing(self._store.watch(wire.INBOX, self._heard)) as news:
-                    async for row in news:
-                        self._hear(wire.unpack_command(row.data, self._shipping.key), row.seq)
-            except Exception as error:  # a store is the edge of the world; our own runs go on without it
-                _log.warning("commands of other processes cannot be read just now: %s", error)
-                await asyncio.sleep(1)
-
-    def _hear(self, command: wire.Command, seq: int) -> None:
-        self._heard, self.heard_at = seq, time.monotonic()
-        if isinstance(command.message, ms.StartRun):
-            self._starting.add(command.run)  # what comes for it after this is decided after this
-        if isinstance(command.message, Refused):
-            _log.warning("command %s in the inbox: %s", seq, command.message)
-            self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
-        elif isinstance(command.message, wire.Fetch) or command.run in self._states or command.run in self._starting:
-            self._inbox.put(Item(command.run, command.message, command=command.id, offset=seq))
-        # else it counts when somebody goes on with that run: see `_unanswered`

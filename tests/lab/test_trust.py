@@ -175,7 +175,7 @@ def test_what_another_process_judged_while_nobody_led_counts_once_the_run_is_loo
         message = ms.Judge(time.time(), p.id, "dana", True, "from afar")
         _, data = wire.pack_command("run-1", message, lab.shipping.key)
         lab._session.run(lab._store.commit(append={wire.INBOX: [data]}))
-        until(lambda: lab.doors._heard == 1)
+        until(lambda: lab.doors._consumer.heard == 1)
         assert lab.trust("yes").evidence == ()
         lab.attach("run-1")
         until(lambda: lab.trust("yes").evidence)

@@ -225,7 +225,7 @@ def test_a_command_for_a_run_that_nobody_leads_counts_when_somebody_does(url: st
     with hx.Lab(pool="inline", store=url) as lab:  # leads, but not that run
         id_, row = wire.pack_command("left", ms.Pause(time.time(), lab.owner.id), lab.shipping.key)
         lab._session.run(lab._store.commit(append={wire.INBOX: [row]}))
-        until(lambda: lab.doors._heard == 1)
+        until(lambda: lab.doors._consumer.heard == 1)
         assert lab._session.run(lab._store.get(wire.reply_key(id_))) is None
         run = lab.attach("left")
         until(lambda: run.status == "PAUSED")

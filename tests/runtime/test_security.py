@@ -223,7 +223,7 @@ def test_rubbish_in_the_inbox_stops_nothing(url: str, tmp_path: Path, row: bytes
         open_gate(tmp_path / "gate")
         run.wait(30)
     with hx.Lab(pool="inline", store=url) as lab:  # nor is it read again
-        assert lab.doors._offset == 2
+        assert lab.doors._consumer.offset == 2
 
 
 def test_a_command_whose_text_was_changed_is_refused() -> None:
