@@ -25,7 +25,7 @@ def watch_cells(states: States) -> None:
     nothing happens."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is not None and _watched.get(id(shell)) is not shell:
+    if shell is not None and hasattr(shell, "events") and _watched.get(id(shell)) is not shell:
         _watched[id(shell)] = shell
         shell.events.register("post_run_cell", lambda result: _answer(result, shell.user_ns, states))
 

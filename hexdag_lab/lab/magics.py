@@ -25,9 +25,8 @@ from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
 from ..core.dag.diff import diff
 from ..core.dag.node import node
-from .cells import offers
 from .lab import GOING_ON, Lab
-from .registry import going_on, open_labs
+from .registry import open_labs
 from .run import Run
 from .show import in_kernel
 
@@ -49,15 +48,13 @@ class Magics:
             function = _last_function(cell)
         except (HexdagError, SyntaxError, NameError, TypeError) as error:
             raise UsageError(f"%%node: {error}") from None
-        if not self.shell.run_cell(cell, silent=True).success:  # silent: what it offers is told below, and once
+        if not self.shell.run_cell(cell, silent=True).success:  # silent: what it offers to reload is told once
             return
         defined = names[function]
         try:
-            made = names[function] = node(getattr(defined, "__hexdag_fn__", defined), **options)
+            names[function] = node(getattr(defined, "__hexdag_fn__", defined), **options)
         except (HexdagError, TypeError) as error:
             raise UsageError(f"%%node: {error}") from None
-        for offer in offers(cell, {function: made}, going_on()):
-            print(offer)
 
     def lab(self, line: str) -> None:
         """`%lab`, `%lab inbox` or `%lab why NODE`."""

@@ -140,7 +140,7 @@ def test_unknown_nodes_of_a_run(running: hx.Run) -> None:
     for look in (running.result, running.why, running.story, running.inputs):
         with pytest.raises(hx.UnknownNode, match="no node 'nope' in v1 of run run-1"):
             look("nope")
-    with pytest.raises(hx.UnknownNode, match="no node 'nope' in run run-1"):
+    with pytest.raises(hx.UnknownNode, match="no node 'nope', so there is nothing to reload; there is fit, held, load"):
         running.reload(hx.NodeSpec("nope", lambda: 1))
     with pytest.raises(hx.UnknownNode, match="versions 1 to 1, and no 2"):
         running.diff(1, 2)
