@@ -329,10 +329,6 @@ class Run:
         many = [values.pop(p.name) for p in spec.code.params if p.kind == "many" and p.name in values]
         return call(fn, *positional, **values, **(many[0] if many else {}))
 
-    def cast(self, proposal: str, choice: str, reason: str = "", seen: str = "") -> None:
-        """Vote as this notebook's owner: what the buttons under a cell do."""
-        self.proposal(proposal).vote(self._lab.owner, choice, reason, "notebook", seen=seen)
-
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return run_bundle(self)
 

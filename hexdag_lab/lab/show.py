@@ -21,7 +21,9 @@ def run_bundle(run: Any) -> dict[str, Any]:
 
     static = {PLAIN: repr(run), SVG: run_svg(run.feed.state)}
     if in_kernel():
+        from ..views.visit import Identity, Visit
         from ..views.widget import RunWidget
 
-        return {**RunWidget(run.feed, run.cast, run._lab.owner.id)._repr_mimebundle_(), **static}
+        here = Visit(run._lab, Identity(run._lab.owner.id, "notebook"))
+        return {**RunWidget(run, here)._repr_mimebundle_(), **static}
     return static

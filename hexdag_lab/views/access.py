@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .pages.base import Identity
+from .visit import Identity
 
 GUEST = "guest"  #: what Panel calls a session that may look without a login
 

@@ -11,15 +11,15 @@ from typing import Any
 import anywidget
 import ipywidgets
 
-from ..core.base.errors import Refused
 from ..core.machine.state import RunState
-from . import html
+from ..core.votes.proposal import Proposal
+from . import editing, html
 from .follow import Feed, Follower
 from .graph import Stream
 from .module import graph_module
+from .visit import Visit
 
-Vote = Callable[[str, str, str, str], None]
-"""`vote(proposal, choice, reason)`: cast a ballot in the name of whoever sits here; raises `Refused`."""
+_WRAPPED = ipywidgets.Layout(flex_flow="row wrap")
 
 
 class GraphWidget(anywidget.AnyWidget):
@@ -49,8 +49,9 @@ class GraphWidget(anywidget.AnyWidget):
 class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
     """A run: a line that sums it up, the graph, the proposals that are open, and what nodes print."""
 
-    def __init__(self, feed: Feed, vote: Vote, viewer: str = "") -> None:
-        self._feed, self._vote, self._viewer = feed, vote, viewer
+    def __init__(self, run: Any, visit: Visit) -> None:
+        feed: Feed = run.feed
+        self._run, self._feed, self._visit = run, feed, visit
         self._header = ipywidgets.HTML(html.header(feed.state))
         self.graph = GraphWidget(feed)
         self._cards = ipywidgets.VBox([])
@@ -64,9 +65,9 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
         end = html.note(str(self._feed.broken)) if self._feed.broken is not None and not state.over else ""
         self._header.value = html.header(state) + end
         self.output.value = html.output(state, self._feed.log.lines())
-        shown = {p.id: self.cards.get(p.id) or CardWidget(p.id, self._vote) for p in state.open_proposals()}
+        shown = {p.id: self.cards.get(p.id) or CardWidget(self._visit, self._run, p.id) for p in state.open_proposals()}
         for id_, card in (self.cards | shown).items():
-            card.show(state, self._viewer)
+            card.show(state)
             if id_ not in shown:
                 card.freeze()
         if shown.keys() != self.cards.keys():
@@ -80,10 +81,11 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
 
 
 class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
-    """A proposal with its buttons."""
+    """A proposal with its buttons. Tab goes from one to the next, Enter presses it: no choice is more than three keys
+    from the first, and a notebook's own keys stay what they are."""
 
-    def __init__(self, proposal: str, vote: Vote) -> None:
-        self._proposal, self._vote, self._seen = proposal, vote, ""
+    def __init__(self, visit: Visit, run: Any, proposal: str) -> None:
+        self._visit, self._run, self._proposal, self._seen = visit, run, proposal, ""
         self._ballots: Any = None  # those that are shown
         self._text, self._whole, self._said = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.reason = ipywidgets.Text(placeholder="reason (optional to approve)", description="")
@@ -94,22 +96,39 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
         }
         for choice, button in self.buttons.items():
             button.on_click(lambda _, choice=choice: self._cast(choice))
-        row = ipywidgets.HBox([*self.buttons.values(), self.reason])
+        self.edit = ipywidgets.Button(description="Edit first")
+        self.edit.on_click(lambda _: self._edit())
+        self.editor = ipywidgets.VBox([])
+        row = ipywidgets.HBox([*self.buttons.values(), self.edit, self.reason], layout=_WRAPPED)
         super().__init__(
-            [self._text, self._whole, row, self._said],
+            [self._text, self._whole, row, self.editor, self._said],
             layout=ipywidgets.Layout(border="1px solid #8886", padding="6px"),
         )
 
     def _cast(self, choice: str) -> None:
-        try:
-            self._vote(self._proposal, choice, self.reason.value, self._seen)
-            self._said.value = ""
-        except Refused as refused:
-            self._said.value = html.note(str(refused))
+        self._say(self._visit.vote(self._proposal, choice, self.reason.value, self._seen))
 
-    def show(self, state: RunState, viewer: str = "") -> None:
+    def _say(self, text: str) -> None:
+        self._said.value = html.note(text) if text else ""
+
+    def _edit(self) -> None:
+        """Open or close what edits it; the edited change is a proposal of whoever edits."""
+        proposal = self._run.feed.state.proposals[self._proposal]
+        if self.editor.children:
+            self.editor.children = ()
+        elif proposal.raises is not None:
+            self._say(editing.NOTHING)
+        else:
+            self.editor.children = (EditorWidget(self._visit, self._run, proposal, self._edited),)
+
+    def _edited(self, text: str) -> None:
+        self._say(text)
+        if not text:
+            self.editor.children = ()
+
+    def show(self, state: RunState) -> None:
         """The proposal as it is now."""
-        proposal = state.proposals[self._proposal]
+        proposal, viewer = state.proposals[self._proposal], self._visit.viewer
         self._seen = proposal.seen
         self._text.value = html.card(state, proposal, viewer=viewer)  # what is the same is not sent again
         if self._ballots is not proposal.ballots:
@@ -118,5 +137,32 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def freeze(self) -> None:
         """It is decided: the buttons do nothing more."""
-        for button in self.buttons.values():
+        for button in (*self.buttons.values(), self.edit):
             button.disabled = True
+        self.editor.children = ()
+
+
+class EditorWidget(ipywidgets.VBox):  # type: ignore[misc]
+    """A row for each node that is added, replaced or removed; `done(text)` gets what is to be said."""
+
+    def __init__(self, visit: Visit, run: Any, proposal: Proposal, done: Callable[[str], None]) -> None:
+        self._visit, self._run, self._proposal, self._done = visit, run, proposal, done
+        self.keep: dict[str, ipywidgets.Checkbox] = {}
+        self.params: dict[tuple[str, str], ipywidgets.Text] = {}
+        rows = [self._row(part) for part in editing.parts(proposal.changeset)]
+        self.reason = ipywidgets.Text(placeholder=editing.WHY)
+        self.go = ipywidgets.Button(description=editing.DONE, button_style="success")
+        self.go.on_click(lambda _: self._propose())
+        super().__init__([ipywidgets.HTML(html.said(editing.HOW)), *rows, self.reason, self.go])
+
+    def _row(self, part: editing.Part) -> ipywidgets.HBox:
+        keep = ipywidgets.Checkbox(value=True, description=part.label, indent=False)
+        self.keep[part.node] = keep
+        fields = {(part.node, key): ipywidgets.Text(text, description=key) for key, text in part.params.items()}
+        self.params |= fields
+        return ipywidgets.HBox([keep, *fields.values()], layout=_WRAPPED)
+
+    def _propose(self) -> None:
+        kept = [name for name, keep in self.keep.items() if keep.value]
+        values = {where: field.value for where, field in self.params.items()}
+        self._done(editing.put_instead(self._visit, self._run, self._proposal, kept, values, self.reason.value))

@@ -21,6 +21,7 @@ import pytest
 import hexdag_lab as hx
 from hexdag_lab.views import dashboard
 from hexdag_lab.views.pages import Dashboard
+from hexdag_lab.views.visit import Identity, Visit
 from hexdag_lab.views.widget import RunWidget
 from tests.runtime.kit import open_gate, until
 
@@ -195,8 +196,8 @@ def test_closed_tabs_leave_nothing_behind(served: Served, pages: Pages, monkeypa
 
 
 def test_a_closed_cell_leaves_nothing_behind(served: Served) -> None:
-    before = served.held()
-    cells = [RunWidget(served.run.feed, served.run.cast) for _ in range(5)]
+    before, here = served.held(), Visit(served.run._lab, Identity("dana", "notebook"))
+    cells = [RunWidget(served.run, here) for _ in range(5)]
     assert served.held()["listening"] == before["listening"] + 5, "they were there"
     for cell in cells:
         cell.close()

@@ -31,6 +31,15 @@ AWAIT = """
 results = await run
 print("ended", run.status, "extra" in results, p.state, [b.reason for b in p.tally.ballots])
 """
+EDITED = """
+import asyncio
+while not p.requests:
+    await asyncio.sleep(0.05)
+if p.state == "OPEN":
+    p.vote(lab.owner, "reject")
+results = await run
+print("ended", run.status, results["extra"], p.requests[0].text)
+"""
 BLOCK = """
 try:
     run.wait(20)
@@ -127,6 +136,37 @@ def test_approve_in_a_cell_while_another_cell_waits(open_notebook: Any, pages: P
     assert page.get_by_role("button", name="Approve").count() == 0, "a decided proposal has no buttons"
     assert pages.foreign() == []
     assert pages.errors == []
+
+
+@pytest.mark.slow
+def test_the_card_in_a_cell_is_edited_and_decided_by_keyboard_alone(open_notebook: Any, pages: Pages) -> None:
+    page = open_notebook(SHOW, EDITED)
+    run_cell(page, 0)
+    approve = page.get_by_role("button", name="Approve")
+    approve.wait_for(timeout=60_000)
+    approve.focus()
+    order = []
+    for _ in range(4):
+        order.append(focused(page))
+        page.keyboard.press("Tab")
+    assert order == ["Approve", "Reject", "Request changes", "Edit first"], "none is more than three keys away"
+    assert focused(page).startswith("reason")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    page.get_by_label("seconds").wait_for()
+    page.get_by_label("seconds").fill("0.25")
+    propose = page.get_by_role("button", name="Propose it so")
+    propose.focus()
+    page.keyboard.press("Enter")
+    run_cell(page, 1)
+    page.get_by_text("ended SUCCEEDED 0.25 edited by root: see the newer proposal").wait_for(timeout=60_000)
+    assert pages.errors == []
+
+
+def focused(page: Any) -> str:
+    """The name of what has the focus: what a button says, what a field asks for."""
+    name: str = page.evaluate("(document.activeElement.placeholder || document.activeElement.innerText || '').trim()")
+    return name
 
 
 def test_a_cell_that_would_wait_for_a_click_for_ever_refuses(open_notebook: Any) -> None:

@@ -251,13 +251,14 @@ def test_a_card_says_p50_p90_losses_and_how_far_an_approval_goes(lab: hx.Lab, ru
 
 
 def test_buttons_vote_on_what_their_card_showed(lab: hx.Lab, running: hx.Run) -> None:
+    from hexdag_lab.views.visit import Identity, Visit
     from hexdag_lab.views.widget import CardWidget
 
     lab.add_agent(hx.Agent("critic"))
     base = hx.Changeset.on(running.dag)
     both = base.add_node(report.after("fit")).add_node(hx.NodeSpec("x", lambda: 1))
     p = running.propose(both, by="critic")
-    card = CardWidget(p.id, running.cast)
+    card = CardWidget(Visit(lab, Identity(lab.owner.id, "notebook")), running, p.id)
     card.show(running.view.state)
     running.propose(base.add_node(hx.NodeSpec("x", lambda: 1)))
     p.vote("dana", "approve")

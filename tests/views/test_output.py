@@ -13,6 +13,7 @@ import pytest
 import hexdag_lab as hx
 from hexdag_lab.runtime.log import Line
 from hexdag_lab.views import html, lists, models
+from hexdag_lab.views.visit import Identity, Visit
 from hexdag_lab.views.widget import RunWidget
 from tests.runtime.kit import open_gate, pass_gate, until
 
@@ -62,7 +63,7 @@ def test_a_cell_shows_prints_tracebacks_and_the_count_of_what_is_not_there() -> 
         run = lab.start(hx.Dag.of(fails, talks))
         with pytest.raises(hx.RunFailed):
             run.wait(20)
-        cell = RunWidget(run.feed, run.cast)
+        cell = RunWidget(run, Visit(lab, Identity("dana", "notebook")))
         until(lambda: "epoch 19" in cell.output.value)
         shown = words(cell.output.value)
         assert "talks | epoch 19" in shown
@@ -85,7 +86,7 @@ def test_a_cell_of_a_lab_that_is_closed_says_how_to_go_on_and_follows_no_more(tm
     gate = tmp_path / "gate"
     lab = hx.Lab(pool="inline", store=f"sqlite:///{tmp_path}/lab.db")
     run = lab.start(hx.Dag.of(hx.NodeSpec("waits", pass_gate, params={"gate": str(gate)})))
-    cell = RunWidget(run.feed, run.cast)
+    cell = RunWidget(run, Visit(lab, Identity("dana", "notebook")))
     lab.close()
     until(lambda: "lab.attach(run_id) goes on with the run" in cell.children[0].value)
     until(lambda: not [thread for thread in threading.enumerate() if thread.name == "hexdag-view"])

@@ -10,10 +10,10 @@ import panel as pn
 
 from ...core.machine.state import RunState
 from ...core.votes.proposal import Proposal
-from .. import cards, html
+from .. import cards, editing, html
 from ..film import Moment
 from ..pane import READABLE, Html, button
-from .base import Visit
+from ..visit import Visit
 from .edit import Editor
 
 LINGER = 8.0  #: seconds that the card of a decided proposal stays
@@ -70,7 +70,7 @@ class Card:
             self._editor.visible = False
             return None
         if self._shown.raises is not None:
-            return self.say("There is nothing to edit in a raise of the budget: vote on it, or propose another one.")
+            return self.say(editing.NOTHING)
         editor = Editor(self._visit, self._run, self._shown, self._edited)
         self._editor[:] = [editor.view]
         self._editor.visible = True

@@ -18,7 +18,8 @@ from .. import html
 from ..film import Film, Moment
 from ..follow import Follower
 from ..pane import READABLE, Html, Keys, TimeSlider, button
-from .base import Identity, Lab, Place, Visit
+from ..visit import Identity, Lab, Visit
+from .base import Place
 from .inbox import InboxPage
 from .proposals import ProposalsPage
 from .run import RunPage

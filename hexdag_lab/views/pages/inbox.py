@@ -12,7 +12,7 @@ import panel as pn
 from ...core.votes.proposal import Proposal
 from .. import html, lists, tally
 from ..pane import Html, Stack, button
-from .base import Visit
+from ..visit import Visit
 
 _ROW = {"border-bottom": "1px solid #8886"}
 

@@ -10,7 +10,7 @@ import panel as pn
 from .. import html
 from ..film import Moment
 from ..pane import Html, Stack
-from .base import Visit
+from ..visit import Visit
 from .card import Card, decided
 
 MOST_DECIDED = 30  #: decided proposals on the page, the latest first

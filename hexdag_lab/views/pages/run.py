@@ -13,7 +13,7 @@ from .. import html
 from ..film import Moment
 from ..pane import GraphPane, Html
 from ..timeline import Spans, timeline
-from .base import Visit
+from ..visit import Visit
 from .proposals import Cards
 
 FIRST_ON_A_PHONE = "@media (max-width: 700px) { :host { order: -1; } }"

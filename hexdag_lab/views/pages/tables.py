@@ -11,7 +11,7 @@ from ...core.machine.story import seen_by
 from .. import html, lists
 from ..film import Moment
 from ..pane import Html
-from .base import Visit
+from ..visit import Visit
 
 TRUST_EVERY = 10.0  #: seconds between looks at what agents have earned, for which all runs are read
 

@@ -17,7 +17,7 @@ from ...core.machine.state import RunState
 from .. import cards, html, lists, outcomes, pictures
 from ..film import Moment
 from ..pane import Html, button
-from .base import Visit
+from ..visit import Visit
 
 
 class VersionsPage:
