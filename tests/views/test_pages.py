@@ -177,3 +177,17 @@ def test_looking_back_shows_the_moment_and_what_was_decided_since_is_open_there(
 
 def test_the_foot_of_the_pages_says_what_the_store_survives(pages: Dashboard) -> None:
     assert "survives no fault" in pages.view[-1].object, "it is in memory"
+
+
+def test_a_card_stands_ready_hidden_so_that_a_proposal_needs_none_made(pages: Dashboard, run: hx.Run) -> None:
+    cards = look(pages, "Proposals")._cards
+    ready = cards.view[-1]
+    assert not ready.visible
+    p = asked(run)
+    pages._refresh()
+    assert cards.all[p.id].view is ready
+    assert ready.visible
+    assert not cards.view[0].visible, "something waits for a decision"
+    pages._refresh()
+    assert cards.view[-1] is not ready
+    assert not cards.view[-1].visible, "the next one"

@@ -22,10 +22,10 @@ _BOX = {"border": "1px solid #8886", "border-radius": "6px", "padding": "4px 10p
 
 
 class Card:
-    """One proposal; `decided()` is called when a button has done something."""
+    """One proposal, or none yet: then it is hidden. `decided()` is called when a button has done something."""
 
     def __init__(self, visit: Visit, proposal: str, decided: Callable[[], None] = lambda: None) -> None:
-        self._visit, self._proposal, self._seen = visit, proposal, ""
+        self._visit, self.proposal, self._seen = visit, proposal, ""
         self._decided = decided
         self._shown: Proposal | None = None
         self._version = 0
@@ -48,6 +48,7 @@ class Card:
         self.view = pn.Column(
             self._head, self._body, self._votes, self._whole, self._buttons, self.reason, self._editor, self._said,
             sizing_mode="stretch_width", margin=(8, 4), styles=_BOX, css_classes=["hx-card"],
+            visible=bool(proposal),
         )  # fmt: skip
         self._run: Any = None
 
@@ -57,7 +58,7 @@ class Card:
     def cast(self, choice: str) -> None:
         """What a button does."""
         reason = self.reason.value_input or self.reason.value or ""
-        self.say(self._visit.vote(self._proposal, choice, reason, self._seen))
+        self.say(self._visit.vote(self.proposal, choice, reason, self._seen))
         self._decided()
 
     def say(self, text: str) -> None:
@@ -89,7 +90,7 @@ class Card:
 
     def show(self, run: Any, moment: Moment) -> None:
         """The proposal as it was at a moment; where it is decided, or past, there is nothing to click."""
-        state, proposal = moment.state, moment.state.proposals[self._proposal]
+        state, proposal = moment.state, moment.state.proposals[self.proposal]
         self._run = run
         viewer, now = self._visit.viewer, moment.now
         if proposal.terminal and self._gone == float("inf"):
@@ -105,6 +106,8 @@ class Card:
             self._whole.put(html.whole(state, proposal, viewer))
             self._seen = proposal.seen
         self._shown, self._version = proposal, state.version
+        if not self.view.visible:
+            self.view.visible = True
 
 
 def decided(state: RunState, now: float, most: int) -> str:

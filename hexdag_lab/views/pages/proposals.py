@@ -17,12 +17,18 @@ MOST_DECIDED = 30  #: decided proposals on the page, the latest first
 
 
 class Cards:
-    """The cards of what is open in a run, and, for some seconds, of what was decided under the reader's hand."""
+    """The cards of what is open in a run, and, for some seconds, of what was decided under the reader's hand.
+
+    Making a card takes Panel and a browser longer than all the rest from a proposal to its card, so one that is empty
+    and hidden stands ready at the end, once the page itself stands."""
 
     def __init__(self, visit: Visit, acted: Callable[[], None]) -> None:
         self._visit, self._acted = visit, acted
         self._run = ""
         self.all: dict[str, Card] = {}
+        self._spare: Card | None = None
+        self._stands = False  # before a browser has all of the page, what is added to it can be lost on the way
+        pn.state.onload(self._loaded)
         self._none = Html(html.said("Nothing waits for a decision."))
         self.view = Stack(self._none, sizing_mode="stretch_width")
 
@@ -31,16 +37,33 @@ class Cards:
         state = moment.state
         if state.run != self._run:
             self._run, self.all = state.run, {}
-            self.view[:] = [self._none]
-        shown = {p.id: self.all.get(p.id) or Card(self._visit, p.id, self._acted) for p in state.open_proposals()}
+        shown = {p.id: self.all.get(p.id) or self._card(p.id) for p in state.open_proposals()}
         lingering = {id_: card for id_, card in self.all.items() if id_ in state.proposals and card.lingers}
         shown = {id_: card for id_, card in lingering.items() if id_ not in shown and moment.live} | shown
         for card in shown.values():
             card.show(run, moment)
-        if list(shown) != list(self.all):
-            self.all = shown
-            views: list[Any] = [card.view for card in shown.values()]
-            self.view[:] = views or [self._none]
+        new, self.all = shown.keys() - self.all.keys(), shown
+        if not new and self._spare is None and self._stands:
+            self._spare = Card(self._visit, "", self._acted)
+        self._lay_out()
+
+    def _loaded(self) -> None:
+        self._stands = True
+
+    def _card(self, proposal: str) -> Card:
+        card, self._spare = self._spare, None
+        if card is None:
+            return Card(self._visit, proposal, self._acted)
+        card.proposal = proposal
+        return card
+
+    def _lay_out(self) -> None:
+        spare = [self._spare] if self._spare is not None else []
+        wanted: list[Any] = [self._none, *(card.view for card in (*self.all.values(), *spare))]
+        if self._none.visible == bool(self.all):
+            self._none.visible = not self.all
+        if wanted != list(self.view):
+            self.view[:] = wanted
 
 
 class ProposalsPage:
