@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .core.votes.proposal import ProposalState
     from .core.votes.weighing import Majority, Quorum, Supermajority, Unanimous
     from .lab import Lab, ProposalHandle, Run, SharedDraft
+    from .lab.imports import from_delayed, from_functions, from_hexdag
     from .runtime.webhook import Webhook
     from .worker import Note, RunContext, context
 
@@ -67,8 +68,8 @@ __all__ = [
     "NodeState", "NotAllowed", "NotFinished", "Note", "Operation", "OwnerDecides", "Owners", "Policy",
     "PoolUnavailable", "ProposalHandle", "ProposalState", "Quorum", "Refused", "Run", "RunContext", "RunFailed",
     "RunStatus", "SchemaError", "SharedDraft", "StaleBase", "StoreUnavailable", "Supermajority", "TypeMismatch",
-    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "Webhook", "WouldBlock", "context", "diff", "node",
-    "python_source",
+    "Unanimous", "UnboundParameter", "UnknownNode", "Veto", "Webhook", "WouldBlock", "context", "diff",
+    "from_delayed", "from_functions", "from_hexdag", "node", "python_source",
 ]  # fmt: skip
 
 _NAMES = {
@@ -98,6 +99,7 @@ _NAMES = {
     ".core.votes.proposal": "ProposalState",
     ".core.votes.weighing": "Majority Quorum Supermajority Unanimous",
     ".lab": "Lab ProposalHandle Run SharedDraft",
+    ".lab.imports": "from_delayed from_functions from_hexdag",
     ".runtime.webhook": "Webhook",
     ".worker": "Note RunContext context",
 }
