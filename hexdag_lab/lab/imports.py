@@ -48,6 +48,7 @@ def from_delayed(obj: Any) -> Dag:
 def _needed(tasks: Mapping[Any, Any], key: Any) -> dict[Any, Any]:
     """The tasks that one is made of, each after what it depends on."""
     found: dict[Any, Any] = {}
+    place = {key: number for number, key in enumerate(tasks)}  # as the program has it: keys are random
     stack = [(key, False)]
     while stack:
         key, entered = stack.pop()
@@ -57,7 +58,7 @@ def _needed(tasks: Mapping[Any, Any], key: Any) -> dict[Any, Any]:
             found[key] = tasks[key]
             continue
         stack.append((key, True))
-        stack += [(up, False) for up in sorted(tasks[key].dependencies, key=str, reverse=True)]
+        stack += [(up, False) for up in sorted(tasks[key].dependencies, key=place.__getitem__, reverse=True)]
     return found
 
 

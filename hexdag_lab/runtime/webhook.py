@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import os
 import re
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.util import find_spec
@@ -47,8 +51,12 @@ class Webhook:
             raise HexdagError("a webhook needs the package httpx: pip install 'hexdag-lab[webhook]'")
         if not _VARIABLE.fullmatch(self.secret):
             raise SchemaError("secret is the name of an environment variable, not the secret: secret='HOOK_SECRET'")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # of a port or an address that is none
+            fits = False
+        if not fits:
             raise SchemaError("url is the address that takes a webhook: 'https://host/path'")
         if isinstance(self.seconds, bool) or not 0 < self.seconds < inf:
             raise SchemaError(f"seconds is a number above 0, not {self.seconds!r}")
@@ -66,7 +74,8 @@ class Webhook:
 
         body = json.dumps(notice.body).encode()
         try:
-            status = asyncio.run(self._status(body))
+            with _unlogged():
+                status = asyncio.run(self._status(body))
         except SchemaError as error:  # the variable was there when it was made
             raise NotDelivered(str(error), again=True) from None
         except TimeoutError:
@@ -98,6 +107,24 @@ class Webhook:
         if not value:
             raise SchemaError(f"the environment variable {self.secret} is empty: set it to the secret of {self.host}")
         return value.encode()
+
+
+class _OtherThreads(logging.Filter):
+    """Lets pass what is logged on other threads."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread != threading.get_ident()
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """httpx logs whole addresses, and the path of this one may be a secret: not what it does on this thread."""
+    log, others = logging.getLogger("httpx"), _OtherThreads()
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
 
 
 def signature(secret: bytes, timestamp: int, body: bytes) -> str:

@@ -32,7 +32,7 @@ def seats(rng: Random) -> tuple[Seat, ...]:
         Seat(OWNER, human=True),
         Seat("bea", weight=rng.choice(WEIGHTS), votes="here"),
         Seat("cal", weight=rng.choice(WEIGHTS), votes="here"),
-        Seat("dan", weight=rng.choice(WEIGHTS), human=True),
+        Seat("dan", weight=rng.choice(WEIGHTS), human=True, otherwise=Choice.ABSTAIN),
         Seat("eve", Role.EXECUTOR, votes="here"),
         Seat("fay", Role.OBSERVER),
         Seat("hal", Role.EXECUTOR, hooks="here"),

@@ -75,6 +75,12 @@ def test_each_call_is_a_node_named_by_its_function() -> None:
     assert dag.dependencies("total") == {"inc", "inc_2", "inc_3"}
 
 
+def test_nodes_of_one_function_are_numbered_as_the_program_calls_it(lab: hx.Lab) -> None:
+    source = dask.delayed(total)([dask.delayed(inc)(number) for number in range(6)])
+    named = {"inc" if number == 0 else f"inc_{number + 1}": number + 1 for number in range(6)}
+    assert results(lab, hx.from_delayed(source)) == {**named, "total": 21}
+
+
 def test_a_long_chain_is_no_matter() -> None:
     assert len(hx.from_delayed(_chain(2000)).waves) == 2000
 

@@ -187,6 +187,8 @@ def _down(tried: list[Notice]) -> Callable[[Notice], None]:
     [
         ({"url": "ftp://host"}, "url is the address"),
         ({"url": "https://"}, "url is the address"),
+        ({"url": "https://host:port/"}, "url is the address"),
+        ({"url": "https://[host/"}, "url is the address"),
         ({"secret": "s3cr=t"}, "name of an environment variable"),
         ({"secret": "HEXDAG_NOT_SET"}, "HEXDAG_NOT_SET is empty"),
         ({"seconds": 0}, "above 0"),
@@ -195,6 +197,17 @@ def _down(tried: list[Notice]) -> Callable[[Notice], None]:
 def test_a_webhook_that_cannot_be_says_why(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         Webhook(**{"url": "https://host/path", "secret": SECRET, **options})
+
+
+def test_no_log_has_the_path_of_the_address_not_even_that_of_the_client(
+    telling: Telling, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG), hooks(lambda number: 500 if number == 1 else 200) as server:
+        notifier = telling(server.url, asked(ANN, policy=Supermajority(1)).state)
+        until(lambda: notifier.sent == 1)
+    assert "answered 500" in caplog.text
+    assert "a-secret-path" not in caplog.text
+    assert not logging.getLogger("httpx").filters
 
 
 def test_a_webhook_shows_neither_its_path_nor_its_secret() -> None:
