@@ -17,6 +17,8 @@ from .html import STYLE
 from .module import graph_module
 
 READABLE = (Path(__file__).parent / "static" / "panel.css").read_text("utf-8")
+#: Panel shows a text by itself, also on a page that is hidden: keys would reach what nobody sees.
+HIDDEN_WITH_ITS_PAGE = ":host > div { visibility: inherit !important }"
 
 
 class GraphPane(AnyWidgetComponent):
@@ -70,7 +72,7 @@ class Html(pn.pane.HTML):
 
     def __init__(self, text: str = "", **params: Any) -> None:
         params.setdefault("sizing_mode", "stretch_width")
-        super().__init__(text, stylesheets=[STYLE, *params.pop("stylesheets", ())], **params)
+        super().__init__(text, stylesheets=[STYLE, HIDDEN_WITH_ITS_PAGE, *params.pop("stylesheets", ())], **params)
 
     def _update(self, ref: str, model: Any) -> None:
         properties = self._get_properties(model.document)
