@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
+from panel.io.resources import BASE_TEMPLATE
 
 from . import api
 from .access import Access, tokens_for
@@ -17,6 +18,11 @@ from .pages.frame import RUNS_EVERY
 __all__ = ["TITLE", "in_cell", "serve", "session", "tokens_for"]
 
 TITLE = "hexdag_lab"
+#: Panel's own page, and that it is as wide as the screen: a phone else shows it as a desktop's, too small to hit.
+PAGE = BASE_TEMPLATE.environment.from_string(
+    '{% extends "base.html" %}{% block preamble %}{{ super() }}'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">{% endblock %}'
+)
 PAGE_STYLE = (Path(__file__).parent / "static" / "page.css").read_text("utf-8")
 
 
@@ -28,6 +34,8 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     given = {key: values[0].decode("utf-8", "replace") for key, values in arguments.items() if values}
     identity = Access(tokens, logins, bool(pn.config.oauth_provider)).identity(arguments, pn.state.user)
     document = pn.state.curdoc
+    if document is not None:
+        document.template = PAGE
     alive = [True]
 
     def schedule(work: Callable[[], None]) -> None:

@@ -44,7 +44,7 @@ class Pages:
         self.errors: list[str] = []
 
     def open(self, url: str, **options: Any) -> Any:
-        context = self._browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        context = self._browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         self._contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: self.requests.append(request.url))

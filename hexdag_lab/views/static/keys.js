@@ -41,7 +41,7 @@ function ask(card, choice) {
 
 function render({ el }) {
   const label = document.createElement("label"), box = document.createElement("input");
-  label.style.cssText = "display:flex;gap:6px;align-items:center;font:13px system-ui,sans-serif;white-space:nowrap";
+  label.style.cssText = "display:flex;gap:6px;align-items:center;font:13px system-ui,sans-serif";
   Object.assign(box, { type: "checkbox", checked: true });
   label.append(box, "keys: a approve, r reject, c changes, e edit, n and p next");
   el.append(label);
