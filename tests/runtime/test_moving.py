@@ -23,6 +23,7 @@ from hexdag_lab.runtime import moving, wire
 from hexdag_lab.runtime.history import Whole
 from hexdag_lab.runtime.moving import exported, imported
 from hexdag_lab.runtime.stores.sqlite import SqliteStore
+from tests.runtime.kit import open_gate, pass_gate
 from tests.runtime.test_compaction import compact
 
 KINDS = ("sqlite", "redis", "valkey", "etcd", "consul")
@@ -36,8 +37,18 @@ def size(large: bytes) -> int:
     return len(large)
 
 
+def held(gate: str) -> None:
+    pass_gate(gate)
+
+
 def yes(context: Any) -> bool:
     return True
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of a lab behind a server is looked for in the current folder: not in that of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +57,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("lab")
     with hx.Lab(pool="inline", store=f"sqlite:///{home}/lab.db", owner="dana", policy=hx.Unanimous()) as lab:
         lab.add_agent(hx.Agent("critic", trust=1.0, vote=yes))
-        run = lab.start(hx.Dag.of(hx.NodeSpec("large", large, durable=True)), run_id="r")
+        gate = home / "gate"
+        held_up = hx.NodeSpec("held", held, params={"gate": str(gate)})  # a run that is over takes no proposals
+        run = lab.start(hx.Dag.of(hx.NodeSpec("large", large, durable=True), held_up), run_id="r")
         p = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("size", size).after("large")))
         p.wait(30)
+        open_gate(gate)
         run.wait(30)
     asyncio.run(write(f"sqlite:///{home}/lab.db", home / "r.hexdag"))
     return home
@@ -109,7 +123,7 @@ def test_a_run_that_moved_is_attached_with_the_labs_key_and_reads_its_blobs(home
     shutil.copy(home / "key", tmp_path / "other" / "key")
     with hx.Lab(pool="inline", store=other(tmp_path), owner="dana") as lab:
         run = lab.attach("r")
-        assert run.results() == {"large": b"x" * 100_000, "size": 100_000}
+        assert run.results() == {"held": None, "large": b"x" * 100_000, "size": 100_000}
         assert [row.id for row in lab.runs()] == ["r"]
 
 
