@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import hexdag_lab as hx
-from tests.runtime.kit import until
+from tests.runtime.kit import open_gate, pass_gate, until
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ def load() -> int:
     return 1
 
 
-def fit(load: int) -> int:
+def fit(load: int, gate: str) -> int:
+    pass_gate(gate)
     return load + 1
 
 
@@ -43,28 +45,26 @@ def named(exporter: InMemorySpanExporter, name: str) -> ReadableSpan:
     return span
 
 
-def changed_run(lab: hx.Lab, trace: Any = None) -> hx.Run:
+def changed_run(lab: hx.Lab, gate: Path, trace: Any = None) -> hx.Run:
     """load -> fit, to which the critic's node is added; `trace` is called with the run at once."""
     lab.add_agent(hx.Agent("critic", vote=lambda context: True))
-    run = lab.start(hx.Dag.of(load, fit), run_id="traced")
-    run.pause()
+    run = lab.start(hx.Dag.of(load, hx.NodeSpec("fit", fit, params={"gate": str(gate)})), run_id="traced")
     if trace is not None:
         trace(run)
     p = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", lambda fit: fit)), reason="deeper")
     p.wait(20)
-    if run.status == "PAUSED":
-        run.resume()
+    open_gate(gate)
     run.wait(20)
     return run
 
 
 @pytest.mark.parametrize("when", ["while it goes on", "after its end"])
 def test_run_nodes_proposals_and_votes_are_spans_with_the_times_of_their_events(
-    when: str, exporter: InMemorySpanExporter, provider: TracerProvider
+    when: str, exporter: InMemorySpanExporter, provider: TracerProvider, tmp_path: Path
 ) -> None:
     with hx.Lab(pool="inline", store="memory://", owner="dana", policy=hx.Majority()) as lab:
         live = when == "while it goes on"
-        lab_run = changed_run(lab, (lambda run: run.trace(provider)) if live else None)
+        lab_run = changed_run(lab, tmp_path / "gate", (lambda run: run.trace(provider)) if live else None)
         if not live:
             lab_run.trace(provider)
         until(lambda: any(span.name == "run traced" for span in exporter.get_finished_spans()))
