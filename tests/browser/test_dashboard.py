@@ -26,14 +26,14 @@ def lab(start: Start, tmp_path: Path) -> Process:
 def test_approve_by_click_and_see_the_new_node_succeed(lab: Process, address: str, pages: Pages) -> None:
     page = pages.open(address)
     open_proposals(page)
-    page.get_by_text("one more look").first.wait_for()
+    page.get_by_text("one more look").locator("visible=true").first.wait_for()
     assert page.locator("b", has_text="one more look").count() == 0, "an agent's markup stays text"
     approve_button(page).click()
     assert "True APPLIED" in lab.line("ended")
     tab(page, "Events")
-    page.get_by_text("extra succeeded").first.wait_for(timeout=15_000)
+    page.get_by_text("extra succeeded").locator("visible=true").first.wait_for(timeout=15_000)
     tab(page, "Versions")
-    page.get_by_text("v2").first.wait_for()
+    page.get_by_text("v2").locator("visible=true").first.wait_for()
     assert pages.foreign() == []
     assert pages.errors == []
 
@@ -44,7 +44,7 @@ def test_reject_with_a_reason(lab: Process, address: str, pages: Pages) -> None:
     page.get_by_placeholder("reason").locator("visible=true").first.fill("not worth the time")
     page.get_by_role("button", name="Reject").locator("visible=true").first.click()
     assert "False REJECTED" in lab.line("ended")
-    page.get_by_text("not worth the time").first.wait_for(timeout=15_000)
+    page.get_by_text("not worth the time").locator("visible=true").first.wait_for(timeout=15_000)
 
 
 def test_two_tabs_show_one_state_and_the_second_vote_is_told_it_is_late(
@@ -55,7 +55,7 @@ def test_two_tabs_show_one_state_and_the_second_vote_is_told_it_is_late(
         open_proposals(page)
     approve_button(first).click()
     lab.line("ended")
-    second.get_by_text("APPLIED").first.wait_for(timeout=15_000)
+    second.get_by_text("APPLIED").locator("visible=true").first.wait_for(timeout=15_000)
     second.get_by_text("Nothing waits for a decision").locator("visible=true").first.wait_for(timeout=15_000)
 
 
@@ -64,7 +64,7 @@ def test_a_page_without_a_token_looks_but_does_not_vote(lab: Process, address: s
     page.get_by_text("nobody: you can look, not vote").wait_for(timeout=30_000)
     open_proposals(page)
     approve_button(page).click()
-    page.get_by_text("this page cannot vote").first.wait_for(timeout=10_000)
+    page.get_by_text("this page cannot vote").locator("visible=true").first.wait_for(timeout=10_000)
     assert lab.child.poll() is None, "the run still waits"
     wrong = pages.open(without_token(address) + "?token=guess")
     wrong.get_by_text("nobody: you can look, not vote").wait_for(timeout=30_000)
@@ -83,7 +83,7 @@ def test_a_finished_and_an_orphaned_run_can_be_looked_at(lab: Process, address: 
     lab.kill()
     page = pages.open(address)
     page.locator(".bk-tab", has_text=re.compile(r"^Runs$")).click()
-    page.get_by_text("orphaned").first.wait_for(timeout=30_000)
+    page.get_by_text("orphaned").locator("visible=true").first.wait_for(timeout=30_000)
     tab(page, "Run")
     page.locator("canvas").wait_for()
 
@@ -101,7 +101,7 @@ def test_the_graph_is_drawn_and_walks_by_keyboard(lab: Process, address: str, pa
     canvas.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    page.get_by_text("attempt").first.wait_for(timeout=10_000)
+    page.get_by_text("attempt").locator("visible=true").first.wait_for(timeout=10_000)
     assert pages.errors == []
 
 
@@ -127,7 +127,7 @@ def test_the_person_in_the_demo_decides_on_the_address_that_it_prints(start: Sta
     approve_button(page).wait_for(timeout=90_000)
     approve_button(page).click()
     demo.line("the dashboard stays", timeout=90)
-    page.get_by_text("SUCCEEDED").first.wait_for(timeout=30_000)
+    page.get_by_text("SUCCEEDED").locator("visible=true").first.wait_for(timeout=30_000)
     text = demo.text()
     assert "fits" in text
     assert "accuracy" in text

@@ -49,7 +49,7 @@ def test_a_store_that_is_away_is_told_and_the_page_goes_on_when_it_is_back(
     open_proposals(page)
     (tmp_path / ".hexdag").rename(tmp_path / "away")
     page.get_by_text("The store does not answer").wait_for(timeout=15_000)
-    page.get_by_text("is not there any more").first.wait_for()
+    page.get_by_text("is not there any more").locator("visible=true").first.wait_for()
     approve_button(page).click()
     page.get_by_text(re.compile("is not there any more")).nth(1).wait_for(timeout=10_000)
     (tmp_path / "away").rename(tmp_path / ".hexdag")
@@ -57,7 +57,7 @@ def test_a_store_that_is_away_is_told_and_the_page_goes_on_when_it_is_back(
     approve_button(page).click()
     assert "True APPLIED" in lab.line("ended"), "the lab itself has lived through it"
     tab(page, "Events")
-    page.get_by_text("extra succeeded").first.wait_for(timeout=15_000)
+    page.get_by_text("extra succeeded").locator("visible=true").first.wait_for(timeout=15_000)
     assert pages.errors == []
 
 
@@ -69,7 +69,7 @@ def test_a_vote_while_another_process_locks_the_store_is_answered_in_a_sentence(
     with closing(sqlite3.connect(tmp_path / ".hexdag" / "lab.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         approve_button(page).click()
-        page.get_by_text("database is locked").first.wait_for(timeout=20_000)
+        page.get_by_text("database is locked").locator("visible=true").first.wait_for(timeout=20_000)
         other.execute("ROLLBACK")
     approve_button(page).click()
     assert "True APPLIED" in lab.line("ended")
@@ -85,7 +85,7 @@ def test_of_two_votes_at_once_one_counts_and_the_other_is_told(lab: Process, add
         button.evaluate("(button, at) => void setTimeout(() => button.click(), at - Date.now())", at)
     lab.line("ended")
     for page in both:  # both see the decision
-        page.get_by_text(re.compile(r"APPLIED|REJECTED")).first.wait_for(timeout=15_000)
+        page.get_by_text(re.compile(r"APPLIED|REJECTED")).locator("visible=true").first.wait_for(timeout=15_000)
     late = re.compile(r"proposal run-1/p1 (is|was) .*propose it anew|run run-1 is .*run\.fork")
     give_up = time.monotonic() + 10
     while not any(page.get_by_text(late).count() for page in both) and time.monotonic() < give_up:

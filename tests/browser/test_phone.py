@@ -33,7 +33,7 @@ def test_a_thumb_decides_and_the_page_does_not_scroll_sideways(
 ) -> None:
     page = pages.open(address, **PHONE)
     approve_button(page).wait_for(timeout=60_000)
-    page.get_by_text("proposed").first.wait_for()
+    page.get_by_text("proposed").locator("visible=true").first.wait_for()
     tab(page, name)
     approve_button(page).wait_for()
     page.screenshot(path=tmp_path / "phone.png", full_page=True)
