@@ -27,8 +27,6 @@ class Cards:
         self._run = ""
         self.all: dict[str, Card] = {}
         self._spare: Card | None = None
-        self._stands = False  # before a browser has all of the page, what is added to it can be lost on the way
-        pn.state.onload(self._loaded)
         self._none = Html(html.said("Nothing waits for a decision."))
         self.view = Stack(self._none, sizing_mode="stretch_width")
 
@@ -43,12 +41,10 @@ class Cards:
         for card in shown.values():
             card.show(run, moment)
         new, self.all = shown.keys() - self.all.keys(), shown
-        if not new and self._spare is None and self._stands:
+        # Before a browser has all of the page, what is added to it can be lost on the way.
+        if not new and self._spare is None and (pn.state.curdoc is None or pn.state.loaded):
             self._spare = Card(self._visit, "", self._acted)
         self._lay_out()
-
-    def _loaded(self) -> None:
-        self._stands = True
 
     def _card(self, proposal: str) -> Card:
         card, self._spare = self._spare, None
