@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from ..core.base.errors import HexdagError
 from ..ports import Durability
 
+SOON = 0.5  #: seconds in which a drain that cannot be is refused; a longer one goes on by itself
 NOBODY = "Nobody is known here, so this page cannot {}: open the address that `serve` printed, or log in."
 
 
@@ -28,6 +29,7 @@ class Lab(Protocol):
     def inbox(self) -> list[Any]: ...
     def trust(self, agent: str, /) -> Any: ...
     def workers(self) -> list[Any]: ...
+    def drain(self, worker: str, timeout: float | None = None, /) -> None: ...
     def vote(self, proposal: str, by: str, choice: Any, reason: str = "", via: str = "", *, seen: str = "") -> None: ...
 
 
@@ -69,6 +71,15 @@ class Visit:
         if found is None:
             return NOBODY.format(f"{verb} a run")
         return self._done(lambda: getattr(run, verb)(by=found.agent))
+
+    def drain(self, worker: str) -> str:
+        """Let a worker finish what it runs and leave."""
+        if self.identity is None:
+            return NOBODY.format("drain a worker")
+        try:
+            return self._done(lambda: self.lab.drain(worker, SOON))
+        except TimeoutError:
+            return f"{worker} gets nothing more, and leaves when it has finished what it runs."
 
     @staticmethod
     def _done(act: Callable[[], Any]) -> str:

@@ -191,3 +191,45 @@ def test_a_card_stands_ready_hidden_so_that_a_proposal_needs_none_made(pages: Da
     pages._refresh()
     assert cards.view[-1] is not ready
     assert not cards.view[-1].visible, "the next one"
+
+
+class Draining:
+    """A worker of a lab, which notes that it was asked to leave."""
+
+    def __init__(self, lab: hx.Lab, monkeypatch: pytest.MonkeyPatch, outcome: Exception | None = None) -> None:
+        self.asked: list[str] = []
+        self._outcome = outcome
+        monkeypatch.setattr(lab, "drain", self._drain)
+
+    def _drain(self, worker: str, timeout: float | None = None) -> None:
+        self.asked.append(worker)
+        if self._outcome is not None:
+            raise self._outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (None, "inline has left."),
+        (TimeoutError(), "leaves when it has finished what it runs"),
+        (hx.Refused("it is the last one", rule="last-worker", fix="start another"), "it is the last one"),
+    ],
+)
+def test_a_worker_is_drained_by_a_second_press(
+    lab: hx.Lab, pages: Dashboard, monkeypatch: pytest.MonkeyPatch, outcome: Exception | None, said: str
+) -> None:
+    draining, workers = Draining(lab, monkeypatch, outcome), look(pages, "Workers")
+    (drain,) = workers._buttons
+    drain.clicks += 1
+    assert draining.asked == []
+    assert "Press it again" in workers._said.object
+    drain.clicks += 1
+    assert draining.asked == ["inline"]
+    assert said in workers._said.object
+
+
+def test_nobody_has_no_button_that_drains(lab: hx.Lab, run: hx.Run) -> None:
+    nobody = Dashboard(lab, None, lambda work: work(), Place(run.id, "Workers"))
+    assert list(look(nobody, "Workers")._buttons) == []
+    assert "open the address" in nobody.visit.drain("inline")
+    nobody.stop()

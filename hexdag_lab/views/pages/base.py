@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 from ..film import Moment
 
+SURE_FOR = 5.0  #: seconds in which a second press counts, on a button for what cannot be undone
+
 
 class Place(NamedTuple):
     """Where a session looks: a run and a page of it. What a reload of a browser's page shows again."""

@@ -19,7 +19,7 @@ from ..film import Film, Moment
 from ..follow import Follower
 from ..pane import READABLE, Html, Keys, TimeSlider, button
 from ..visit import Identity, Lab, Visit
-from .base import Place
+from .base import SURE_FOR, Place
 from .inbox import InboxPage
 from .proposals import ProposalsPage
 from .run import RunPage
@@ -29,7 +29,6 @@ from .versions import VersionsPage
 PAGES = ("Run", "Proposals", "Inbox", "Versions", "Events", "Agents", "Workers", "Runs")
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
 SHARE = 0.25  #: of a session's time, at most, goes into what is to be read
-SURE_FOR = 5.0  #: seconds in which a second press on "Cancel" counts
 START = Place()
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import panel as pn
 
 from ...core.base.errors import HexdagError
 from ...core.machine.story import seen_by
 from .. import html, lists
 from ..film import Moment
-from ..pane import Html
+from ..pane import Html, Stack, button
 from ..visit import Visit
+from .base import SURE_FOR
 
 TRUST_EVERY = 10.0  #: seconds between looks at what agents have earned, for which all runs are read
 
@@ -48,14 +52,30 @@ class AgentsPage:
 
 
 class WorkersPage:
-    """What runs where."""
+    """What runs where, and for whoever is known a button with which a worker is drained."""
 
     def __init__(self, visit: Visit) -> None:
-        self._visit, self.view = visit, Html()
+        self._visit, self._table, self._said = visit, Html(), Html()
+        self._names: list[str] = []
+        self._sure = ("", 0.0)  # which worker a second press drains, and until when
+        self._buttons = Stack(sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(self._table, self._buttons, self._said, sizing_mode="stretch_width", margin=0)
 
     def show(self, run: Any, moment: Moment) -> None:
         rows = self._visit.lab.workers() if moment.live else []
-        self.view.put(lists.workers(rows, moment.state))
+        self._table.put(lists.workers(rows, moment.state))
+        names = [row.id for row in rows] if self._visit.identity is not None else []
+        if names != self._names:
+            self._names = names
+            self._buttons[:] = [button(f"Drain {name}", partial(self._drain, name), "danger") for name in names]
+
+    def _drain(self, worker: str) -> None:
+        """A worker that has left does not come back, so it takes two presses."""
+        if self._sure[0] != worker or time.monotonic() > self._sure[1]:
+            self._sure = (worker, time.monotonic() + SURE_FOR)
+            return self._said.put(html.note(f"{worker} would finish what it runs, and leave. Press it again for that."))
+        self._sure = ("", 0.0)
+        return self._said.put(html.note(self._visit.drain(worker) or f"{worker} has left."))
 
 
 class RunsPage:
