@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from ..base.bulk import in_bulk
 from ..base.codec import register
 from ..base.errors import DuplicateNode
 from ..base.merkle import MerkleMap
@@ -62,6 +63,7 @@ class Dag:
     _edges: frozenset[Edge] | None
 
     @classmethod
+    @in_bulk
     def of(cls, *nodes: Any) -> Dag:
         """The graph of some nodes (`@node`s, specs or functions), wired together; version 1.
 
@@ -82,6 +84,7 @@ class Dag:
         return cls._built({spec.name: Entry(spec.placed(), wires) for spec, wires in wired}, 1)
 
     @classmethod
+    @in_bulk
     def from_entries(cls, pairs: Iterable[tuple[NodeSpec, tuple[Wire, ...]]], version: int = 1) -> Dag:
         """The graph of specs that are wired already: O(n + edges)."""
         entries = {spec.name: Entry(spec.placed(), wires) for spec, wires in pairs}
@@ -309,11 +312,13 @@ class Dag:
             yield step[0]
             step = step[1]
 
+    @in_bulk
     def to_json(self) -> str:
         """The graph as readable JSON, with a schema version."""
         return text.to_json(self)
 
     @classmethod
+    @in_bulk
     def from_json(cls, source: str | bytes, catalog: Mapping[str, Any] | None = None) -> Dag:
         """The graph of a JSON text; `catalog` gives the functions by name. Raises `SchemaError`."""
         return cls.from_entries(*text.from_json(source, catalog))
@@ -323,6 +328,7 @@ class Dag:
         return text.to_yaml(self)
 
     @classmethod
+    @in_bulk
     def from_yaml(cls, source: str | bytes, catalog: Mapping[str, Any] | None = None) -> Dag:
         """The graph of a YAML text; `catalog` gives the functions by name. Raises `SchemaError`."""
         return cls.from_entries(*text.from_yaml(source, catalog))
