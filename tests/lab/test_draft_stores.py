@@ -27,9 +27,10 @@ def fit(load: int, depth: int = 3) -> int:
 
 @pytest.fixture(params=["sqlite", "redis", "valkey", "etcd", "consul"])
 def labs(
-    request: pytest.FixtureRequest, server_url: Callable[[str], str], tmp_path: Path
+    request: pytest.FixtureRequest, server_url: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[hx.Lab, hx.Lab]]:
     """Two notebooks on one store: the second is a lab as another process has it."""
+    monkeypatch.chdir(tmp_path)  # the key is in `.hexdag` of the current directory
     url = f"sqlite:///{tmp_path}/lab.db" if request.param == "sqlite" else server_url(request.param)
     where: dict[str, Any] = {"store": url, "blobs": f"file://{tmp_path}/blobs"}
     with hx.Lab(pool="inline", owner="dana", **where) as first:
