@@ -175,6 +175,16 @@ def test_looking_back_shows_the_moment_and_what_was_decided_since_is_open_there(
     assert "open proposal" not in pages._header.object
 
 
+def test_pages_that_were_opened_before_there_was_a_run_show_the_first_one(lab: hx.Lab) -> None:
+    early = Dashboard(lab, Identity("dana", "token"), lambda work: work())
+    early.look_at_runs()
+    assert early._run is None
+    made = lab.start(hx.Dag.of(load))
+    early.look_at_runs()
+    assert (early._run, early._select.value) == (made, made.id)
+    early.stop()
+
+
 def test_the_foot_of_the_pages_says_what_the_store_survives(pages: Dashboard) -> None:
     assert "survives no fault" in pages.view[-1].object, "it is in memory"
 

@@ -163,6 +163,8 @@ class Dashboard:
         ids = [row.id for row in reversed(rows)]
         if ids != self._select.options:
             self._select.options = ids
+        if self._run is None and ids:  # the page was opened before there was any
+            self._show_run(ids[0])
         return True
 
     def _say(self, text: str) -> None:
