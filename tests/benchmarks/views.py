@@ -48,7 +48,7 @@ WATCH = f"""(ms) => new Promise((done) => {{
 }})"""
 SEEN = """() => { window.seen = {}; const texts = function* (root) { for (const e of root.querySelectorAll('*')) {
   if (e.classList.contains('hx')) yield e.textContent; if (e.shadowRoot) yield* texts(e.shadowRoot); } };
-  setInterval(() => { for (const text of texts(document)) for (const id of text.match(/run-1\\/p\\d+/g) ?? [])
+  setInterval(() => { for (const text of texts(document)) for (const id of text.match(/run-\\d+\\/p\\d+/g) ?? [])
     window.seen[id] ??= Date.now(); }, 16); }"""
 
 
