@@ -17,7 +17,7 @@ from ..core.base.errors import HexdagError
 from ..core.machine import events as ev
 from ..core.machine.story import seen_by, sentence
 from ..core.runs.run import RunStatus
-from ..views import models, terminal
+from ..views import terminal, wording
 from . import digits
 from .keys import Keys
 from .search import outcome
@@ -144,7 +144,7 @@ def _lines(run: Any, console: Console, watch: _Watch) -> None:
 
 
 def _line(event: Any) -> str:
-    reason = models.clean(event.proposal.reason, 120) if isinstance(event, ev.ProposalMade) else ""
+    reason = wording.clean(event.proposal.reason, 120) if isinstance(event, ev.ProposalMade) else ""
     return sentence(event) + (f', "{reason}"' if reason else "")
 
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.text import Text
 
-from .models import clean
+from .wording import clean
 
 WIDEST = 40  #: characters of what others have written, in a column
 

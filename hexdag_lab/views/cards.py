@@ -11,7 +11,7 @@ from ..core.dag.conflict import Conflict
 from ..core.dag.diff import diff
 from ..core.machine.state import RunState
 from ..core.votes.proposal import Proposal
-from . import models, pictures, tally
+from . import models, pictures, tally, wording
 
 _TIERS = {tally.LOW: "ok", tally.MIDDLE: "chg", tally.HIGH: "bad"}
 
@@ -23,7 +23,7 @@ def head(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> s
     chip = f'<span class="chip {_TIERS[danger.tier]}" title="{escape(danger.why)}">{danger.tier} risk</span>'
     about = [escape(c.id), escape(c.kind), escape(c.state)]
     if not proposal.terminal:
-        about += [f"{models.age(now - proposal.at)} ago"]
+        about += [f"{wording.age(now - proposal.at)} ago"]
     left = f" · <b>{escape(c.countdown)}</b>" if c.countdown else ""
     return f'<div class="bar"><b>{escape(c.title)}</b>{chip}</div><div class="dim">{" · ".join(about)}{left}</div>'
 
@@ -33,11 +33,11 @@ def body(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> s
     c = models.card(state, proposal, now, viewer)
     parts = []
     if c.reason:
-        words = f"words of {escape(models.clean(proposal.by, 40))}"
+        words = f"words of {escape(wording.clean(proposal.by, 40))}"
         parts.append(f'<p><q>{escape(c.reason)}</q> <span class="dim">{words}</span></p>')
     parts += [f"<p><b>{escape(line)}</b></p>" for line in c.standing]
     if proposal.why and proposal.terminal:
-        parts.append(f'<p class="dim">{escape(models.clean(proposal.why, 300))}</p>')
+        parts.append(f'<p class="dim">{escape(wording.clean(proposal.why, 300))}</p>')
     drawn, lines = (
         picture(state, proposal),
         f'<pre tabindex="0">{"".join(map(changed, c.changes))}</pre>' if c.changes else "",

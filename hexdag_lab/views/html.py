@@ -13,7 +13,7 @@ from ..core.machine.story import sentence
 from ..core.machine.why import why
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal
-from . import cards, models, outcomes
+from . import cards, models, outcomes, wording
 
 MOST_EVENTS = 200
 MOST_FAILURES = 5
@@ -43,7 +43,7 @@ def header(state: RunState) -> str:
     parts += [f"wave {at} of {waves}"] if waves and not state.over else []
     parts += [f"{h.done}/{h.nodes} nodes done"]
     parts += [f"{h.running} running"] if h.running else []
-    parts += [f"about {models.clock(left)} of work left"] if left is not None and left >= 1 else []
+    parts += [f"about {wording.clock(left)} of work left"] if left is not None and left >= 1 else []
     parts += ["the workers are coming up"] if not state.slots and not state.over and state.started else []
     parts += [f"<b>{h.open} open proposal{'s' * (h.open != 1)}</b>"] if h.open else []
     bar = f'<div class="bar">{"".join(f"<span>{part}</span>" for part in parts)}</div>'
@@ -65,7 +65,7 @@ def _chain(state: RunState) -> str:
         f"● v{row.number}" + (f" {row.by} {row.change}" if row.number > 1 else "") for row in rows[-MOST_VERSIONS:]
     ]
     words = ["…", *words] if len(rows) > MOST_VERSIONS else words
-    words += [f"◌ {models.clean(p.by, 40)} proposes {p.summary}" for p in state.open_proposals()][:2]
+    words += [f"◌ {wording.clean(p.by, 40)} proposes {p.summary}" for p in state.open_proposals()][:2]
     return f'<div class="chain">{"".join(f"<span>{escape(word)}</span>" for word in words)}</div>' if words else ""
 
 
@@ -103,7 +103,7 @@ def diff(text: str) -> str:
 def events(found: Sequence[Any]) -> str:
     """The latest events, the newest first."""
     lines = [(event.seq, sentence(event)) for event in found[-MOST_EVENTS:]]
-    body = "".join(f"<div>{seq:>5} {escape(models.clean(text, 300))}</div>" for seq, text in reversed(lines) if text)
+    body = "".join(f"<div>{seq:>5} {escape(wording.clean(text, 300))}</div>" for seq, text in reversed(lines) if text)
     return wrap(f'<pre class="log" tabindex="0">{body}</pre>')
 
 
@@ -123,7 +123,7 @@ def node(state: RunState, name: str | None, lines: Sequence[models.Line] = ()) -
         "after": ", ".join(sorted(state.dag.dependencies(name))),
     }
     body = "".join(
-        f"<tr><th>{key}</th><td>{escape(models.clean(text, 400))}</td></tr>" for key, text in rows.items() if text
+        f"<tr><th>{key}</th><td>{escape(wording.clean(text, 400))}</td></tr>" for key, text in rows.items() if text
     )
     talk = f'<div class="tail" tabindex="0"><pre>{_talk(lines, names=False)}</pre></div>' if lines else ""
     return wrap(f"<b>{escape(name)}</b><table>{body}</table>{failure(state, name)}{talk}")
@@ -147,8 +147,8 @@ def failure(state: RunState, name: str) -> str:
     if found is None:
         return ""
     lines = dedent(found.trace[-LONGEST_TRACE:]).splitlines()
-    trace = "\n".join(models.plain(line) for line in lines)
-    error = models.clean(str(found), 1000)
+    trace = "\n".join(wording.plain(line) for line in lines)
+    error = wording.clean(str(found), 1000)
     title = f'<b class="bad">{models.MARKS[NodeState.FAILED]} {escape(name)}</b>'
     return f"<div>{title} {escape(error)}</div>" + (f'<pre class="trace">{escape(trace)}</pre>' if trace else "")
 
@@ -158,10 +158,10 @@ def _talk(lines: Sequence[models.Line], names: bool = True) -> str:
     width = min(WIDEST, max((len(line.node) for line in lines), default=0))
     rows = []
     for line in lines:
-        before = f"{escape(models.clean(line.node, WIDEST).rjust(width))} | " if names else ""
+        before = f"{escape(wording.clean(line.node, WIDEST).rjust(width))} | " if names else ""
         if line.left_out:
             rows.append(f'<span class="dim">{before}… {line.left_out:,} lines are left out</span>')
-        text = models.printed(line.text, LONGEST_LINE)
+        text = wording.printed(line.text, LONGEST_LINE)
         kind = ' class="err"' if line.stream == "stderr" else ""
         rows.append(f'<span class="dim">{before}</span><span{kind}>{escape(text)}</span>')
     return "\n".join(rows)
@@ -169,9 +169,9 @@ def _talk(lines: Sequence[models.Line], names: bool = True) -> str:
 
 def note(text: str) -> str:
     """A sentence that somebody should read."""
-    return wrap(f'<span class="bad">{escape(models.clean(text, 1000))}</span>')
+    return wrap(f'<span class="bad">{escape(wording.clean(text, 1000))}</span>')
 
 
 def said(text: str) -> str:
     """A sentence in passing."""
-    return wrap(f'<span class="dim">{escape(models.clean(text, 1000))}</span>')
+    return wrap(f'<span class="dim">{escape(wording.clean(text, 1000))}</span>')

@@ -11,7 +11,7 @@ from ..core.machine.state import RunState
 from ..core.votes.agent import Seat
 from ..core.votes.calls import CallOutcome, Usage
 from ..core.votes.proposal import Proposal, ProposalState
-from . import cards, models, tally
+from . import cards, models, tally, wording
 from .html import wrap
 
 MOST_EVIDENCE = 20  #: pieces of it for an agent, the latest ones
@@ -30,7 +30,7 @@ def cell(value: object, most: int = 80) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     several = isinstance(value, list | tuple | set | frozenset)
-    return escape(models.clean(", ".join(map(str, value)) if several else str(value), most))  # type: ignore[call-overload]
+    return escape(wording.clean(", ".join(map(str, value)) if several else str(value), most))  # type: ignore[call-overload]
 
 
 def runs(rows: Sequence[Any], address: Callable[[str], str] | None = None) -> str:
@@ -54,7 +54,7 @@ def waiting(state: RunState, proposal: Proposal, now: float, viewer: str = "") -
     """A proposal in the inbox: what it is, how risky, how old, and whom it waits for."""
     needs = tally.needed(state, proposal, viewer)
     wanted = f'<span class="chg">needs {escape(" or ".join(needs))}</span>' if needs else ""
-    reason = models.clean(proposal.reason, 160)
+    reason = wording.clean(proposal.reason, 160)
     words = f"<p><q>{escape(reason)}</q></p>" if reason else ""
     return wrap(cards.head(state, proposal, now, viewer) + words + wanted)
 
@@ -95,7 +95,7 @@ def agents(state: RunState, standings: Mapping[str, Any]) -> str:
 
 def _suspended(state: RunState, agent: str) -> str:
     why = state.suspended.get(agent)
-    return f'<div class="del">suspended: {escape(models.clean(why, 300))}</div>' if why else ""
+    return f'<div class="del">suspended: {escape(wording.clean(why, 300))}</div>' if why else ""
 
 
 def _calls(usage: Usage | None) -> str:
@@ -121,7 +121,7 @@ def _earned(standing: Any) -> str:
         return '<span class="dim">nothing is known yet</span>'
     points = standing.evidence[-MOST_EVIDENCE:]
     lines = "".join(
-        f'<div class="{"add" if point.sign > 0 else "del"}">{escape(models.clean(str(point), 200))}</div>'
+        f'<div class="{"add" if point.sign > 0 else "del"}">{escape(wording.clean(str(point), 200))}</div>'
         for point in reversed(points)
     )
     more = (
@@ -169,4 +169,4 @@ def _row(row: Any) -> Mapping[str, Any]:
 
 def _some(names: Sequence[str], most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(models.clean(name, 40) for name in names[:most]) + more
+    return ", ".join(wording.clean(name, 40) for name in names[:most]) + more

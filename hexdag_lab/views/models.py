@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
@@ -23,6 +22,7 @@ from ..core.votes.ballot import Ballot
 from ..core.votes.policy import Policy, Verdict
 from ..core.votes.proposal import ENVELOPE, MEANING, Effect, Proposal, ProposalState
 from ..core.votes.weighing import ORCHESTRATORS, voting_weight
+from . import wording
 
 #: states by shape: readable without colour
 MARKS: dict[NodeState, str] = {
@@ -91,26 +91,11 @@ class Card(NamedTuple):
     @property
     def countdown(self) -> str:
         """What time does to it, and when: "rejects itself in 01:58"; empty if nothing."""
-        return "" if self.seconds_left is None else f"{self.settles or 'settles itself'} in {clock(self.seconds_left)}"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as minutes and seconds: "01:58"."""
-    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
-
-
-def seconds(took: float) -> str:
-    """How long something took, as short as it is telling: "12 ms", "2.4 s", "03:20"."""
-    if took < 1:
-        return f"{took * 1000:.0f} ms" if took else "0 s"
-    return f"{took:.1f} s" if took < 100 else clock(took)
-
-
-def age(passed: float) -> str:
-    """How long ago, roughly: "00:40", "3 h", "2 days"."""
-    if passed < 3600:
-        return clock(max(0.0, passed))
-    return f"{passed / 3600:.0f} h" if passed < 86400 else f"{passed / 86400:.0f} days"
+        return (
+            ""
+            if self.seconds_left is None
+            else f"{self.settles or 'settles itself'} in {wording.clock(self.seconds_left)}"
+        )
 
 
 MOST_CHANGES = 12  #: lines of changes on a card
@@ -190,8 +175,8 @@ def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> C
     left, settles = _deadline(state, proposal, now)
     return Card(
         proposal.id,
-        f"{clean(proposal.by, 40)} proposes {proposal.summary}, against v{proposal.base}",
-        clean(proposal.reason, LONGEST_REASON),
+        f"{wording.clean(proposal.by, 40)} proposes {proposal.summary}, against v{proposal.base}",
+        wording.clean(proposal.reason, LONGEST_REASON),
         changes(proposal.changeset, state.dag),
         effect_text(effect) if effect else f"the run may use {proposal.raises} more" if proposal.raises else "",
         _estimate(state, proposal) if effect else "",
@@ -221,10 +206,13 @@ def standing(state: RunState, proposal: Proposal) -> tuple[str, ...]:
     if moved := _moved_on(state, proposal):
         said.append(moved)
     if proposal.in_reply_to:
-        said.append(f"takes the place of {clean(proposal.in_reply_to, 80)}")
+        said.append(f"takes the place of {wording.clean(proposal.in_reply_to, 80)}")
     for request in proposal.requests:
         where = f" on {', '.join(request.nodes[:5])}" if request.nodes else ""
-        said.append(f"{clean(request.by, 40)} asks for changes{where}: {clean(request.text, 200) or 'no reason given'}")
+        said.append(
+            f"{wording.clean(request.by, 40)} asks for changes{where}: "
+            f"{wording.clean(request.text, 200) or 'no reason given'}"
+        )
     return tuple(said)
 
 
@@ -282,7 +270,9 @@ def changes(changeset: Changeset, dag: Dag, most: int = MOST_CHANGES) -> tuple[s
         ]
     if len(lines) > most:
         lines = [*lines[: most - 1], f"… {len(lines) - most + 1} more"]
-    return tuple(clean(line, 200) if line.startswith("…") else line[:2] + clean(line[2:], 200) for line in lines)
+    return tuple(
+        wording.clean(line, 200) if line.startswith("…") else line[:2] + wording.clean(line[2:], 200) for line in lines
+    )
 
 
 def sources(changeset: Changeset, dag: Dag) -> tuple[str, ...]:
@@ -296,7 +286,7 @@ def sources(changeset: Changeset, dag: Dag) -> tuple[str, ...]:
                 lines.append(f"{name}.{key}, SHA-256 {sha256(value.encode()).hexdigest()}:")
                 was = before.splitlines() if isinstance(before, str) else []
                 lines += list(unified_diff(was, value.splitlines(), lineterm="", n=3))[2:]
-    return tuple(plain(line) for line in lines)
+    return tuple(wording.plain(line) for line in lines)
 
 
 def _short(value: Any) -> str:
@@ -357,11 +347,11 @@ def _vote(ballot: Ballot, proposal: Proposal, policy: Policy) -> str:
     else:
         seats = {seat.id: seat for seat in proposal.electorate.seats}
         weight = voting_weight(seats[ballot.voter], proposal.electorate, ORCHESTRATORS)
-    said = f"{clean(ballot.voter, 40)} {ballot.choice.value.replace('_', ' ')} "
+    said = f"{wording.clean(ballot.voter, 40)} {ballot.choice.value.replace('_', ' ')} "
     return (
         said
         + (f"({float(weight):.2f})" if weight else "(advice)")
-        + (f' "{clean(ballot.reason, LONGEST_VOTE)}"' if ballot.reason else "")
+        + (f' "{wording.clean(ballot.reason, LONGEST_VOTE)}"' if ballot.reason else "")
     )
 
 
@@ -377,27 +367,6 @@ def _deadline(state: RunState, proposal: Proposal, now: float) -> tuple[float | 
     return max(0.0, at - now), {Verdict.YES: "accepts itself", Verdict.NO: "rejects itself"}.get(verdict, "")
 
 
-def clean(text: str, most: int) -> str:
-    """Text of an agent for a screen, in one line: no control or bidirectional characters, cut with a mark."""
-    line = " ".join(plain(text[: most * 4]).split())
-    return line if len(line) <= most and len(text) <= most * 4 else line[: most - 1] + "…"
-
-
-def plain(text: str) -> str:
-    """A line as it stands, but for what would not be shown as it stands: control and bidirectional characters."""
-    text = text.expandtabs(8)
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
-
-
-def printed(text: str, most: int) -> str:
-    """A line that was meant for a terminal, without its colours."""
-    line = plain(ANSI.sub("", text))
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-
-
 def whole(state: RunState, proposal: Proposal, viewer: str = "") -> str:
     """Line by line, the words on a proposal's card that had to be cut there; empty if none had."""
     said = [(proposal.by, proposal.reason, LONGEST_REASON)]
@@ -405,7 +374,7 @@ def whole(state: RunState, proposal: Proposal, viewer: str = "") -> str:
     cut = [f"{by}: {text}" for by, text, most in said if len(text) > most]
     source = sources(proposal.changeset, state.dag)
     cut += source if len(source) > MOST_CHANGES else []
-    return "\n".join(plain(line) for text in cut for line in text.splitlines())
+    return "\n".join(wording.plain(line) for text in cut for line in text.splitlines())
 
 
 class WorkerRow(NamedTuple):

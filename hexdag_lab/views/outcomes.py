@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..core.machine.state import RunState
 from ..core.votes.ballot import Choice
 from ..core.votes.proposal import Proposal
-from .models import clean
+from .wording import clean
 
 
 class VersionRow(NamedTuple):

@@ -14,7 +14,7 @@ from ..core.dag.dag import Dag
 from ..core.dag.diff import Diff
 from ..core.dag.keys import outdated
 from ..core.dag.node import NodeSpec
-from . import models
+from . import wording
 from .graph import ADDED, CHANGED, REMOVED
 from .layout import Places, layout
 from .svg import FRAMES, PLAIN, SIGNS, box, curve, dag_svg, sheet
@@ -243,7 +243,7 @@ def _detail(diff: Diff, name: str, mark: int) -> str:
     told = what_changed(old, new)
     if diff.graphs[0].wires(name) != diff.graphs[1].wires(name):
         told.append("what goes in")
-    return escape(models.clean(": " + ", ".join(told), 300)) if told else ""
+    return escape(wording.clean(": " + ", ".join(told), 300)) if told else ""
 
 
 def what_changed(old: NodeSpec, new: NodeSpec) -> list[str]:

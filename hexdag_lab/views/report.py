@@ -15,7 +15,7 @@ from typing import Any
 from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
 from ..core.machine.story import seen_by, sentence
-from . import html, lists, models
+from . import html, lists, wording
 from .graph import Stream
 from .module import graph_module
 from .pages.versions import side_by_side, versions
@@ -36,11 +36,11 @@ def report(events: Sequence[Any], lines: Sequence[Any], standings: Mapping[str, 
     data = {
         "frames": frames,
         "events": [
-            [event.seq, models.clean(text, 300), event.node]
+            [event.seq, wording.clean(text, 300), event.node]
             for event in (seen_by(event, viewer, state) for event in events)
             if (text := sentence(event))
         ],
-        "lines": [[line.at, line.node, models.printed(line.text, html.LONGEST_LINE)] for line in lines],
+        "lines": [[line.at, line.node, wording.printed(line.text, html.LONGEST_LINE)] for line in lines],
         "time": [min((s.began for s in spans), default=0.0), max((s.ended or state.at for s in spans), default=0.0)],
     }
     title = f"{state.run}: {state.status.value}, v{state.version}"

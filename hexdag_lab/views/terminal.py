@@ -18,7 +18,7 @@ from rich.text import Text
 from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal
-from . import models, outcomes
+from . import models, outcomes, wording
 
 STYLES = {
     NodeState.RUNNING: "bold cyan",
@@ -154,7 +154,7 @@ def _node(row: models.NodeRow, notes: Notes) -> Text:
 def card(state: RunState, proposal: Proposal, now: float, width: int = 100, viewer: str = "") -> Panel:
     """A proposal's card."""
     c = models.card(state, proposal, now, viewer)
-    lines = [Text(f'"{c.reason}"  (words of {models.clean(proposal.by, 40)})', "italic")] if c.reason else []
+    lines = [Text(f'"{c.reason}"  (words of {wording.clean(proposal.by, 40)})', "italic")] if c.reason else []
     for line in c.changes:
         lines.append(Text("  " + line, SIGNS.get(line[:1], "dim"), overflow="ellipsis", no_wrap=True))
     for line in c.source[: models.MOST_CHANGES]:

@@ -12,7 +12,7 @@ from math import floor, log10
 from typing import Any
 
 from ..core.machine import events as ev
-from . import models
+from . import wording
 
 MOST_SPANS = 500  #: that are drawn, the latest ones
 NO_WORKER = "a worker"  #: where nobody has said which
@@ -122,7 +122,7 @@ def timeline(spans: Sequence[Span], now: float, selected: str | None = None) -> 
         )
         body.append(f'<div class="who" title="{escape(worker)}">{escape(_short(worker))}</div><div>{bars}</div>')
     ticks = "".join(
-        f'<span style="left:{(at - first) * scale:.2f}%">{models.seconds(at - first)}</span>'
+        f'<span style="left:{(at - first) * scale:.2f}%">{wording.seconds(at - first)}</span>'
         for at in _ticks(first, last)
     )
     more = f'<p class="dim">{len(spans) - len(shown):,} earlier attempts are left out.</p>' * (len(spans) > len(shown))
@@ -132,7 +132,7 @@ def timeline(spans: Sequence[Span], now: float, selected: str | None = None) -> 
 def _bar(span: Span, first: float, now: float, scale: float, selected: str | None) -> str:
     took = _end(span, now) - span.began
     again = f", attempt {span.attempt}" if span.attempt > 1 else ""
-    title = f"{span.node}{again}: {WORDS[span.how]}, {models.seconds(took)}"
+    title = f"{span.node}{again}: {WORDS[span.how]}, {wording.seconds(took)}"
     chosen = " on" if span.node == selected else ""
     return (
         f'<i class="{span.how}{chosen}" title="{escape(title)}" '

@@ -6,7 +6,7 @@ import time
 
 import hexdag_lab as hx
 from hexdag_lab.views import html, svg
-from hexdag_lab.views.models import clean
+from hexdag_lab.views.wording import clean
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202edetrevni\u202c\x07\x1b[31m\u200b'
 

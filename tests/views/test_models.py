@@ -9,7 +9,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.machine.story import seen_by, sentence
-from hexdag_lab.views import models, outcomes
+from hexdag_lab.views import models, outcomes, wording
 from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report, until
 
@@ -138,7 +138,7 @@ def test_the_table_of_versions_and_what_was_set_aside(run: hx.Run) -> None:
     ],
 )
 def test_agents_words_are_cleaned(text: str, shown: str) -> None:
-    assert models.clean(text, 30) == shown
+    assert wording.clean(text, 30) == shown
 
 
 def test_a_card_of_hostile_words_is_one_line_each(run: hx.Run) -> None:

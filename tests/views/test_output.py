@@ -12,7 +12,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.runtime.log import Line
-from hexdag_lab.views import html, lists, models
+from hexdag_lab.views import html, lists, models, wording
 from hexdag_lab.views.visit import Identity, Visit
 from hexdag_lab.views.widget import RunWidget
 from tests.runtime.kit import open_gate, pass_gate, until
@@ -55,7 +55,7 @@ def test_of_each_node_the_last_lines_are_shown_in_the_order_they_came() -> None:
     ],
 )
 def test_a_line_is_shown_as_a_terminal_would_but_harmlessly(text: str, shown: str) -> None:
-    assert models.printed(text, 400) == shown
+    assert wording.printed(text, 400) == shown
 
 
 def test_a_cell_shows_prints_tracebacks_and_the_count_of_what_is_not_there() -> None:
