@@ -20,16 +20,14 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import networkx as nx
 
 import hexdag_lab as hx
+from tests.benchmarks.page import publish
 
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- dag:begin -->", "<!-- dag:end -->"
 WIDTH = 100  #: nodes in a layer; each has two upstreams in the layer before
 
 
@@ -332,9 +330,7 @@ def main() -> None:
     found = "\n".join([f"{where}.", "", *lines])
     print(found)
     if options.write:
-        page = PAGE.read_text("utf-8")
-        start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-        PAGE.write_text(f"{page[:start]}\n\n{found}\n\n{page[end:]}", "utf-8")
+        publish("dag", found)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ from typing import Any
 from distributed import Client, get_worker
 
 import hexdag_lab as hx
+from tests.benchmarks.page import publish
 
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- live:begin -->", "<!-- live:end -->"
 GAP = 0.05  #: seconds between two notes of an idle cluster
 EACH = 40  #: notes in a turn
 TURNS = 5
@@ -216,9 +215,7 @@ def main() -> None:
         lines = "\n".join(table(Path(home)))
     print(lines)
     if "--write" in sys.argv[1:]:
-        page = PAGE.read_text("utf-8")
-        before, _, rest = page.partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n\n{lines}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+        publish("live", lines)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import hexdag_lab as hx
+from tests.benchmarks.page import publish
 
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- makespan:begin -->", "<!-- makespan:end -->"
 LAYERS, WIDTH, MEAN, SIGMA = 10, 8, 0.050, 1.0
 
 OURS = """
@@ -158,9 +157,7 @@ def main() -> None:
     found = "\n".join([text, "", *lines])
     print(found)
     if options.write:
-        page = PAGE.read_text("utf-8")
-        start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-        PAGE.write_text(f"{page[:start]}\n\n{found}\n\n{page[end:]}", "utf-8")
+        publish("makespan", found)
 
 
 if __name__ == "__main__":

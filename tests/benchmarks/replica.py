@@ -24,9 +24,9 @@ from typing import Any, NamedTuple, Protocol
 
 from hexdag_lab.core.replica.replica import Replica, Write
 from hexdag_lab.core.replica.sync import Sync
-from tests.benchmarks.dag import PAGE, row, said
+from tests.benchmarks.dag import row, said
+from tests.benchmarks.page import publish
 
-BEGIN, END = "<!-- replica:begin -->", "<!-- replica:end -->"
 SIZES, EDITS, ROUNDS = (1_000, 10_000, 100_000), (1, 10, 100), 25
 
 
@@ -201,9 +201,7 @@ def main() -> None:
     found = "\n".join([f"CPython {platform.python_version()}.", "", *table()])
     print(found)
     if options.write:
-        page = PAGE.read_text("utf-8")
-        start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-        PAGE.write_text(f"{page[:start]}\n\n{found}\n\n{page[end:]}", "utf-8")
+        publish("replica", found)
 
 
 if __name__ == "__main__":
