@@ -34,7 +34,8 @@ def packed(state: RunState) -> bytes:
     """A started run's state, without the functions of its nodes."""
     first, *later = state.versions
     out = io.BytesIO()
-    lean = state._replace(versions=(first, *(version._replace(dag=None) for version in later)), dag=None)  # type: ignore[arg-type]
+    nothing: Any = None  # where `unpacked` puts a graph again
+    lean = state._replace(versions=(first, *(version._replace(dag=nothing) for version in later)), dag=nothing)
     _Pickler(out, 5).dump((lean, [version.digest for version in state.versions]))
     return zlib.compress(out.getvalue(), 1)
 

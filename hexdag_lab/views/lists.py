@@ -29,8 +29,8 @@ def cell(value: object, most: int = 80) -> str:
     """A value as the text of a cell."""
     if isinstance(value, float):
         return f"{value:.3g}"
-    several = isinstance(value, list | tuple | set | frozenset)
-    return escape(wording.clean(", ".join(map(str, value)) if several else str(value), most))  # type: ignore[call-overload]
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
+    return escape(wording.clean(text, most))
 
 
 def runs(rows: Sequence[Any], address: Callable[[str], str] | None = None) -> str:

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 
 import hexdag_lab as hx
 
+HEXDAG = "hexdag 0.8 is not installed: it needs Python 3.12, and is in the group `bench`"
+
 
 def results(lab: hx.Lab, dag: hx.Dag, **inputs: Any) -> Any:
     return lab.start(dag, inputs=inputs).wait(30)
@@ -178,7 +180,7 @@ def both(found: dict[str, Any]) -> list[Any]:
 
 
 def graph(**options: Any) -> Any:
-    dag = pytest.importorskip("hexdag.kernel.domain.dag")
+    dag = pytest.importorskip("hexdag.kernel.domain.dag", reason=HEXDAG)
     return dag.DirectedGraph([
         dag.NodeSpec("one", first),
         dag.NodeSpec("two", second, in_model=Row, **options).after("one"),
@@ -188,7 +190,7 @@ def graph(**options: Any) -> Any:
 
 def test_a_graph_of_hexdag_computes_what_its_orchestrator_does(lab: hx.Lab) -> None:
     source = graph(timeout=30.0, max_retries=3, retry_delay=0.5)
-    orchestrator = pytest.importorskip("hexdag.kernel.orchestration.orchestrator")
+    orchestrator = pytest.importorskip("hexdag.kernel.orchestration.orchestrator", reason=HEXDAG)
     there = asyncio.run(orchestrator.Orchestrator().run(source, "four"))
     dag = hx.from_hexdag(source)
     assert dag.inputs == ("initial_input",)

@@ -103,7 +103,7 @@ class Door:
         except HTTPClientError as error:
             said = {}
             with suppress(ValueError, AttributeError):
-                said = json.loads(error.response.body)  # type: ignore[union-attr]
+                said = json.loads(error.response.body if error.response is not None else b"")
             raise DoorError(error.code, said.get("error", str(error)), said.get("fix", "")) from error
         found: dict[str, Any] = json.loads(response.body)
         return found
