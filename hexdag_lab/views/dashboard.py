@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -91,8 +92,18 @@ def serve(
     """Serve the dashboard in this process, on a thread of its own; the server, whose `port` may have been picked.
 
     Only pages of this very address may talk to it; `websocket_origin` names others. `options` are Panel's."""
-    return pn.serve(
+    server = pn.serve(
         lambda: session(lab, tokens, logins), port=port, address=address, show=False, threaded=False, start=False,
         title=TITLE, verbose=False, websocket_origin=options.pop("websocket_origin", None),
         extra_patterns=api.routes(lab, tokens), **options,
     )  # fmt: skip
+    server.io_loop.add_callback(Context().run, _tidy)
+    return server
+
+
+def _tidy() -> None:
+    """Start what Panel tidies up with, in a context of nobody's. It would start with the first event of the first
+    session, and its task would keep that session's document, and so its page, for as long as the server lives."""
+    schedule = getattr(pn.state, "_schedule_busy_cleanup", None)  # Panel's own: releases without it need nothing
+    if schedule is not None:
+        schedule()
