@@ -14,6 +14,7 @@ from ..dag.dag import Entry
 from ..dag.keys import reusable
 from ..dag.node import NodeSpec
 from ..runs.attempt import Input, Task
+from ..runs.region import Reach, regions_of
 from ..runs.run import NodeState, RunStatus
 from ..votes.proposal import ProposalState
 from . import effects as ef
@@ -148,6 +149,12 @@ def capable(state: RunState, requires: Iterable[str]) -> bool:
     return not wanted or state.capabilities is None or any(wanted <= has for has in state.capabilities)
 
 
+def cut_off(state: RunState, requires: Iterable[str]) -> Reach | None:
+    """The region that a node asks for, if it is cut off: it is waited for."""
+    wanted = regions_of(requires)
+    return next((reach for reach in state.regions if reach.since is not None and (reach.name,) == wanted), None)
+
+
 def _task(state: RunState, name: str) -> Task:
     entry, rec = state.dag.entries[name], state.nodes[name]
     spec = entry.spec
@@ -280,9 +287,11 @@ def resume(step: Step, proposal: str, decision: ProposalState) -> None:
 
 
 def pool_changed(step: Step, m: ms.PoolChanged) -> None:
-    now = (step.state.slots, step.state.lookahead, step.state.capabilities)
-    if (m.slots, m.lookahead, m.capabilities) != now and not step.state.over:
-        step.emit(ev.PoolOffered, slots=m.slots, lookahead=m.lookahead, capabilities=m.capabilities)
+    now = (step.state.slots, step.state.lookahead, step.state.capabilities, step.state.regions)
+    offer = (m.slots, m.lookahead, m.capabilities, m.regions)
+    if offer != now and not step.state.over:
+        slots, lookahead, capabilities, regions = offer
+        step.emit(ev.PoolOffered, slots=slots, lookahead=lookahead, capabilities=capabilities, regions=regions)
 
 
 def worker_seen(step: Step, m: ms.WorkerSeen) -> None:

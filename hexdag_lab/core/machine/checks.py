@@ -16,7 +16,7 @@ from ..runs.run import SETTLED
 from ..votes.agent import Seat
 from ..votes.budget import Budget
 from ..votes.proposal import Check, Effect, Proposal, ProposalState
-from .attempts import EXECUTOR, capable
+from .attempts import EXECUTOR, capable, cut_off
 from .effect import effect_of, gains
 from .limits import changed, wanted
 from .state import RunState
@@ -61,7 +61,7 @@ def _capabilities(state: RunState, rebased: Changeset) -> list[Check]:
     for name in (*rebased.added, *rebased.changed):
         change = rebased.nodes[name]
         assert change.new is not None
-        if not capable(state, change.new.requires):
+        if not capable(state, change.new.requires) and cut_off(state, change.new.requires) is None:
             needs = ", ".join(sorted(change.new.requires))
             found.append(Check("capability", False, f"{name} needs {needs}, and no worker has it", name, "start one"))
     return found or [Check("capability", True, "workers can run it")]

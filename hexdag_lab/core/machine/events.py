@@ -15,6 +15,7 @@ from ..dag.catalog import Listed
 from ..dag.changeset import Changeset
 from ..dag.conflict import Conflict
 from ..dag.dag import Dag
+from ..runs.region import Reach
 from ..runs.reuse import Made
 from ..runs.run import Failure, RunStatus
 from ..runs.value import Kept
@@ -114,6 +115,7 @@ class PoolOffered(Event):
     slots: int
     lookahead: int
     capabilities: tuple[frozenset[str], ...] | None = None
+    regions: tuple[Reach, ...] = ()
 
 
 @record

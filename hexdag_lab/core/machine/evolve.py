@@ -106,7 +106,7 @@ def _finished(state: RunState, e: ev.RunFinished) -> RunState:
 
 
 def _pool_offered(state: RunState, e: ev.PoolOffered) -> RunState:
-    state = state._replace(slots=e.slots, lookahead=e.lookahead, capabilities=e.capabilities)
+    state = state._replace(slots=e.slots, lookahead=e.lookahead, capabilities=e.capabilities, regions=e.regions)
     return queued(state, [name for name, rec in state.nodes.items() if not rec.submitted and not rec.unsent])
 
 

@@ -10,6 +10,7 @@ from ..base.frozen import FrozenDict
 from ..dag.catalog import Listed
 from ..dag.changeset import Changeset
 from ..dag.dag import Dag
+from ..runs.region import Reach
 from ..runs.reuse import Found
 from ..runs.run import Failure
 from ..runs.value import Kept
@@ -150,12 +151,14 @@ class Attach:
 
 @record
 class PoolChanged:
-    """What the pool offers: slots, how many further attempts it likes to know beforehand, what workers can do."""
+    """What the pool offers: slots, how many further attempts it likes to know beforehand, what workers can do, and, if
+    it has regions, which of them answer."""
 
     at: float
     slots: int
     lookahead: int = 0
     capabilities: tuple[frozenset[str], ...] | None = None
+    regions: tuple[Reach, ...] = ()
 
 
 @record

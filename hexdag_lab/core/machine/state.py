@@ -13,6 +13,7 @@ from ..dag.catalog import Listed
 from ..dag.dag import Dag
 from ..runs.claim import Claim
 from ..runs.rank import Ranks, ranked
+from ..runs.region import Reach
 from ..runs.run import OVER, NodeRecord, RunStatus
 from ..runs.value import Kept
 from ..votes.agent import Seat
@@ -69,6 +70,7 @@ class RunState(NamedTuple):
     dues         node -> unix seconds of its next try;  held  node -> a result that came early
     moves        node -> where it moves to, for those that are on their way to a safe point
     claims       node -> the lease that it claims, or holds, before it is submitted and until its attempt has ended
+    regions      of a pool that has some: which of them answer
     counters     agent -> the counter of its last signature that was used
     budget       what it may use;  paid, begun, ran  what it has used: money, nodes, seconds up to `since`
     since        unix seconds since which it is running, None while it is not;  short  what it paused for the want of
@@ -113,6 +115,7 @@ class RunState(NamedTuple):
     slots: int = 0
     lookahead: int = 0
     capabilities: tuple[frozenset[str], ...] | None = None
+    regions: tuple[Reach, ...] = ()
     hooks: FrozenDict[int] = FrozenDict()
     hookable: int = 0
     counters: FrozenDict[int] = FrozenDict()

@@ -91,7 +91,8 @@ def _about_run(event: Any, node: str | None) -> str:
         case ev.SeatTaken():
             return f"{event.seat.id} takes part as {event.seat.role}"
         case ev.PoolOffered():
-            return f"the pool offers {event.slots} slot{'s' * (event.slots != 1)}"
+            away = "".join(f"; {reach}" for reach in event.regions if reach.since is not None)
+            return f"the pool offers {event.slots} slot{'s' * (event.slots != 1)}{away}"
         case ev.WorkerChanged():
             return f"worker {event.worker} {event.state.meaning}" + (f": {event.why}" if event.why else "")
         case ev.AttemptsSubmitted():

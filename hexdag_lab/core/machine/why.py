@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from ..dag.node import NodeSpec
+from ..runs.region import LABEL, regions_of
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
 from ..votes.proposal import MEANING
 from .asking import paused
-from .attempts import capable
+from .attempts import capable, cut_off
 from .counting import current_wave
 from .lanes import MAIN, at_work, lane_of, limit_of
 from .state import RunState
@@ -30,6 +31,8 @@ def why(state: RunState, node: str) -> str | None:
         return state.gone[node].why if node in state.gone else f"there is no node {node!r} in v{state.version}"
     if rec.state is NodeState.SUCCEEDED and rec.rescue is not None:
         return f"on_error stands in for its result: {rec.rescue}"
+    if rec.state is NodeState.RUNNING and (away := cut_off(state, [LABEL + rec.worker.partition("/")[0]])):
+        return f"{away}; what runs there goes on"
     if rec.state in (NodeState.RUNNING, NodeState.SUCCEEDED):
         return rec.reuse.origin or None
     if rec.state in ENDED:
@@ -45,6 +48,8 @@ def why(state: RunState, node: str) -> str | None:
 
 def _held_up(state: RunState, node: str, rec: NodeRecord) -> str | None:
     spec = state.dag.entries[node].spec
+    if said := _in_no_region(state, spec.requires):
+        return said
     if not capable(state, spec.requires):
         return _no_worker(state, spec.requires)
     if rec.unmet:
@@ -81,6 +86,20 @@ def _no_worker(state: RunState, requires: Iterable[str]) -> str:
     if missing:
         return "no worker has " + " or ".join(f'"{name}"' for name in missing)
     return "no worker has all of " + ", ".join(f'"{name}"' for name in sorted(requires))
+
+
+def _in_no_region(state: RunState, requires: Iterable[str]) -> str | None:
+    """Of a node that asks for a region: that there is none of that name, or that it is cut off."""
+    wanted = regions_of(requires)
+    if not wanted or not state.regions:
+        return None
+    names = [region.name for region in state.regions]
+    if len(wanted) > 1:
+        return f"asks for regions {' and '.join(wanted)}, and no worker is in two"
+    if wanted[0] not in names:
+        return f'there is no region "{wanted[0]}"; the regions are {", ".join(names)}'
+    away = cut_off(state, requires)
+    return None if away is None else str(away)
 
 
 def _upstream(state: RunState, node: str) -> str:
