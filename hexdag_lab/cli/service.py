@@ -12,6 +12,7 @@ from functools import partial
 
 from ..core.base.errors import HexdagError
 from ..lab.entrance import Entrance
+from ..lab.live import Announcement
 from ..lab.places import login
 from ..lab.service import Service, end, leader_of
 from ..runtime import wire
@@ -89,7 +90,9 @@ async def _run(options: argparse.Namespace, how: str) -> None:
     service = {"label": wire.SERVICE, "ttl": options.ttl}
     entrance = Entrance.of(options.pool, options.store, options.blobs, *pool, may_lead=True, **service)
     say = partial(print, f"hexdag-lab {how}: {where(options.store)}:", flush=True)
-    leading = Service(entrance, options.owner or login(), say, getattr(options, "idle", None))
+    owner = options.owner or login()
+    announced = Announcement(options.store, owner)
+    leading = Service(entrance, owner, say, announced, getattr(options, "idle", None))
     for number in (signal.SIGTERM, signal.SIGINT):  # an end in good order: the lead is given back
         asyncio.get_running_loop().add_signal_handler(number, leading.stop)
     await (leading.up() if how == "up" else leading.standby())

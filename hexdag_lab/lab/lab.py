@@ -110,14 +110,15 @@ class Lab:
                 return
             if controller not in ("here", "process") or (controller == "process" and leader is not None):
                 raise ValueError(f'controller is "here", or "process" and no leader=; not {controller!r}, {leader!r}')
-            launch = Launch.of(pool, store, blobs, workers, threads, standby) if controller == "process" else None
             self.policy = policy_of("solo" if policy is None else policy)
             self.catalog = catalog or Catalog()
             self._agents: dict[str, Agent] = {}
             self.owner: Agent = HumanAgent(owner or login()) if not isinstance(owner, Agent) else owner
             self._store_key = key_of(store)
+            own = (pool, store, blobs, workers, threads, standby)
+            launch = Launch.of(*own, self.owner.id) if controller == "process" else None
             may_lead = leader is not False and launch is None
-            self._entrance = Entrance.of(pool, store, blobs, workers, threads, standby, may_lead, launch=launch)
+            self._entrance = Entrance.of(*own, may_lead, launch=launch)
             self._store, self.shipping, self.keys = self._entrance.store, self._entrance.shipping, self._entrance.keys
             self._here: list[str] = []
             self._notifiers: dict[Webhook, Notifier] = {}

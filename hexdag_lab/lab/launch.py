@@ -33,7 +33,9 @@ class Launch(NamedTuple):
     options: tuple[str, ...]
 
     @classmethod
-    def of(cls, pool: Any, store: str | Store, blobs: Any, workers: int | None, threads: int, standby: int) -> Launch:
+    def of(
+        cls, pool: Any, store: str | Store, blobs: Any, workers: int | None, threads: int, standby: int, owner: str
+    ) -> Launch:
         """From what `Lab` was given. Raises `ValueError`, `TypeError` for what no other process could reach."""
         if not isinstance(store, str) or store.startswith("memory:"):
             raise ValueError(
@@ -47,7 +49,7 @@ class Launch(NamedTuple):
         url = getattr(blobs, "url", blobs)
         if url is not None and not isinstance(url, str | os.PathLike):
             raise TypeError(f'controller="process" takes blobs by their URL, not {blobs!r}')
-        options = ["--threads", str(threads), "--standby-workers", str(standby)]
+        options = ["--threads", str(threads), "--standby-workers", str(standby), "--owner", owner]
         options += ["--workers", str(workers)] if workers else []
         options += ["--blobs", os.fspath(url)] if url is not None else []
         return cls(store, address, tuple(options))

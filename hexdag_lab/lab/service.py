@@ -23,6 +23,7 @@ from ..runtime.stores import store_of
 from .entrance import Entrance
 from .lab import GOING_ON
 from .launch import LEADS
+from .live import Announcement
 from .rows import run_rows
 
 LOOK_EVERY = 0.2  #: seconds between looks whether anybody leads
@@ -31,10 +32,19 @@ AGAIN = 2.0  #: seconds until a standby that could not lead tries again
 
 
 class Service:
-    """Leads one lab until `stop`. `say(text)` tells whoever reads its log; `owner` is the person it goes on for."""
+    """Leads one lab until `stop`. `say(text)` tells whoever reads its log; `owner` is the person it goes on for.
 
-    def __init__(self, entrance: Entrance, owner: str, say: Callable[[str], None], idle: float | None = None) -> None:
-        self._entrance, self._owner, self._say, self._idle = entrance, owner, say, idle
+    `announced` is made while it leads, and only then."""
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        owner: str,
+        say: Callable[[str], None],
+        announced: Announcement,
+        idle: float | None = None,
+    ) -> None:
+        self._entrance, self._owner, self._say, self._announced, self._idle = entrance, owner, say, announced, idle
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -99,6 +109,7 @@ class Service:
 
     async def _lead(self, controller: Controller) -> Exception | None:
         """Lead until there is an end to it: None if it was asked for, else why."""
+        self._announced.made(True)
         adopting = asyncio.create_task(self._adopt(controller))
         ended = asyncio.create_task(controller.ended())
         stopping = asyncio.create_task(self._stop_or_idle(controller))
@@ -109,6 +120,7 @@ class Service:
             await controller.close()
             return None
         finally:
+            self._announced.taken_back()
             for task in (adopting, ended, stopping):
                 task.cancel()
 

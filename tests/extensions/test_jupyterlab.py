@@ -6,15 +6,18 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hexdag_lab as hx
+from tests.runtime.kit import until
 
 EXTENSION = Path(__file__).parents[2] / "extensions" / "jupyterlab"
 sys.path.insert(0, str(EXTENSION))
@@ -81,6 +84,47 @@ def test_where_no_file_can_be_left_a_lab_works_as_well(tmp_path: Path) -> None:
     (tmp_path / "runtime").write_text("a file, where the folder would be")
     with leads(tmp_path) as lab:
         assert lab.leads
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """`hexdag-lab up` or `standby` for the lab of `leads`, as processes that end with the test."""
+    started = []
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        store = f"sqlite:///{tmp_path}/notes/lab.db"
+        command = [sys.executable, "-m", "hexdag_lab", "--store", store, *words, "--pool", "inline", "--owner", "dana"]
+        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_service_says_so_as_well_and_so_does_the_standby_that_takes_its_place(
+    tmp_path: Path, runtime: Path, service: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    up = service("up")
+    until(lambda: [(lab.pid, lab.owner, lab.name) for lab in live_labs()] == [(up.pid, "dana", "notes")])
+    assert [file.stat().st_mode & 0o777 for file in runtime.iterdir()] == [0o600]
+    standby = service("standby")
+    up.kill()
+    up.wait()
+    until(lambda: [lab.pid for lab in live_labs()] == [standby.pid])
+    standby.terminate()
+    assert standby.wait(20) == 0
+    assert list(runtime.iterdir()) == []
+
+
+def test_the_process_that_a_notebook_has_started_to_lead_is_found_with_the_notebooks_owner(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/notes/lab.db"
+    with hx.Lab(pool="inline", store=store, owner="dana", controller="process"):
+        (lab,) = live_labs()
+        assert (lab.owner, lab.pid == os.getpid()) == ("dana", False)
+        os.kill(lab.pid, signal.SIGTERM)
+        until(lambda: not live_labs())
 
 
 @pytest.mark.parametrize("fault", ["gone", "readable", "broken", "another version"])
