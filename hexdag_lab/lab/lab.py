@@ -223,9 +223,14 @@ class Lab:
                 raise
             return self._start(dag, inputs, done, None, schedule, policy, budget)  # another client took the name
         self.feed(id_).until(lambda state: state.started).result(30)
-        self._here.append(id_)
-        watch_cells(registry.going_on)
+        self._works_on(id_)
         return Run(self, id_)
+
+    def _works_on(self, run_id: str) -> None:
+        """From now on it is a run of this process: its agents join it, cells are watched for new code of its nodes."""
+        if run_id not in self._here:
+            self._here.append(run_id)
+        watch_cells(registry.going_on)
 
     def going_on(self) -> tuple[str, ...]:
         """The runs that this lab has started or attached and that have not ended, in that order."""
@@ -243,6 +248,12 @@ class Lab:
 
     def attach(self, run_id: str) -> Run:
         """A run of this store: go on with it if its controller is gone, else watch it; also one that has ended."""
+        self._followed(run_id)
+        self._works_on(run_id)
+        return Run(self, run_id)
+
+    def _followed(self, run_id: str) -> None:
+        """Go on with a run that nobody leads, if that may be here, and wait for its state."""
         self._check_open()
         self._session.lead_if_free()
         summary = self._summary(run_id)
@@ -251,15 +262,14 @@ class Lab:
             self._session.run(self.doors.adopt(run_id, self.owner.id), 60)
         else:
             self.doors.again(run_id)
-        if run_id not in self._here and (self.leads or self._agents):
-            self._here.append(run_id)
+        if self.leads or self._agents:
+            self._works_on(run_id)
         state = self.feed(run_id).until(lambda state: state.started and state.seq >= summary["seq"]).result(30)
         if not self.leads and not state.over:
             for agent in self._agents.values():  # they are asked in this process from now on
                 seat = seat_of(agent, self.shipping, self.keys, self.doors.desk_id)
                 if state.seats.get(agent.id) != seat:
                     self.command(run_id, ms.Join(time.time(), seat))
-        return Run(self, run_id)
 
     def attached(self, run_id: str) -> Run:
         """A run to be looked at: unlike `attach`, this never goes on with one whose controller is gone, and of one
@@ -270,7 +280,7 @@ class Lab:
                 text = f"nobody goes on with run {run_id} now"
                 raise Refused(text, rule="orphaned", fix=f"lab.attach({run_id!r})")
             try:
-                return self.attach(run_id)
+                self._followed(run_id)
             except SchemaError:
                 if not self.feed(run_id).state.started:
                     raise

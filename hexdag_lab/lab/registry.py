@@ -46,8 +46,8 @@ def open_labs() -> list[Lab]:
 
 
 def going_on() -> dict[str, RunState]:
-    """The runs that this process leads and that have not ended, in all its labs."""
-    return {run: lab.feed(run).state for lab in open_labs() if lab.leads for run in lab.going_on()}
+    """The runs that were started or attached in this process and have not ended, in all its labs."""
+    return {run: lab.feed(run).state for lab in open_labs() for run in lab.going_on()}
 
 
 def _close_all() -> None:
