@@ -27,6 +27,9 @@ class Bench(Protocol):
     def propose(self, agent: str, change: Callable[[Any], Changeset], reason: str) -> Any:
         """Propose the change that `change(dag)` makes of the head version."""
 
+    def context(self, agent: str, run: Any = None) -> Any:
+        """What the agent sees of a run, as `vote` and `on_event` do; default: the latest run."""
+
 
 @dataclass(slots=True, eq=False)
 class Agent:

@@ -3,7 +3,8 @@
     %%node retries=2, requires={"gpu"}    the function that the cell defines becomes a node with these options
     %lab                                  the runs of the lab and what waits for a decision; also `%lab inbox`
     %lab why fit                          why a node does not move, and what has happened to it
-    %%propose because the tail is long    the change that the cell ends with, shown first; a button proposes it
+    %%propose because the tail is long    the change that the cell ends with, shown first; a button proposes it.
+                                          A cell of plain words is put to an agent with a language model instead
 
 They say in fewer words what the public names do, and decide nothing.
 """
@@ -12,23 +13,28 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.display import display
 
+from ..agents.llm import LLMAgent
 from ..core.base.errors import HexdagError
 from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
 from ..core.dag.diff import diff
 from ..core.dag.node import node
+from ..runtime.thread import LoopThread
 from .lab import GOING_ON, Lab
 from .registry import open_labs
 from .run import Run
 from .show import in_kernel
+
+T = TypeVar("T")
 
 CHANGE = "change"
 """In the cell of `%%propose`: an empty change of the run; afterwards, the one that the cell ends with."""
@@ -73,9 +79,21 @@ class Magics:
     def propose(self, line: str, cell: str) -> Any:
         """Show the change that a cell ends with, and propose it once you press the button, or at once with --yes.
 
-        In the cell, `change` is an empty change of the run: `change.add_node(extra)`."""
+        In the cell, `change` is an empty change of the run: `change.add_node(extra)`. What is no Python, or any text
+        with --ask AGENT, is a request: an agent with a language model makes the change of it that is shown."""
         asked = _proposal_of(line)
         run = self._run(asked.run)
+        if asked.ask is not None or _in_words(cell):
+            change = self._suggested(run, cell, asked)
+        else:
+            change = self._made(run, cell)
+        if change is None:
+            return None
+        self._names()[CHANGE] = change = change.because(" ".join(asked.reason)) if asked.reason else change
+        return _asked(run, change, asked.by, asked.yes)
+
+    def _made(self, run: Run, cell: str) -> Changeset | None:
+        """The change that a cell of Python ends with; None if it failed, which IPython has shown."""
         names = self._names()
         names[CHANGE] = Changeset.on(run.dag)
         result = self.shell.run_cell(_keeping_last(cell), silent=True)
@@ -86,8 +104,22 @@ class Magics:
             change = Changeset.between(run.dag, change)
         if not isinstance(change, Changeset):
             raise UsageError(f"%%propose: the cell ends with {change!r}, not with a change: change.add_node(extra)")
-        names[CHANGE] = change = change.because(" ".join(asked.reason)) if asked.reason else change
-        return _asked(run, change, asked.by, asked.yes)
+        return change
+
+    def _suggested(self, run: Run, words: str, asked: Any) -> Changeset | None:
+        """The change that an agent makes of words; None if it would make none, which is printed with its reason."""
+        if asked.yes:
+            raise UsageError("%%propose: what an agent makes of your words is shown before it is proposed: no --yes")
+        agent = _who_suggests(self._lab(), asked.ask)
+        print(f"{agent.id} ({agent.model}) makes a change of it; that takes at most {agent.mind.seconds:g} s …")
+        try:
+            change = _done_beside(agent.suggest(words, run))
+        except (HexdagError, ValueError) as error:
+            raise UsageError(f"%%propose: {agent.id} has made no change: {error}") from None
+        if change.empty:
+            print(f"{agent.id} would change nothing: {change.reason or 'it does not say why'}")
+            return None
+        return change.because(f"{' '.join(words.split())} ({agent.id}: {change.reason})")
 
     def _names(self) -> dict[str, Any]:
         names: dict[str, Any] = self.shell.user_ns
@@ -180,6 +212,7 @@ def _proposal_of(line: str) -> Any:
     parser = _Words(prog="%%propose", add_help=False)
     parser.add_argument("--by", default=None)
     parser.add_argument("--run", default=None)
+    parser.add_argument("--ask", default=None)
     parser.add_argument("--yes", action="store_true")
     parser.add_argument("reason", nargs="*")
     return parser.parse_args(shlex.split(line))
@@ -187,7 +220,7 @@ def _proposal_of(line: str) -> Any:
 
 class _Words(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise UsageError(f"%%propose: {message}; %%propose [--by AGENT] [--run RUN] [--yes] [REASON …]")
+        raise UsageError(f"%%propose: {message}; %%propose [--by AGENT] [--run RUN] [--ask AGENT] [--yes] [REASON …]")
 
 
 def _keeping_last(cell: str) -> str:
@@ -200,6 +233,42 @@ def _keeping_last(cell: str) -> str:
         last = tree.body[-1]
         tree.body[-1] = ast.copy_location(ast.Assign([ast.Name(_LAST, ast.Store())], last.value), last)
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+_CODE = re.compile(r"\w\(|^\s*([\w.]+\s*=|[%!])", re.MULTILINE)  #: what a slip in Python has, and a sentence has not
+
+
+def _in_words(cell: str) -> bool:
+    """Whether a cell is no Python, nor meant to be."""
+    try:
+        ast.parse(cell)
+    except SyntaxError:
+        return _CODE.search(cell) is None
+    return False
+
+
+def _who_suggests(lab: Lab, wanted: str | None) -> LLMAgent:
+    """The agent of that name, or else the lab's first one with a language model."""
+    able = {agent.id: agent for agent in lab.agents.values() if isinstance(agent, LLMAgent)}
+    if not able:
+        add = 'lab.add_agent(hx.LLMAgent("scout", model="openai:gpt-5-mini", votes=False))'
+        instead = "or write the change in Python: change.add_node(extra)"
+        raise UsageError(
+            f"%%propose: words need an agent with a language model, and the lab has none. {add}, {instead}"
+        )
+    if wanted is not None and wanted not in able:
+        raise UsageError(f"%%propose: {wanted!r} is no agent with a language model here; --ask {' | '.join(able)}")
+    return able[wanted] if wanted is not None else next(iter(able.values()))
+
+
+def _done_beside(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that runs beside the cell; if the cell is interrupted, it is cancelled."""
+    beside = LoopThread("hexdag-suggests")
+    beside.start()
+    try:
+        return beside.run(work)
+    finally:
+        beside.stop()
 
 
 def _asked(run: Run, change: Changeset, by: str | None, at_once: bool) -> Any:

@@ -160,7 +160,7 @@ class Desk:
         if own.vote is None:
             return self._absent(run, proposal, agent, NOT_HERE)
         try:
-            context = self._context(run, agent, view, view.proposals[proposal])
+            context = self.context(run, agent, view, view.proposals[proposal])
             answer = await self._call(own.vote, own.seconds or VOTE_SECONDS, context)
             ballot = answer if isinstance(answer, Ballot) else Ballot(choice_of(answer))
             choice = choice_of(ballot.choice)
@@ -171,7 +171,9 @@ class Desk:
         )
         return None
 
-    def _context(self, run: str, agent: str, view: RunView, proposal: ProposalView | None = None) -> Context:
+    def context(self, run: str, agent: str, view: RunView, proposal: ProposalView | None = None) -> Context:
+        """What an agent sees when it is asked; what it asks of models itself is recorded."""
+
         def called(call: Call) -> None:
             self._door.put(run, ms.Called(time.time(), agent, call))
 
@@ -225,7 +227,7 @@ class Desk:
             return _Seen(NOT_HERE)
         try:
             shown = seen_by(event, agent, view.state)
-            context = self._context(run, agent, view)
+            context = self.context(run, agent, view)
             answer = await self._call(own.on_event, own.seconds or HOOK_SECONDS, shown, context)
             if answer is None:
                 return _Seen()

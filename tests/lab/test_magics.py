@@ -3,6 +3,10 @@ proposed."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import hexdag_lab as hx
+from hexdag_lab.testing.endpoint import Misbehaviour, ScriptedEndpoint
 from hexdag_lab.views.asking import AskWidget
 from tests.runtime.kit import until
 
@@ -32,6 +37,16 @@ def hold(load) -> int:
 """
 
 
+LEADS = f"""import sys
+{START.replace('"memory://"', "sys.argv[1]")}
+gate = sys.argv[2]
+{LOAD}{HOLD}
+lab.start(hx.Dag.of(load, hold), run_id="r")
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
 class Notebook:
     """Cells in one shell, and what they print."""
 
@@ -40,6 +55,7 @@ class Notebook:
         self.shell = InteractiveShell.instance()
         self.names: dict[str, Any] = self.shell.user_ns
         self.names["gate"] = str(gate)
+        self.endpoints: list[ScriptedEndpoint] = []
         self._capsys = capsys
         self.run("%load_ext hexdag_lab")
 
@@ -49,7 +65,8 @@ class Notebook:
         return "".join(self._capsys.readouterr())
 
     def started(self) -> hx.Run:
-        self.run(START)
+        if "lab" not in self.names:
+            self.run(START)
         self.run("%%node" + LOAD)
         self.run("%%node cost=0.5" + HOLD)
         self.run("run = lab.start(hx.Dag.of(load, hold))")
@@ -65,6 +82,8 @@ def notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Not
     (tmp_path / "gate").touch()
     if "lab" in notebook.names:
         notebook.names["lab"].close()
+    for endpoint in notebook.endpoints:
+        endpoint.close()
     InteractiveShell.clear_instance()
 
 
@@ -103,6 +122,23 @@ def test_run_again_with_other_code_it_offers_to_reload_the_run_that_goes_on(note
     assert shown.count("run.reload(hold) proposes it") == 1
     notebook.run("p = run.reload(hold)")
     assert notebook.names["p"].state == "APPLIED"
+
+
+def test_it_offers_so_for_a_run_that_was_attached_as_well_whoever_leads_it(notebook: Notebook, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/lab.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", LEADS, store, notebook.names["gate"]], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"started\n"
+        notebook.run(f"from pathlib import Path\nimport hexdag_lab as hx, time\nlab = hx.Lab(store='{store}')")
+        assert notebook.run("def hold(load): return 4") == "", "it has nothing to do with this notebook yet"
+        notebook.run("run = lab.attach('r')")
+        assert "run.reload(hold) proposes it" in notebook.run("def hold(load): return 4")
+        other.kill()
+    notebook.run("lab.close()")
+    notebook.run(f"lab = hx.Lab(pool='inline', store='{store}')\nrun = lab.attach('r')")
+    assert "run.reload(hold) proposes it" in notebook.run("%%node\ndef hold(load): return 5")
 
 
 # -- %lab
@@ -165,6 +201,139 @@ def test_what_is_no_change_is_told_in_a_line(notebook: Notebook, line: str, cell
     run = notebook.started()
     assert words in notebook.run(f"%%propose {line}\n{cell}") + str(notebook.result.error_in_exec)
     assert not run.proposals
+
+
+# -- %%propose in words
+
+
+CATALOGUE = """
+def clean(load: int) -> int:
+    "Clean the table."
+    return load
+lab.catalog = hx.Catalog(clean)
+"""
+CLEANS = {"do": "add clean", "name": "new1", "after": ["load"], "params": {}}
+WORDS = "Please clean the table\nright after load."
+
+
+def change(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"reason": "it has gaps", "steps": list(steps)}
+
+
+def with_a_model(notebook: Notebook, script: Any, **options: Any) -> tuple[hx.Run, ScriptedEndpoint]:
+    """A run that goes on, and an agent in its lab whose model answers as scripted."""
+    pytest.importorskip("pydantic_ai", reason="needs the extra llm")
+    notebook.run(START + CATALOGUE)
+    run = notebook.started()
+    endpoint = ScriptedEndpoint(script)
+    notebook.endpoints.append(endpoint)
+    given = {"role": "executor", "model": "scripted", "url": endpoint.url, "votes": False, "seconds": 20, **options}
+    notebook.names["lab"].add_agent(hx.LLMAgent("scout", **given))
+    return run, endpoint
+
+
+def test_words_become_a_change_that_is_shown_and_proposed_only_when_that_is_said(notebook: Notebook) -> None:
+    run, endpoint = with_a_model(notebook, change(CLEANS), goal="a tidy table")
+    shown = notebook.run(f"%%propose\n{WORDS}")
+    assert "scout (scripted) makes a change of it; that takes at most 20 s" in shown
+    assert "+ clean_1" in shown
+    assert "nothing is proposed yet" in shown
+    assert not run.proposals
+    assert "What you are asked for: Please clean the table right after load." in endpoint.asked[0].prompt
+    assert "Goal: a tidy table" in endpoint.asked[0].prompt
+    notebook.run("p = run.propose(change)")
+    p = notebook.names["p"]
+    assert (p.state, p.by) == ("APPLIED", "dana")
+    assert p.reason == "Please clean the table right after load. (scout: it has gaps)"
+    (call,) = [event.call for event in run.events() if event.kind == "AgentCalled"]
+    assert (call.purpose, call.about, call.outcome) == ("propose", "request", "answered")
+
+
+def test_what_the_labs_checks_have_against_an_answer_goes_back_to_the_model(notebook: Notebook) -> None:
+    answers = [change({"do": "remove_node", "name": "load"}), change(CLEANS)]
+    _, endpoint = with_a_model(notebook, lambda prompt: answers.pop(0))
+    assert "+ clean_1" in notebook.run(f"%%propose --ask scout\n{WORDS}")
+    assert "load has finished" in endpoint.asked[1].prompt
+
+
+def test_where_the_catalogue_cannot_make_it_the_model_says_what_is_missing(notebook: Notebook) -> None:
+    run, _ = with_a_model(notebook, {"reason": "there is no operation that draws", "steps": []})
+    assert "scout would change nothing: there is no operation that draws" in notebook.run("%%propose\nDraw it.")
+    assert not run.proposals
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        (Misbehaviour(status=401), {}, "refuses the key"),
+        (Misbehaviour(seconds=30), {"seconds": 0.3}, "gave no answer within 0.3 s"),
+        ("no JSON at all", {}, "gave no answer of the wanted form in 3 requests"),
+        (Misbehaviour(drop=True), {}, "is it running, and is that its address?"),
+        (change(CLEANS), {"tokens": 10}, "its 10 tokens for this run are used up"),
+    ],
+    ids=["refused", "slow", "malformed", "down", "over its limit"],
+)
+def test_a_model_that_gives_no_change_is_told_in_a_line_with_its_cause(
+    notebook: Notebook, script: Any, options: dict[str, Any], said: str
+) -> None:
+    run, _ = with_a_model(notebook, script, **options)
+    shown = notebook.run(f"%%propose\n{WORDS}")
+    assert "UsageError: %%propose: scout has made no change: " in shown
+    assert said in shown
+    assert "Traceback" not in shown
+    assert not run.proposals
+    assert run.status == "RUNNING"
+
+
+def test_an_interrupted_cell_asks_no_more_and_leaves_lab_and_run_as_they_were(notebook: Notebook) -> None:
+    answers: list[Any] = [change(CLEANS)]
+
+    def script(prompt: str) -> Any:
+        if len(endpoint.asked) == 1:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return Misbehaviour(seconds=30)
+        return answers.pop()
+
+    run, endpoint = with_a_model(notebook, script)
+    assert "KeyboardInterrupt" in notebook.run(f"%%propose\n{WORDS}")
+    assert f"{run.id:12} v1  1/2  RUNNING" in notebook.run("%lab")
+    assert "+ clean_1" in notebook.run(f"%%propose\n{WORDS}")
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "said"),
+    [
+        ("", WORDS, 'lab.add_agent(hx.LLMAgent("scout", model='),
+        ("--ask scout", "change", "the lab has none"),
+    ],
+)
+def test_words_without_an_agent_that_has_a_model_are_answered_with_how_to_add_one(
+    notebook: Notebook, line: str, cell: str, said: str
+) -> None:
+    run = notebook.started()
+    assert said in notebook.run(f"%%propose {line}\n{cell}")
+    assert not run.proposals
+
+
+def test_who_is_asked_must_have_a_model_and_what_comes_of_words_is_never_proposed_unseen(notebook: Notebook) -> None:
+    run, endpoint = with_a_model(notebook, change(CLEANS))
+    assert "'dana' is no agent with a language model here; --ask scout" in notebook.run(
+        "%%propose --ask dana\nTidy up."
+    )
+    assert "is shown before it is proposed: no --yes" in notebook.run(f"%%propose --yes\n{WORDS}")
+    assert not endpoint.asked
+    assert not run.proposals
+
+
+@pytest.mark.parametrize("slip", ["change.add_node(more", "x = = change", "%time change +"])
+def test_a_slip_in_python_is_no_request(notebook: Notebook, slip: str) -> None:
+    _, endpoint = with_a_model(notebook, change(CLEANS))
+    shown = notebook.run(f"%%propose\n{slip}")
+    assert "SyntaxError" in shown + repr(notebook.result)
+    assert not endpoint.asked
+
+
+# -- the button
 
 
 def test_the_button_proposes_once_and_says_what_came_of_it_or_what_is_wrong() -> None:
