@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from ..core.machine.state import RunState
+from ..core.runs.worker import Worker
 from ..core.votes.agent import Seat
 from ..core.votes.calls import CallOutcome, Usage
 from ..core.votes.proposal import Proposal, ProposalState
@@ -19,10 +20,22 @@ GOING_ON = ("RUNNING", "PAUSED")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of markup under heads."""
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    top = "".join(f"<th>{head}</th>" for head in heads)
-    return f'<div class="wide" tabindex="0"><table><tr>{top}</tr>{body}</table></div>'
+    """Rows of markup under heads, which are plain words; columns in which no row says anything are left out.
+
+    On a narrow screen each row is a card, with the head before each of its cells; roles keep it a table to readers of
+    screens, which styles like that make some browsers forget."""
+    shown = [k for k in range(len(heads)) if any(row[k] for row in rows)]
+    top = "".join(f'<th role="columnheader" scope="col">{escape(heads[k])}</th>' for k in shown)
+    body = "".join(
+        '<tr role="row">'
+        + "".join(f'<td role="cell" data-head="{escape(heads[k])}">{row[k]}</td>' for k in shown)
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="wide" tabindex="0"><table class="rows" role="table"><thead role="rowgroup"><tr role="row">{top}'
+        f'</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>'
+    )
 
 
 def cell(value: object, most: int = 80) -> str:
@@ -137,34 +150,29 @@ def _earned(standing: Any) -> str:
 
 # -- workers
 
-#: what is known of a worker, in the order of columns; whatever else a pool tells comes after
-KNOWN = {"id": "worker", "host": "host", "state": "state", "nodes": "runs now", "slots": "slots", "capabilities": "can"}
+HEADS = ("worker", "host", "state", "runs now", "slots", "can", "memory", "last heard of", "why")
 
 
-def workers(rows: Sequence[Any], state: RunState | None = None) -> str:
-    """The workers as the process that leads knows them, and what they do for a run, which any process knows."""
-    known = [_row(row) for row in rows]
-    keys = [
-        key
-        for key in (*KNOWN, *sorted({k for row in known for k in row} - KNOWN.keys()))
-        if any(k == key for row in known for k in row)
-    ]
+def workers(rows: Sequence[Any], state: RunState | None = None, now: float = 0.0) -> str:
+    """The workers as the process that leads knows them at a moment (unix seconds), and what they do for a run, which
+    any process knows."""
     parts = []
-    if known:
-        cells = [[cell(row.get(key, "")) for key in keys] for row in known]
-        parts.append(table([KNOWN.get(key, key.replace("_", " ")) for key in keys], cells))
+    if rows:
+        parts.append(table(HEADS, [_worker(row, now) for row in sorted(rows, key=lambda row: str(row.id))]))
     if state is not None and (busy := models.workers(state)):
         ran = [(cell(row.worker), cell(_some(row.running) or "nothing now"), str(row.done)) for row in busy]
         parts.append(f"<h3>{escape(state.run)}</h3>" + table(("worker", "runs", "has finished"), ran))
     return wrap("".join(parts) or '<p class="dim">No worker has run a node yet.</p>')
 
 
-def _row(row: Any) -> Mapping[str, Any]:
-    """A row of whatever kind as a mapping."""
-    if isinstance(row, Mapping):
-        return row
-    found: Mapping[str, Any] = row._asdict()
-    return found
+def _worker(row: Worker, now: float) -> tuple[str, ...]:
+    used = wording.size(row.memory) if row.memory else ""
+    limit = f" of {wording.size(row.limit)}" if row.memory and row.limit else ""
+    heard = "this very process" if row.heartbeat is None else wording.ago(now - row.heartbeat)
+    return (
+        cell(row.id), cell(row.host), cell(row.state.value), cell(_some(row.nodes) or "nothing"), str(row.slots),
+        cell(row.capabilities), used + limit, heard, cell(row.why, 300),
+    )  # fmt: skip
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -324,7 +324,7 @@ def _outlook(effect: Effect) -> str:
     parts = [f"{effect.lost:.1f} s of work lost"] if effect.lost else []
     found = effect.estimate
     if found is not None:
-        parts.append(f"ends {_pair(found.later)} s later")
+        parts.append(_shift(*found.later))
         parts += [f"costs {_pair(found.cost)} more"] if any(found.cost) else []
         bound = [f"{ENVELOPE * found.work[1]:.1f} s of work"] if found.known else []
         bound += [f"cost {ENVELOPE * found.spend[1]:.2f}"] if found.spend[1] else []
@@ -333,6 +333,13 @@ def _outlook(effect: Effect) -> str:
     if effect.waves is not None and effect.waves[0] != effect.waves[1]:
         parts.append(f"{effect.waves[1]} waves, were {effect.waves[0]}")
     return " · ".join(parts)
+
+
+def _shift(later: float, at_worst: float) -> str:
+    """When the run ends, against when it would: seconds, P50 and P90; negative is sooner."""
+    if later >= 0:
+        return f"ends {_pair((later, at_worst))} s later"
+    return f"ends {-later:.1f} s sooner (P90 {abs(at_worst):.1f} s {'later' if at_worst > 0 else 'sooner'})"
 
 
 def _pair(found: tuple[float, float]) -> str:

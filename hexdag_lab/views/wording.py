@@ -26,6 +26,20 @@ def age(passed: float) -> str:
     return f"{passed / 3600:.0f} h" if passed < 86400 else f"{passed / 86400:.0f} days"
 
 
+def ago(passed: float) -> str:
+    """When something was heard of last: "3 s ago", "01:30 ago"."""
+    return f"{max(0.0, passed):.0f} s ago" if passed < 60 else f"{age(passed)} ago"
+
+
+def size(number: float) -> str:
+    """Bytes as people say them: "68 MB", "1.5 GB"; powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
 def clean(text: str, most: int) -> str:
     """Text of an agent for a screen, in one line: no control or bidirectional characters, cut with a mark."""
     line = " ".join(plain(text[: most * 4]).split())

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import Pages, Process, Start, approve_button, tab
+from hexdag_lab.views.pages.frame import PAGES
+
+from .conftest import PHONE, Pages, Process, Start, approve_button, tab
 
 AXE = "axe-core@4.10.3"
-PAGES = ("Run", "Proposals", "Inbox", "Versions", "Events", "Agents", "Workers", "Runs")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
@@ -61,11 +62,12 @@ def faults(page: Any, axe: str) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("screen", [{}, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_of_the_dashboard_have_no_serious_fault(
-    lab: Process, address: str, pages: Pages, axe: str, scheme: str
+    lab: Process, address: str, pages: Pages, axe: str, scheme: str, screen: dict[str, Any]
 ) -> None:
-    page = pages.open(address, color_scheme=scheme)
+    page = pages.open(address, color_scheme=scheme, **screen)
     approve_button(page).wait_for(timeout=60_000)
     page.get_by_role("button", name="Table").click()
     found: dict[str, list[str]] = {}

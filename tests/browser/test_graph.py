@@ -243,6 +243,28 @@ def test_it_is_dark_where_the_page_is(
     assert colour == ("rgb(230, 230, 230)" if dark else "rgb(32, 33, 36)")
 
 
+@pytest.mark.parametrize(
+    ("theme", "under", "dark"),
+    [
+        ("vscode-dark", "transparent", True),
+        ("vscode-high-contrast", "transparent", True),
+        ("vscode-high-contrast-light", "transparent", False),
+        ("vscode-light", "transparent", False),
+        ("vscode-dark", "white", False),  # what its Jupyter extension lays below widgets
+    ],
+)
+def test_in_vs_code_it_is_dark_by_the_themes_class_unless_something_lies_below_it(
+    page: Any, theme: str, under: str, dark: bool
+) -> None:
+    page.evaluate(
+        """([theme, under]) => { document.querySelector("#graph").style.background = under;
+            document.body.className = theme; }""",
+        [theme, under],
+    )
+    wanted = "rgb(230, 230, 230)" if dark else "rgb(32, 33, 36)"
+    page.wait_for_function("(c) => document.querySelector('#graph > div').style.color === c", arg=wanted)
+
+
 def test_it_turns_dark_with_the_page(page: Any) -> None:
     page.evaluate("document.body.style.background = '#111'")
     page.wait_for_function("document.querySelector('#graph > div').style.color === 'rgb(230, 230, 230)'")

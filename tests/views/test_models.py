@@ -203,3 +203,15 @@ def test_a_node_says_what_is_not_kept_which_code_it_ran_and_that_it_moves(run: h
     for voter in ("critic", "marie"):
         p.vote(voter, "approve")
     assert notes()["held"] == f"code {old[:8]}, now {run.nodes['held'].code_hash[:8]}"
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ((2.9, 8.1), "ends +2.9 (P90 +8.1) s later"),
+        ((-1.4, -0.2), "ends 1.4 s sooner (P90 0.2 s sooner)"),
+        ((-1.4, 0.5), "ends 1.4 s sooner (P90 0.5 s later)"),
+    ],
+)
+def test_a_run_that_ends_earlier_ends_sooner(later: tuple[float, float], said: str) -> None:
+    assert models._shift(*later) == said

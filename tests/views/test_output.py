@@ -7,10 +7,12 @@ import re
 import threading
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 import hexdag_lab as hx
+from hexdag_lab.core.runs.worker import Worker, WorkerState
 from hexdag_lab.runtime.log import Line
 from hexdag_lab.views import html, lists, models, wording
 from hexdag_lab.views.visit import Identity, Visit
@@ -119,3 +121,23 @@ def test_the_workers_page_says_who_runs_what_also_far_from_the_workers() -> None
         assert words(lists.workers([], run.feed.state)) == "run-1workerrunshas finishedinlinenothing now1"
         assert "inline" in words(lists.workers(rows, run.feed.state)).partition("run-1")[0]
         assert models.workers(run.feed.state) == (models.WorkerRow("inline", (), 1),)
+
+
+def test_a_worker_is_told_in_words_and_what_no_worker_has_is_no_column() -> None:
+    rows = [
+        Worker("w1", "h1", WorkerState.BUSY, ("fit_1", "fit_2"), 2, ("gpu",), 96.6, 68_400_000, 2_000_000_000),
+        Worker("w0", "h1", WorkerState.PAUSED, heartbeat=10.0, memory=1_500, why="asked to drain"),
+        Worker("inline", heartbeat=None),
+    ]
+    table = ElementTree.fromstring(lists.workers(rows, now=100.0))
+    heads = [head.text for head in table.iter("th")]
+    assert heads == ["worker", "host", "state", "runs now", "slots", "can", "memory", "last heard of", "why"]
+    cells = [["".join(cell.itertext()) for cell in row.iter("td")] for row in table.iter("tr")][1:]
+    assert cells == [
+        ["inline", "", "idle", "nothing", "1", "", "", "this very process", ""],
+        ["w0", "h1", "paused", "nothing", "1", "", "2 kB", "01:30 ago", "asked to drain"],
+        ["w1", "h1", "busy", "fit_1, fit_2", "2", "gpu", "68 MB of 2.0 GB", "3 s ago", ""],
+    ]
+    assert [cell.get("data-head") for cell in table.iter("td")][:9] == heads, "a narrow screen names each cell"
+    alone = ElementTree.fromstring(lists.workers(rows[-1:]))
+    assert [head.text for head in alone.iter("th")] == ["worker", "state", "runs now", "slots", "last heard of"]

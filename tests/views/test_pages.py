@@ -229,7 +229,7 @@ def test_a_worker_is_drained_by_a_second_press(
     lab: hx.Lab, pages: Dashboard, monkeypatch: pytest.MonkeyPatch, outcome: Exception | None, said: str
 ) -> None:
     draining, workers = Draining(lab, monkeypatch, outcome), look(pages, "Workers")
-    (drain,) = workers._buttons
+    (drain,) = workers._buttons[0]
     drain.clicks += 1
     assert draining.asked == []
     assert "Press it again" in workers._said.object

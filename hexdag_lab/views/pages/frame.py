@@ -97,7 +97,7 @@ class Dashboard:
             self._show_run(wanted)
 
     def _build(self, page: str) -> None:
-        self._select = pn.widgets.Select(name="Run", options=[], width=200, margin=(4, 10))
+        self._select = pn.widgets.Select(name="Run", options=[], width=200, margin=(4, 10), stylesheets=[READABLE])
         self._select.param.watch(lambda event: self._show_run(event.new), "value")
         self._pause = button("Pause", self._pause_or_go_on, visible=False)
         self._cancel = button("Cancel", self._cancel_run, "danger", visible=False)

@@ -84,7 +84,7 @@ class Row:
         ]
         look = button("Look at it", partial(opened, id_.rpartition("/")[0]))
         self.view = pn.Column(
-            self._text, pn.FlexBox(*buttons, look), sizing_mode="stretch_width", styles=_ROW, margin=(4, 0)
+            self._text, pn.FlexBox(*buttons, look), sizing_mode="stretch_width", styles=_ROW, margin=(4, 10)
         )
 
     def _cast(self, vote: Callable[[str, str, str], None], choice: str) -> None:

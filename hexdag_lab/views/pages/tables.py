@@ -11,6 +11,7 @@ import panel as pn
 
 from ...core.base.errors import HexdagError
 from ...core.machine.story import seen_by
+from ...core.runs.worker import WorkerState
 from .. import html, lists
 from ..film import Moment
 from ..pane import Html, Stack, button
@@ -63,11 +64,13 @@ class WorkersPage:
 
     def show(self, run: Any, moment: Moment) -> None:
         rows = self._visit.lab.workers() if moment.live else []
-        self._table.put(lists.workers(rows, moment.state))
-        names = [row.id for row in rows] if self._visit.identity is not None else []
+        self._table.put(lists.workers(rows, moment.state, moment.now))
+        known = self._visit.identity is not None
+        names = sorted(row.id for row in rows if row.state is not WorkerState.GONE) if known else []
         if names != self._names:
             self._names = names
-            self._buttons[:] = [button(f"Drain {name}", partial(self._drain, name), "danger") for name in names]
+            buttons = [button(f"Drain {name}", partial(self._drain, name), "danger") for name in names]
+            self._buttons[:] = [pn.FlexBox(*buttons, margin=(4, 10))]
 
     def _drain(self, worker: str) -> None:
         """A worker that has left does not come back, so it takes two presses."""

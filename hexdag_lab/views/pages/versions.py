@@ -16,7 +16,7 @@ from ...core.dag.diff import diff
 from ...core.machine.state import RunState
 from .. import cards, html, lists, outcomes, pictures
 from ..film import Moment
-from ..pane import Html, button
+from ..pane import READABLE, Html, button
 from ..visit import Visit
 
 
@@ -26,7 +26,9 @@ class VersionsPage:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._table, self._both, self._said = Html(), Html(), Html()
-        self._old, self._new = (pn.widgets.Select(name=name, options=[], width=110) for name in ("from", "to"))
+        self._old, self._new = (
+            pn.widgets.Select(name=name, options=[], width=110, stylesheets=[READABLE]) for name in ("from", "to")
+        )
         for select in (self._old, self._new):
             select.param.watch(lambda _: self._compare(), "value")
         self._back = button("Go back to it", self._revert, visible=False)
@@ -77,7 +79,8 @@ def versions(state: RunState) -> str:
     """All versions, and the proposals that have not become one."""
     rows = [(f"v{row.number}", *map(escape, row[1:])) for row in outcomes.versions(state)]
     for aside in outcomes.set_aside(state):
-        why = " — ".join(part for part in (aside.reason, f"{aside.state}: {aside.why}") if part)
+        outcome = f"{aside.state}: {aside.why}" if aside.why else aside.state
+        why = " — ".join(part for part in (aside.reason, outcome) if part)
         rows.append(("–", *map(escape, (aside.by, aside.change, why, aside.votes))))
     return html.wrap(lists.table(("version", "by", "change", "reason", "votes"), rows))
 

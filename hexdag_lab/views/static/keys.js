@@ -44,6 +44,7 @@ function render({ el }) {
   label.style.cssText = "display:flex;gap:6px;align-items:center;font:13px system-ui,sans-serif";
   Object.assign(box, { type: "checkbox", checked: true });
   label.append(box, "keys: a approve, r reject, c changes, e edit, n and p next");
+  if (matchMedia("(hover: none)").matches) label.style.display = "none"; // hands without keys need not read of them
   el.append(label);
   const heard = (event) => {
     if (!box.checked || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;

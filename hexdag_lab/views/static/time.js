@@ -7,6 +7,7 @@ function render({ model, el }) {
   text.style.cssText = "white-space:nowrap;min-width:11em";
   Object.assign(range, { type: "range", min: 1 });
   range.style.cssText = "flex:1;min-width:80px;accent-color:#0072b2";
+  if (matchMedia("(pointer: coarse), (max-width: 700px)").matches) range.style.height = "44px"; // a thumb's
   box.append(text, range);
   el.append(box);
   const show = () => {

@@ -1,10 +1,10 @@
 // What is around the picture: buttons and search above it, the legend below, and the table that says the same in words.
 
-import { element, MARKS, STATES } from "./look.js";
+import { element, MARKS, STATES, THUMB } from "./look.js";
 import { keep, toPng, toSvg } from "./pen.js";
 
 const MOST_ROWS = 500, TABLE_EVERY = 500; // rows of the table: a search reaches the others; milliseconds
-const BUTTON = "font:12px system-ui,sans-serif;padding:2px 8px;border:1px solid #8889;border-radius:5px;background:transparent;color:inherit;cursor:pointer;min-height:24px";
+const BUTTON = `font:12px system-ui,sans-serif;padding:2px 8px;border:1px solid #8889;border-radius:5px;background:transparent;color:inherit;cursor:pointer;min-width:${THUMB}px;min-height:${THUMB}px`;
 
 export class Controls {
   constructor(parent, scene, acts) { // `screen` is given once it is there: it comes below the buttons
@@ -23,7 +23,7 @@ export class Controls {
     this.tableButton = button("Table", "The same as a table", () => this.showTable());
     for (const each of [this.time, this.follow, this.groups, this.tableButton]) each.setAttribute("aria-pressed", "false");
     this.search = element("input", this.bar, { type: "search", placeholder: "search nodes", title: "Part of a name, a state, +name with all upstream, name+ with all downstream" },
-      "font:12px system-ui,sans-serif;padding:2px 6px;width:11em;min-height:20px;border:1px solid #8889;border-radius:5px;background:transparent;color:inherit");
+      "font:12px system-ui,sans-serif;padding:2px 6px;width:11em;box-sizing:border-box;min-height:" + THUMB + "px;border:1px solid #8889;border-radius:5px;background:transparent;color:inherit");
     this.search.setAttribute("aria-label", "Search nodes");
     this.search.addEventListener("input", () => acts.search(this.search.value));
     this.search.addEventListener("keydown", (event) => {
@@ -33,6 +33,8 @@ export class Controls {
     });
     this.hits = element("span", this.bar, {}, "opacity:.8;font-size:12px");
     this.hits.setAttribute("role", "status");
+    button("−", "Smaller (-)", () => acts.zoom(1 / 1.5)).setAttribute("aria-label", "Zoom out");
+    button("+", "Larger (+)", () => acts.zoom(1.5)).setAttribute("aria-label", "Zoom in");
     button("Fit", "Show all of it (0)", () => acts.fit());
     const name = () => `${scene.graph.head.run}-v${scene.graph.head.version}`;
     button("SVG", "Keep all of it as SVG", () => scene.graph && keep(new Blob([toSvg(scene, this.screen.dark)], { type: "image/svg+xml" }), name() + ".svg"));

@@ -23,7 +23,7 @@ export function render({ model, el }) {
   const box = element("div", el, {}, "position:relative;width:100%;font:13px system-ui,sans-serif");
   const gone = element("div", box, { hidden: true }, "padding:4px 2px;color:#D55E00");
   const scene = new Scene();
-  const acts = { layout, follow, groups, search, next, fit, select };
+  const acts = { layout, follow, groups, search, next, fit, select, zoom };
   const controls = new Controls(box, scene, acts);
   const screen = new Screen(box, scene, model.get("theme"));
   controls.screen = screen;
@@ -97,6 +97,7 @@ export function render({ model, el }) {
     const running = scene.graph.codes.findIndex((code) => code === RUNNING);
     if (running >= 0) screen.reveal(scene.at[running], .6);
   }
+  function zoom(factor) { screen.zoomAt(factor, screen.box.clientWidth / 2, screen.box.clientHeight / 2); }
   function fit() { screen.moved = false; screen.fit(); screen.all(); }
   function search(text) {
     screen.found = scene.find(text);
@@ -180,7 +181,6 @@ export function render({ model, el }) {
     g: () => (chosen() === undefined ? groups() : group(scene.groupOf(chosen()))), "/": () => controls.search.focus(),
     Escape: () => select(null),
   };
-  const zoom = (factor) => screen.zoomAt(factor, screen.box.clientWidth / 2, screen.box.clientHeight / 2);
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.startsWith("Arrow")) walk(event.key);

@@ -13,6 +13,7 @@ export const STATES = [
   { word: "blocked", colour: "#8c510a", shape: "square" },
 ];
 export const RUNNING = 2;
+export const THUMB = matchMedia("(pointer: coarse), (max-width: 700px)").matches ? 44 : 24; // how high a button is, at least
 export const MARKS = [
   null,
   { sign: "+", word: "added", colour: "#009E73", dash: [] },
@@ -48,7 +49,8 @@ export function isDark(start) {
     const rgba = getComputedStyle(at).backgroundColor.match(/[\d.]+/g)?.map(Number);
     if (rgba && (rgba.length < 4 || rgba[3] > 0)) return rgba[0] * .3 + rgba[1] * .6 + rgba[2] * .1 < 128;
   }
-  return false; // nothing has a background: browsers show white
+  // Nothing has a background. Browsers show white then, and a webview of VS Code its editor, whose theme is a class.
+  return document.body.matches(".vscode-dark, .vscode-high-contrast:not(.vscode-high-contrast-light)");
 }
 
 export function element(tag, parent, properties = {}, css = "") {

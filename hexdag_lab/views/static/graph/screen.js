@@ -25,7 +25,7 @@ export class Screen {
     const layer = "position:absolute;left:0;top:0;width:100%;height:100%;";
     this.ground = document.createElement("canvas"); // never shown: copied from
     this.canvas = element("canvas", this.box, { tabIndex: 0 }, layer + "outline-offset:-2px;touch-action:pan-y");
-    this.map = element("canvas", this.box, {}, `position:absolute;right:6px;bottom:6px;width:${MAP_WIDE}px;height:${MAP_HIGH}px;border:1px solid #8888;cursor:pointer`);
+    this.map = element("canvas", this.box, {}, `position:absolute;right:6px;bottom:6px;width:${MAP_WIDE}px;height:${MAP_HIGH}px;border:1px solid #8888;cursor:pointer;touch-action:none`);
     this.map.setAttribute("aria-hidden", "true");
     this.map.remove(); // until there is more than fits
     this.mapped = 0;
