@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from .core.base.errors import StoreUnavailable
 from .core.machine.effects import Answer
 from .core.runs.attempt import Task
+from .core.runs.region import Region
 from .core.runs.worker import Worker
 
 Put = Callable[[str, Any], None]
@@ -215,3 +216,11 @@ class Pool(Protocol):
     async def drain(self, worker: str) -> None:
         """Let a worker finish what it runs and take nothing more, move what only it has, and end it. `Refused` if there
         is none of that name, or it cannot leave."""
+
+
+@runtime_checkable
+class Regional(Protocol):
+    """A pool that has regions."""
+
+    def regions(self) -> list[Region]:
+        """The regions as they are now, by name."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ LOOK_EVERY = 1.0  #: seconds between looks whether the process that was started 
 class Entrance(NamedTuple):
     """All that it takes to lead: pool, workers, threads and standby as `Lab` was given them, and whether it may.
 
+    region     where this process is, if the pool has regions
     label      what this process adds to its name when it leads: see `wire.SERVICE`
     ttl        seconds that its lease outlives it; None: as is usual
     launch     how the process that leads is started, if it is not this one
@@ -53,6 +54,7 @@ class Entrance(NamedTuple):
     place: str
     home: Path
     temporary: tempfile.TemporaryDirectory[str] | None = None
+    region: str = ""
     label: str = ""
     ttl: float | None = None
     launch: Launch | None = None
@@ -99,11 +101,14 @@ class Entrance(NamedTuple):
         if self.place and isinstance(self.blobs, ListedBlobs):  # so that nobody sweeps them who knows other stores only
             await asyncio.to_thread(self.blobs.used_by, self.place)
         url = getattr(self.blobs, "url", None)
-        made = pool_of(self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url)
+        made = pool_of(
+            self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url, region=self.region
+        )
         if hasattr(made, "blobs"):
             made.blobs = self.blobs
         controller = Controller(self.store, made, self.shipping, self.owner, self.keys, self.ttl)
-        wait = self.pool != "dask" if wait_for_pool is None else wait_for_pool
+        pools = self.pool.values() if isinstance(self.pool, Mapping) else (self.pool,)
+        wait = "dask" not in pools if wait_for_pool is None else wait_for_pool
         return controller if await controller.open(wait_for_pool=wait) else None
 
     async def _check_key(self) -> None:

@@ -16,6 +16,7 @@ from ..core.dag.node import exact
 from ..core.machine import messages as ms
 from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
+from ..core.runs.region import Region
 from ..core.runs.run import NodeState
 from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
@@ -32,6 +33,7 @@ from ..runtime.desk import Functions
 from ..runtime.feed import Feed
 from ..runtime.history import Journal
 from ..runtime.notifier import Notifier
+from ..runtime.pools import checked_regions
 from ..runtime.remote import Remote
 from ..runtime.webhook import Webhook
 from . import registry
@@ -63,6 +65,8 @@ class Lab:
     blobs    where big results go, an fsspec URL; default: beside the store
     policy   who decides: a policy or "solo", "pair", "owners", "committee", "autopilot"
     workers, threads   of the lab's own pool;  standby   further workers of it that take the place of one that fails
+    regions  instead of a pool, one for each region by its name: {"eu": "tcp://…", "us": "tcp://…"}; nodes say where
+             they run, requires={"region:eu"}.   region   the one in which this process is
     owner    default: the login name
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead
     controller   "here": in this process; "process": in one of its own, which is started unless there is one, as
@@ -98,6 +102,8 @@ class Lab:
         owner: str | HumanAgent | None = None,
         leader: bool | None = None,
         controller: str = "here",
+        regions: Mapping[str, Any] | None = None,
+        region: str = "",
     ) -> None:
         with registry.LOCK:
             if self._open:  # the live lab of this store: only what later runs start with can change
@@ -110,6 +116,9 @@ class Lab:
                 return
             if controller not in ("here", "process") or (controller == "process" and leader is not None):
                 raise ValueError(f'controller is "here", or "process" and no leader=; not {controller!r}, {leader!r}')
+            if regions is not None:
+                checked_regions(regions, region, pool)
+                pool = regions
             self.policy = policy_of("solo" if policy is None else policy)
             self.catalog = catalog or Catalog()
             self._agents: dict[str, Agent] = {}
@@ -118,7 +127,7 @@ class Lab:
             own = (pool, store, blobs, workers, threads, standby)
             launch = Launch.of(*own, self.owner.id) if controller == "process" else None
             may_lead = leader is not False and launch is None
-            self._entrance = Entrance.of(*own, may_lead, launch=launch)
+            self._entrance = Entrance.of(*own, may_lead, launch=launch, region=region)
             self._store, self.shipping, self.keys = self._entrance.store, self._entrance.shipping, self._entrance.keys
             self._here: list[str] = []
             self._notifiers: dict[Webhook, Notifier] = {}
@@ -126,6 +135,7 @@ class Lab:
             self._open = True
             registry.opened(self, self._store_key)
             self._session.look_after(lambda: bool(self.going_on()))
+            self._session.look_out(lambda: {run: self.feed(run).state.seq for run in self.going_on()})
             if isinstance(owner, Agent) and (self.leads or launch is not None):
                 self.add_agent(owner)
 
@@ -374,6 +384,18 @@ class Lab:
     def workers(self) -> list[Worker]:
         """The workers as they are now: id, host, state, node, capabilities, heartbeat, memory, … (`Worker`)."""
         return self.doors.workers()
+
+    def regions(self) -> list[Region]:
+        """The regions as they are seen from here: which is home, which are cut off since when, who is behind."""
+        self._check_open()
+        if isinstance(self.doors, Controller):
+            return self.doors.regions()
+        return [] if self._session.outlook is None else self._session.outlook.regions()
+
+    @property
+    def cut_off(self) -> str | None:
+        """That this region is cut off, and since when: nothing is decided here, drafts can be edited. Else None."""
+        return None if self._session.outlook is None else self._session.outlook.why
 
     def drain(self, worker: str, timeout: float | None = None) -> None:
         """Let a worker finish what it runs, give it nothing more, move what only it has to others, and let it leave.

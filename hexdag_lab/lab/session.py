@@ -8,12 +8,14 @@ mean is the lab's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ..core.base.errors import LabInUse, Refused
+from ..ports import StoreAway
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
+from ..runtime.regions import Outlook
 from ..runtime.remote import Remote
 from ..runtime.thread import LoopThread
 from .entrance import Entrance, refuse_unled
@@ -42,6 +44,7 @@ class Session:
             self._end()
             raise
         announced.made(self.leads)
+        self.outlook = Outlook(entrance.store, entrance.region) if entrance.region else None
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """The result of something that is done on the session's own loop."""
@@ -92,6 +95,11 @@ class Session:
 
     # -- what is said
 
+    def look_out(self, seen: Callable[[], Mapping[str, int]]) -> None:
+        """Look whether this region is cut off, and tell the others what was seen here; if there are regions."""
+        if self.outlook is not None:
+            self.thread.submit(self.outlook.keep(seen))
+
     def register(self, agent: str, functions: Functions) -> None:
         """An agent's functions are called in this process while it lives, whoever leads."""
         self._functions[agent] = functions
@@ -99,7 +107,10 @@ class Session:
             self.run(self.doors.register(agent, functions))
 
     def command(self, run: str, message: Any) -> Any:
-        """The leader's answer to a command. Raises the `Refused` that it may be."""
+        """The leader's answer to a command. Raises the `Refused` that it may be, and `StoreAway` at once where this
+        region is known to be cut off."""
+        if self.outlook is not None and (away := self.outlook.why) is not None:
+            raise StoreAway(f"{away}: nothing is decided here until it is back; drafts can be edited meanwhile")
         if not self.led:
             if self._entrance.launch is None:
                 refuse_unled(self.doors.feed(run).state, run, self._signed(run, message))

@@ -17,9 +17,10 @@ from typing import Any
 from ..core.base.errors import AlreadyDecided, HexdagError, Refused, SchemaError
 from ..core.machine import messages as ms
 from ..core.machine.state import RunState
+from ..core.runs.region import Region
 from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
-from ..ports import Pool, Store
+from ..ports import Pool, Regional, Store
 from ..worker.context import CodeBlob, Note, Notes
 from . import wire
 from .acting import Acting
@@ -38,6 +39,7 @@ from .keys import Keys
 from .lead import GuardFailed, Lead
 from .log import Log, keep_logs, kept_log
 from .past import Past
+from .regions import Census
 from .results import Results
 from .sections import Sections, claims_of, results_of
 from .shipping import Shipping
@@ -71,6 +73,7 @@ class Controller:
         self._in_hand: list[Item] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._census: Census | None = None
         self._down: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self.broken: Exception | None = None
@@ -105,6 +108,9 @@ class Controller:
         self._task(self._consumer.consume())
         self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
         self._task(keep_health(self._store, self.workers, lambda: self._lead.lease))
+        if isinstance(self._pool, Regional):
+            self._census = Census(self._store, self._pool.regions, self._seqs)
+            self._task(self._census.keep(lambda: self._lead.lease))
         self._task(keep_compact(Compaction(self._store, self._shipping.blobs, self._shipping.key), self._led))
         if not wait_for_pool:
             self._task(self._open_pool())
@@ -225,6 +231,13 @@ class Controller:
     def workers(self) -> list[Worker]:
         """The pool's workers."""
         return self._pool.workers()
+
+    def regions(self) -> list[Region]:
+        """The pool's regions, if it has any."""
+        return [] if self._census is None else list(self._census.rows())
+
+    def _seqs(self) -> dict[str, int]:
+        return {run: state.seq for run, state in self._led().items()}
 
     def drain(self, worker: str) -> Future[None]:
         """Let a worker leave; the future ends when it has, or with the `Refused` that says why it cannot."""

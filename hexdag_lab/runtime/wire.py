@@ -21,6 +21,7 @@ STANDBY = "standby"  #: the lease of a process that will lead as soon as nobody 
 SERVICE = ":service"  #: at the end of a leader's name: it leads for others, who may start runs
 LAB = "lab"  #: key: whose lab this is, as a fingerprint of its key
 WORKERS = "workers"  #: key: the leader's workers, as they are
+REGIONS = "regions"  #: key: the regions, as the leader has seen them last
 INBOX = "inbox"  #: stream of commands
 RUNS = "runs"  #: stream of run ids
 DRAFTS = "drafts"  #: stream of the names of drafts, each at least once
@@ -46,6 +47,11 @@ def chain(run: str) -> str:
 def draft(name: str) -> str:
     """The stream of a draft's writes."""
     return f"draft/{name}"
+
+
+def region(name: str) -> str:
+    """The key of what the labs of a region have seen."""
+    return f"region/{name}"
 
 
 def importing(run: str) -> str:

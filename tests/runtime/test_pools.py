@@ -16,17 +16,22 @@ import hexdag_lab as hx
 from hexdag_lab.core.base.errors import NotFinished, RunFailed
 from hexdag_lab.runtime.pools.cluster import OwnCluster
 from hexdag_lab.runtime.pools.dask import DaskPool
+from hexdag_lab.runtime.pools.federation import Federation
 from hexdag_lab.runtime.pools.inline import InlinePool
 from hexdag_lab.worker.values import INLINE
 from tests.runtime.kit import executions, open_gate, pass_gate, ran, until
 
 DASK = pytest.param("dask", marks=pytest.mark.dask)
+TWO_INLINE = pytest.param({"eu": "inline", "us": "inline"}, id="regions")
+TWO_DASK = pytest.param({"eu": "dask", "us": "dask"}, id="regions of dask", marks=[pytest.mark.dask, pytest.mark.slow])
 
 
-@pytest.fixture(scope="module", params=["inline", DASK])
+@pytest.fixture(scope="module", params=["inline", DASK, TWO_INLINE, TWO_DASK])
 def lab(request: pytest.FixtureRequest) -> Iterator[hx.Lab]:
     """One lab on each kind of pool, with two slots, none of which has a gpu."""
-    with hx.Lab(pool=request.param, store="memory://", workers=2) as lab:
+    regions = isinstance(request.param, dict)
+    pool = {"regions": request.param, "workers": 1} if regions else {"pool": request.param, "workers": 2}
+    with hx.Lab(store="memory://", **pool) as lab:
         until(lambda: slots(lab) == 2, "both workers are there")
         yield lab
         until(lambda: held(lab) == 0, "the pool has let go of what it held for runs that are over")
@@ -38,9 +43,14 @@ def slots(lab: hx.Lab) -> int:
 
 def held(lab: hx.Lab) -> int:
     """Attempts that the pool still knows, but for results that are nowhere else."""
-    pool = lab.doors._pool
-    known = pool._futures if isinstance(pool, DaskPool) else {*pool._wanted, *pool._outcomes}
-    return len([attempt for attempt in known if attempt[1] not in ("only_here", "dropped")])
+    return len([attempt for attempt in known_to(lab.doors._pool) if attempt[1] not in ("only_here", "dropped")])
+
+
+def known_to(pool: Any) -> set[Any]:
+    if isinstance(pool, Federation):
+        theirs = (known_to(branch.pool) for branch in pool._branches.values())
+        return set().union(pool._place, pool._held, pool._kept, *theirs)
+    return set(pool._futures) if isinstance(pool, DaskPool) else {*pool._wanted, *pool._outcomes}
 
 
 @pytest.fixture

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ...ports import Pool
 
+_REGION = re.compile(r"[\w.-]+")
+
 
 def pool_of(
-    pool: Any, *, workers: int | None = None, threads: int = 1, standby: int = 0, blobs: str | None = None
-) -> Pool:
-    """The pool that "dask" (own cluster), "inline", a scheduler address or a Dask client stands for."""
+    pool: Any, *, workers: int | None = None, threads: int = 1, standby: int = 0, blobs: str | None = None,
+    region: str = "",
+) -> Pool:  # fmt: skip
+    """The pool that "dask" (own cluster), "inline", a scheduler address, a Dask client, or a mapping of regions to
+    such pools stands for. `region`: where this process is."""
+    if isinstance(pool, Mapping):
+        from .federation import Federation
+
+        made = partial(pool_of, workers=workers, threads=threads, standby=standby, blobs=blobs)
+        return Federation({name: made(one) for name, one in pool.items()}, region)
     if isinstance(pool, str):
         if pool == "inline":
             from .inline import InlinePool
@@ -29,3 +41,16 @@ def pool_of(
     from .dask import DaskPool
 
     return DaskPool(pool, blobs)
+
+
+def checked_regions(regions: Mapping[Any, Any], region: str, pool: Any = "dask") -> None:
+    """Raises `ValueError` for what are no regions, or not ours, or where there is another pool as well."""
+    if not regions:
+        raise ValueError('regions= has at least one region and its pool: {"eu": "tcp://…", "us": "tcp://…"}')
+    for name in regions:
+        if not isinstance(name, str) or not _REGION.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a region; write letters, digits, dots and hyphens")
+    if region and region not in regions:
+        raise ValueError(f"region={region!r} is none of the regions: {', '.join(sorted(regions))}")
+    if pool != "dask":
+        raise ValueError("give a lab pool= or regions=, not both: with regions each has a pool of its own")

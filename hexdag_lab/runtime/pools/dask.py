@@ -62,6 +62,7 @@ class DaskPool:
         self._unsaid: dict[str, list[tuple[str, str, int, int, bool]]] = {}
         self._saying: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self.answered = time.monotonic()  #: when the scheduler has answered last
         self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
 
     @property
@@ -360,7 +361,9 @@ class DaskPool:
         return not self._roster.has_made(attempt) and now - self._quiet.setdefault(attempt, now) > SILENCE
 
     async def _look_at_workers(self) -> None:
-        changes = self._roster.look(await self._link.look(), time.monotonic())
+        rows = await self._link.look()
+        self.answered = time.monotonic()
+        changes = self._roster.look(rows, self.answered)
         if changes:
             self._forget()
         for change in changes:

@@ -1,0 +1,118 @@
+"""Regions as the labs in them see each other, through the store.
+
+Who leads writes down how the regions are. A lab of a region reads that, and leaves a note of what it has seen, so that
+others can tell how far it is behind. While the store does not answer, its region is cut off: nothing is decided there,
+and it says so. That is all this knows: where attempts go is the pool's, who leads is the lease's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ..core.base.codec import dumps, loads, record
+from ..core.base.errors import HexdagError
+from ..core.base.frozen import FrozenDict
+from ..core.runs.region import Region, clock
+from ..ports import CommitRefused, Lease, Store
+from . import wire
+
+LOOK_EVERY = 0.5  #: seconds between looks
+WRITE_EVERY = 2.0  #: seconds between two notes, if nothing new was seen
+SILENCE = 3.0  #: seconds without an answer of the store after which a region is held to be cut off
+_log = logging.getLogger(__name__)
+
+Seen = Callable[[], Mapping[str, int]]
+"""Run -> how many events of it have been seen, for the runs that go on."""
+
+
+@record
+class Sighting:
+    """What the labs of a region have seen, and when they said so (unix seconds by their clock)."""
+
+    at: float
+    runs: FrozenDict[int]
+
+
+class Census:
+    """The regions as who leads sees them: `regions` tells of its pool's, `heads` how long the journals are."""
+
+    def __init__(self, store: Store, regions: Callable[[], Sequence[Region]], heads: Seen) -> None:
+        self._store, self._regions, self._heads = store, regions, heads
+        self._sightings: dict[str, Sighting] = {}
+
+    def rows(self) -> tuple[Region, ...]:
+        """The regions as they are now, and how far their labs were behind when they were heard of last."""
+        return tuple(self._with_sighting(row) for row in self._regions())
+
+    def _with_sighting(self, row: Region) -> Region:
+        last = self._sightings.get(row.name)
+        if last is None:
+            return row
+        events = sum(max(0, head - last.runs.get(run, 0)) for run, head in self._heads().items())
+        return replace(row, events=events, seconds=max(0.0, time.time() - last.at))
+
+    async def keep(self, lease: Callable[[], Lease | None]) -> None:
+        """Let all labs see the regions, for ever."""
+        written, at = list[Region](), 0.0
+        while True:
+            try:
+                for row in self._regions():
+                    if (found := await self._store.get(wire.region(row.name))) is not None:
+                        self._sightings[row.name] = loads(found.data)
+                rows, held = self.rows(), lease()
+                still = [replace(row, seconds=None) for row in rows]  # without what changes by itself
+                if rows and held is not None and (still != written or time.monotonic() - at > WRITE_EVERY):
+                    done = await self._store.commit(puts={wire.REGIONS: dumps(rows)}, fence=held)
+                    if not isinstance(done, CommitRefused):
+                        written, at = still, time.monotonic()
+            except HexdagError as error:
+                _log.warning("the regions cannot be shown to other processes just now: %s", error)
+            await asyncio.sleep(LOOK_EVERY)
+
+
+class Outlook:
+    """What a lab in `region` knows of the regions. `since`: when the store has stopped to answer (unix seconds)."""
+
+    def __init__(self, store: Store, region: str) -> None:
+        self._store, self.region = store, region
+        self._rows: tuple[Region, ...] = ()
+        self.since: float | None = None
+
+    async def keep(self, seen: Seen) -> None:
+        """Look at the others, and tell them what was seen here, for ever."""
+        answered, told, told_at = time.time(), dict[str, int](), 0.0
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE):
+                    found = await self._store.get(wire.REGIONS)
+                    self._rows = self._rows if found is None else loads(found.data)
+                    if (now := dict(seen())) != told or time.monotonic() - told_at > WRITE_EVERY:
+                        await self._store.commit(
+                            puts={wire.region(self.region): dumps(Sighting(time.time(), FrozenDict(now)))}
+                        )
+                        told, told_at = now, time.monotonic()
+                answered, self.since = time.time(), None
+            except (HexdagError, TimeoutError) as error:
+                if self.since is None and time.time() - answered > SILENCE:
+                    self.since = answered
+                    _log.warning("%s: %s", self.why, error)
+            await asyncio.sleep(LOOK_EVERY)
+
+    def regions(self) -> list[Region]:
+        """The regions as they were seen last; while this one is cut off it reaches none of the others."""
+        away = self.since
+        return [row if away is None or row.name == self.region else replace(row, since=away) for row in self._rows]
+
+    @property
+    def why(self) -> str | None:
+        """Why nothing can be decided here, in a sentence; None if it can."""
+        if self.since is None:
+            return None
+        home = next((row.name for row in self._rows if row.home), self.region)
+        if home == self.region:
+            return f"region {self.region} is cut off from the others since {clock(self.since)}"
+        return f"cut off from home region {home} since {clock(self.since)}"
