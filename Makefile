@@ -3,7 +3,7 @@
 BIN := .venv/bin
 NOTEBOOKS := $(BIN)/python -m pytest -q --nbval --nbval-current-env notebooks
 
-.PHONY: help install demo test test-slow local-llm lint format pythons bench screenshots lock clean
+.PHONY: help install demo test test-slow local-llm lint docs format pythons bench screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -15,7 +15,7 @@ install: ## .venv with the locked packages and this checkout
 demo: install ## the demo
 	$(BIN)/hexdag-lab demo
 
-test: lint ## everything that must hold: lint, the suite, the notebooks, the graph on every other Python present
+test: lint docs ## everything that must hold: lint, the documentation, the suite, the notebooks, the graph on every other Python present
 	@sh .ci/packages
 	$(BIN)/python -m pytest -m "not slow"
 	$(NOTEBOOKS)
@@ -37,6 +37,10 @@ lint: install ## style, types and the arrows between the parts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: install ## the documentation as a site, in build/docs; a broken link or an unknown name is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -d build/doctrees -c docs . build/docs
+	@echo "the documentation: build/docs/index.html"
 
 format: install ## what lint can put right by itself
 	$(BIN)/ruff check --fix

@@ -92,6 +92,7 @@ class Endpoint:
 
     @property
     def native(self) -> bool:
+        """Whether the form of an answer goes along as a JSON schema."""
         return self.output == "native" if self.output else bool(self.url) or self.model.startswith("openai:")
 
     def secret(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -12,11 +13,17 @@ from ..core.base.errors import HexdagError, RunFailed
 from . import auditing, deciding, doctor, new, outside, running, service, storing, watching, workers
 from .commands import Commands
 
+MODULES = (new, running, service, workers, watching, deciding, outside, auditing, storing, doctor)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command takes: a parser with one part for each of its commands."""
+    return Commands.of(*MODULES).parser
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    modules = (new, running, service, workers, watching, deciding, outside, auditing, storing, doctor)
-    options = Commands.of(*modules).parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():  # a plain kill ends as Ctrl-C does: nothing stays behind
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

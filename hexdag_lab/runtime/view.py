@@ -56,18 +56,22 @@ class ProposalView:
 
     @property
     def id(self) -> str:
+        """Its id, as "run-1/p2"."""
         return self._proposal.id
 
     @property
     def state(self) -> ProposalState:
+        """Where it is: OPEN, APPLIED, REJECTED, …"""
         return self._proposal.state
 
     @property
     def by(self) -> str:
+        """The id of the agent who proposes."""
         return self._proposal.by
 
     @property
     def reason(self) -> str:
+        """Why, in the proposer's words: text that nobody vouches for."""
         return self._proposal.reason
 
     @property
@@ -77,10 +81,12 @@ class ProposalView:
 
     @property
     def base(self) -> int:
+        """The number of the version that it was made on."""
         return self._proposal.base
 
     @property
     def changeset(self) -> Any:
+        """What it changes: a `Changeset`, empty where it asks for a budget, a move or the end of the run."""
         return self._proposal.changeset
 
     @property
@@ -90,6 +96,7 @@ class ProposalView:
 
     @property
     def summary(self) -> str:
+        """What it changes in one line, as "+1 node"."""
         return self._proposal.summary
 
     @property
@@ -99,6 +106,7 @@ class ProposalView:
 
     @property
     def apply_from(self) -> str:
+        """When it is applied once it is approved: "now", "wave" or "after:NODE"."""
         return self._proposal.apply_from
 
     @property
@@ -151,10 +159,12 @@ class ProposalView:
 
     @property
     def checks(self) -> tuple[Check, ...]:
+        """The facts that no vote can overrule, each with rule, node and fix."""
         return self._proposal.checks
 
     @property
     def effect(self) -> Effect | None:
+        """What applying it does to the work; None until it has been examined."""
         return self._proposal.effect
 
     @property
@@ -169,6 +179,7 @@ class ProposalView:
 
     @property
     def tally(self) -> Tally:
+        """Where the vote stands: who, with which weight, and what is still needed."""
         return self._proposal.tally(self._state.policy, self._state.at, self._viewer)
 
     @property
@@ -179,10 +190,12 @@ class ProposalView:
 
     @property
     def at(self) -> float:
+        """When it was made, in unix seconds."""
         return self._proposal.at
 
     @property
     def decided_by(self) -> str:
+        """Who or what decided it; empty while it is open."""
         return self._proposal.decided_by
 
     @property
@@ -198,6 +211,7 @@ class ProposalView:
 
     @property
     def terminal(self) -> bool:
+        """Whether it is decided for good."""
         return self._proposal.terminal
 
     def __repr__(self) -> str:
@@ -216,26 +230,32 @@ class RunView:
 
     @property
     def id(self) -> str:
+        """The run's id."""
         return self.state.run
 
     @property
     def status(self) -> RunStatus:
+        """How the run is: RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED."""
         return self.state.status
 
     @property
     def seq(self) -> int:
+        """The `seq` of the last event that it has seen."""
         return self.state.seq
 
     @property
     def dag(self) -> Dag:
+        """The graph of the head version."""
         return self.state.dag
 
     @property
     def versions(self) -> tuple[Version, ...]:
+        """The versions, first to last: number, dag, digest, by, reason, proposal, at."""
         return self.state.versions
 
     @property
     def agents(self) -> Mapping[str, Seat]:
+        """The seats of the run by agent."""
         return MappingProxyType(self.state.seats)
 
     @property
@@ -244,6 +264,7 @@ class RunView:
         return {name: self.node(name) for name in sorted(self.state.nodes)}
 
     def node(self, name: str) -> NodeView:
+        """One node of any version, as it is. Raises `UnknownNode`."""
         rec = self._record(name)
         entry = self.state.dag.entries.get(name)
         return NodeView(
@@ -264,6 +285,7 @@ class RunView:
         return diff(self.version(old).dag, self.version(new).dag)
 
     def version(self, number: int) -> Version:
+        """The version of that number, 1 for the first. Raises `UnknownNode`."""
         if not 1 <= number <= len(self.state.versions):
             raise UnknownNode(f"run {self.id} has versions 1 to {len(self.state.versions)}, and no {number}")
         return self.state.versions[number - 1]

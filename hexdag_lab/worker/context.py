@@ -65,6 +65,7 @@ class Notes:
 
     @classmethod
     def of(cls, notes: Sequence[Note]) -> Notes:
+        """The notes of one attempt, without what they all have in common."""
         first = notes[0]
         rows = tuple((n.at, n.text, n.fraction, n.stream, n.left_out, n.passing) for n in notes)
         return cls(first.node, first.fence, first.attempt, rows)
@@ -128,22 +129,27 @@ class RunContext:
 
     @property
     def run_id(self) -> str:
+        """The id of the run."""
         return self.task.run
 
     @property
     def node(self) -> str:
+        """The node's name."""
         return self.task.node
 
     @property
     def attempt(self) -> int:
+        """Which attempt of the node this is: 1, 2, 3."""
         return self.task.attempt
 
     @property
     def version(self) -> int:
+        """The version of the graph that it was submitted from."""
         return self.task.version
 
     @property
     def decision(self) -> str | None:
+        """The final state of the proposal that the node has waited for last; None if it has not."""
         return self.task.decision
 
     @property

@@ -104,23 +104,35 @@ class Changeset:
     # -- edits, each a new changeset
 
     def add_node(self, node: Any) -> Changeset:
+        """With one more node: what `Dag.add_node` takes, and raises."""
         return self._then(self._target.add_node(node))
 
     def add_subgraph(self, parent: Any, sub: Dag) -> Changeset:
+        """With all nodes of another graph, its roots downstream of `parent`: `Dag.merge_subgraph`."""
         return self._then(self._target.merge_subgraph(parent, sub))
 
     def replace_node(
         self, name: Any, node: Any, *, running: Running = "refuse", finished: Finished = "refuse"
     ) -> Changeset:
+        """With other code or another spec under a name, as `Dag.replace_node`.
+
+        running   where the node is at work: "refuse"; "finish_old" lets it finish with the old code; "restart"
+        finished  where it has a result: "refuse"; "keep" the result; "rerun", and all that depends on it
+
+        Raises `UnknownNode`, and `DagError` for other words.
+        """
         return self._then(self._target.replace_node(name, node), name_of(name), running, finished)
 
     def remove_node(self, name: Any, *, running: Running = "refuse", finished: Finished = "refuse") -> Changeset:
+        """Without a node and its edges; `running` and `finished` as for `replace_node`. Raises `UnknownNode`."""
         return self._then(self._target.remove_node(name), name_of(name), running, finished)
 
     def add_edge(self, up: Any, down: Any) -> Changeset:
+        """With one more edge, as `Dag.add_edge`. Raises `CycleError` and what that does."""
         return self._then(self._target.add_edge(up, down))
 
     def remove_edge(self, up: Any, down: Any) -> Changeset:
+        """Without an edge, as `Dag.remove_edge`. Raises `DagError` if there is none."""
         return self._then(self._target.remove_edge(up, down))
 
     @property
@@ -162,18 +174,22 @@ class Changeset:
 
     @property
     def empty(self) -> bool:
+        """Whether it changes nothing."""
         return not self.nodes and not self.edges
 
     @property
     def added(self) -> tuple[str, ...]:
+        """The nodes that it adds, sorted."""
         return tuple(sorted(n for n, c in self.nodes.items() if c.old is None))
 
     @property
     def removed(self) -> tuple[str, ...]:
+        """The nodes that it removes, sorted."""
         return tuple(sorted(n for n, c in self.nodes.items() if c.new is None))
 
     @property
     def changed(self) -> tuple[str, ...]:
+        """The nodes that it gives another spec, sorted."""
         return tuple(sorted(n for n, c in self.nodes.items() if c.old is not None and c.new is not None))
 
     @property
@@ -183,10 +199,12 @@ class Changeset:
 
     @property
     def edges_added(self) -> tuple[Edge, ...]:
+        """The edges that it adds as (upstream, downstream), sorted."""
         return tuple(sorted(e for e, c in self.edges.items() if c.old is None))
 
     @property
     def edges_removed(self) -> tuple[Edge, ...]:
+        """The edges that it removes as (upstream, downstream), sorted."""
         return tuple(sorted(e for e, c in self.edges.items() if c.new is None))
 
     @property

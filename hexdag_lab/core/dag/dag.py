@@ -130,6 +130,7 @@ class Dag:
 
     @property
     def digest(self) -> bytes:
+        """The hash of its content, 32 bytes: code, parameters and wires; no version, cost or layout."""
         return self.entries.digest
 
     @property
@@ -147,11 +148,11 @@ class Dag:
         return self._edges
 
     def dependencies(self, node: Any) -> frozenset[str]:
-        """The direct upstreams of a node."""
+        """The direct upstreams of a node. Raises `UnknownNode`."""
         return frozenset(w.up for w in self.wires(node))
 
     def dependents(self, node: Any) -> frozenset[str]:
-        """The direct downstreams of a node."""
+        """The direct downstreams of a node. Raises `UnknownNode`."""
         name = name_of(node)
         place = self._places.get(name)
         if place is None:
@@ -218,7 +219,10 @@ class Dag:
     # -- edits
 
     def add_node(self, node: Any) -> Dag:
-        """With one more node, wired to what is there."""
+        """With one more node, wired to what is there.
+
+        Raises `DuplicateNode`, `InvalidName`, `UnknownNode`, `UnboundParameter`, `TypeMismatch`.
+        """
         spec, edit = spec_of(node), self._edit()
         edit.add(spec, wire(spec, spec.deps, edit.has))
         return self._edited(edit)
@@ -226,7 +230,8 @@ class Dag:
     def replace_node(self, name: Any, node: Any) -> Dag:
         """With other code or another spec under a name; its upstreams stay, wired to what the new code takes.
 
-        A function keeps the node's options and parameter values, a `@node` brings its own options.
+        A function keeps the node's options and parameter values, a `@node` brings its own options. An edge whose
+        parameter is gone is order only. Raises `UnknownNode`, `TypeMismatch`.
         """
         old, edit = self.nodes[name], self._edit()
         if isinstance(node, NodeSpec):
@@ -239,7 +244,10 @@ class Dag:
         return self._edited(edit)
 
     def remove_node(self, name: Any) -> Dag:
-        """Without a node and its edges. A required parameter that it filled becomes an input of the graph."""
+        """Without a node and its edges. A required parameter that it filled becomes an input of the graph.
+
+        Raises `UnknownNode`.
+        """
         gone, edit = name_of(name), self._edit()
         edit.unlink_all([(gone, down) for down in self.dependents(gone)])
         edit.unlink_all([(up, gone) for up in self.dependencies(gone)])
@@ -247,19 +255,22 @@ class Dag:
         return self._edited(edit)
 
     def add_edge(self, up: Any, down: Any) -> Dag:
-        """With one more edge; it fills a parameter by the rules of wiring, or is order only."""
+        """With one more edge; it fills a parameter by the rules of wiring, or is order only.
+
+        Raises `CycleError`, `UnknownNode`, `TypeMismatch`, and `DagError` where the edge is there already.
+        """
         edit = self._edit()
         edit.connect_all([(name_of(up), name_of(down))])
         return self._edited(edit)
 
     def remove_edge(self, up: Any, down: Any) -> Dag:
-        """Without an edge."""
+        """Without an edge; a required parameter that it filled becomes an input. Raises `DagError` if there is none."""
         edit = self._edit()
         edit.unlink(name_of(up), name_of(down))
         return self._edited(edit)
 
     def merge_subgraph(self, parent: Any, sub: Dag) -> Dag:
-        """With all nodes of another graph, its roots downstream of `parent`."""
+        """With all nodes of another graph, its roots downstream of `parent`. Raises `DuplicateNode`, `UnknownNode`."""
         self.wires(parent)
         edit = self._edit()
         for wave in sub.waves:

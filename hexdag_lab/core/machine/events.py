@@ -48,12 +48,16 @@ class Base:
 
 @record
 class Event(Base):
+    """What every event has: its place in the run's journal, 1, 2, 3, …, and when it was, in unix seconds."""
+
     seq: int
     at: float
 
 
 @record
 class RunStarted(Event):
+    """A run begins, with all that it begins with. `done` are finished results that a fork takes over."""
+
     run: str
     dag: Dag
     inputs: FrozenDict[Kept]
@@ -87,6 +91,8 @@ class RunPaused(Event):
 
 @record
 class RunResumed(Event):
+    """It goes on after a pause."""
+
     by: str
 
 
@@ -101,17 +107,23 @@ class BudgetRaised(Event):
 
 @record
 class RunFinished(Event):
+    """The run is over: every node is settled and no proposal open, or it was cancelled."""
+
     status: RunStatus
     by: str = ""
 
 
 @record
 class SeatTaken(Event):
+    """An agent takes part, or takes part otherwise than before."""
+
     seat: Seat
 
 
 @record
 class PoolOffered(Event):
+    """What the pool has room for: attempts at once, and beyond that; and what each worker can."""
+
     slots: int
     lookahead: int
     capabilities: tuple[frozenset[str], ...] | None = None
@@ -139,12 +151,16 @@ class AttemptsSubmitted(Event):
 
 @record
 class AttemptsWithdrawn(Event):
+    """Attempts were taken back: whatever they report no longer counts."""
+
     nodes: tuple[str, ...]
     why: str
 
 
 @record
 class NodeStarted(Event):
+    """An attempt begins on a worker. `repeat`: how often the pool has begun this one before, and `why`."""
+
     node: str
     version: int
     fence: int
@@ -167,6 +183,8 @@ class NodeRepeated(Event):
 
 @record
 class NodeSucceeded(Event):
+    """The result of the current attempt counts from now on."""
+
     node: str
     version: int
     fence: int
@@ -189,6 +207,8 @@ class ResultHeld(Event):
 
 @record
 class NodeKept(Event):
+    """A result that was in workers' memory only is now in a blob."""
+
     node: str
     version: int
     result: Kept
@@ -209,12 +229,16 @@ class NodeRetrying(Event):
 
 @record
 class RetryDue(Event):
+    """The backoff of a node is over."""
+
     node: str
     version: int
 
 
 @record
 class NodeFailed(Event):
+    """The last attempt failed: nothing of it is tried again."""
+
     node: str
     version: int
     failure: Failure
@@ -285,6 +309,8 @@ class NodesSkipped(Event):
 
 @record
 class NodeSuspended(Event):
+    """A node waits for a decision. Its attempt has ended; it is called again with what it has saved."""
+
     node: str
     version: int
     waits_for: str
@@ -293,6 +319,8 @@ class NodeSuspended(Event):
 
 @record
 class NodeResumed(Event):
+    """The decision that it waited for is there: "APPLIED", "REJECTED", …"""
+
     node: str
     version: int
     decision: str
@@ -320,6 +348,8 @@ class LeasesClaimed(Event):
 
 @record
 class LeaseHeld(Event):
+    """The node holds the lease that it claimed."""
+
     node: str
     version: int
 
@@ -378,6 +408,8 @@ class VersionCommitted(Event):
 
 @record
 class ProposalMade(Event):
+    """Somebody proposes; `proposal` has checks, effect and electorate."""
+
     proposal: Proposal
 
 
@@ -390,7 +422,7 @@ class _Moved(Event):
 
 @record
 class ProposalOpened(_Moved):
-    pass
+    """The vote begins."""
 
 
 @record
@@ -402,22 +434,24 @@ class ProposalApproved(_Moved):
 
 @record
 class ProposalApplied(_Moved):
+    """It is part of the graph, as that version."""
+
     version: int = 0
 
 
 @record
 class ProposalRejected(_Moved):
-    pass
+    """By its checks or by its voters: `why` says which."""
 
 
 @record
 class ProposalExpired(_Moved):
-    pass
+    """The deadline passed while the vote was pending, which its policy counts as a no."""
 
 
 @record
 class ProposalWithdrawn(_Moved):
-    pass
+    """Its proposer took it back."""
 
 
 @record
@@ -448,6 +482,8 @@ class ProposalRevised(Event):
 
 @record
 class BallotCast(Event):
+    """A voter has voted. The last ballot of each counts."""
+
     proposal: str
     ballot: Ballot
 

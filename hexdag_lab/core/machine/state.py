@@ -37,6 +37,7 @@ class Version(NamedTuple):
 
     @property
     def digest(self) -> bytes:
+        """The hash of its graph's content, 32 bytes."""
         return self.dag.digest
 
 

@@ -33,6 +33,7 @@ class Clock(FrozenDict[int]):
     __slots__ = ()
 
     def has(self, dot: Dot) -> bool:
+        """Whether it has seen the write of that name."""
         return dot.number <= self.get(dot.replica, 0)
 
     def covers(self, other: Mapping[str, int]) -> bool:

@@ -99,6 +99,7 @@ class Slot(NamedTuple):
 
     @property
     def digest(self) -> bytes:
+        """The hash of its writes, 32 bytes: the same wherever the same writes have arrived."""
         return digest(*(w.digest for w in self.writes))
 
 

@@ -15,6 +15,8 @@ from .value import Kept
 
 @enum
 class NodeState(StrEnum):
+    """Where a node of a run is. What may follow what: the tables on the page *Architecture*."""
+
     WAITING = "WAITING"
     READY = "READY"
     RUNNING = "RUNNING"
@@ -28,6 +30,8 @@ class NodeState(StrEnum):
 
 @enum
 class RunStatus(StrEnum):
+    """How a run is. RUNNING and PAUSED go on; the others are for good."""
+
     RUNNING = "RUNNING"
     PAUSED = "PAUSED"
     SUCCEEDED = "SUCCEEDED"

@@ -59,6 +59,7 @@ class Worker(Mapping[str, Any]):
 
     @property
     def node(self) -> str:
+        """The first of the nodes that it runs; empty while it runs none."""
         return self.nodes[0] if self.nodes else ""
 
     def __getitem__(self, key: str) -> Any:

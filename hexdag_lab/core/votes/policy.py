@@ -23,6 +23,8 @@ from .trust import Earned
 
 
 class Verdict(StrEnum):
+    """What one policy says: yes, no, not yet, or nothing either way."""
+
     YES = "yes"
     NO = "no"
     PENDING = "pending"
@@ -70,6 +72,7 @@ class Policy:
     __slots__ = ()
 
     def evaluate(self, ballots: Ballots, electorate: Electorate, now: float) -> Opinion:
+        """What it says of the ballots (voter -> ballot) at `now`, in unix seconds. Pure: the same answer every time."""
         raise NotImplementedError  # abstract: every leaf below says its own
 
     def deadline(self, electorate: Electorate, after: float = -inf) -> float | None:
@@ -174,9 +177,11 @@ class Deadline(Policy):
             raise ValueError('a deadline has seconds above 0, and otherwise="reject" or "accept"')
 
     def fired(self, electorate: Electorate, now: float) -> bool:
+        """Whether its time is over at `now`, in unix seconds."""
         return now >= electorate.opened_at + self.seconds
 
     def outcome(self) -> Opinion:
+        """What it says of what is still pending then."""
         verdict = Verdict.YES if self.otherwise == "accept" else Verdict.NO
         return Opinion(verdict, f"the deadline passed: {self.otherwise}", expired=True)
 

@@ -19,6 +19,8 @@ from .steer import End, Steer
 
 @enum
 class ProposalState(StrEnum):
+    """Where a proposal is. What each means, and what may follow: the tables on the page *Architecture*."""
+
     DRAFT = "DRAFT"
     CHECKING = "CHECKING"
     OPEN = "OPEN"
@@ -164,14 +166,17 @@ class Tally(NamedTuple):
 
     @property
     def verdict(self) -> str:
+        """Whether it is a yes or a no by now, or pending."""
         return self.opinion.verdict.value
 
     @property
     def text(self) -> str:
+        """Who is for it, with which weight, and what is still needed, in a sentence."""
         return self.opinion.text
 
     @property
     def needs(self) -> tuple[str, ...]:
+        """The voters whose ballots could still decide it, sorted."""
         return self.opinion.needs
 
     def __str__(self) -> str:
@@ -282,6 +287,7 @@ class Proposal:
 
     @property
     def terminal(self) -> bool:
+        """Whether it is decided for good."""
         return self.state in TERMINAL
 
     def cast(self) -> Ballots:
