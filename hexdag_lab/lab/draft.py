@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 from ..agents import Agent, name_of
-from ..core.base.errors import Refused, StoreUnavailable
-from ..core.dag.changeset import Changeset
+from ..core.base.errors import DagError, Refused, StoreUnavailable
+from ..core.base.frozen import FrozenDict
+from ..core.dag.changeset import Changeset, Finished, Handling, Running
 from ..core.dag.dag import Dag
 from ..core.replica import draft as edits
 from ..core.replica.clock import Dot
-from ..core.replica.packing import pack, reading, unpack, writes_from_data, writes_to_data
-from ..core.replica.replica import Replica, Write
-from ..core.replica.view import EMPTY, Held, View, edge_of, moved
-from ..ports import CommitRefused
-from ..runtime import wire
+from ..core.replica.conflicts import Choice, Intent, choices, chosen, intents, said
+from ..core.replica.copies import Copy, Told, copies
+from ..core.replica.replica import Replica
+from ..core.replica.view import EMPTY, Held, View, moved
+from ..core.runs.run import PASSED, STARTED
+from ..core.votes.proposal import ProposalState
 from .draft_file import taken_in, written
+from .draft_link import Link
 from .proposal import ProposalHandle
 from .run import Run
-
-ROW = 48 * 1024  #: bytes of a row of the store; larger edits take more rows
-BASE = "base-"  #: the replica that "wrote" the graph that a draft began with: everybody makes it alike
+from .show import draft_bundle
 
 
 class Edit(NamedTuple):
@@ -40,42 +43,64 @@ class Edit(NamedTuple):
     text: str
 
 
+class Question(NamedTuple):
+    """Choices that are put to the vote with a proposal: they are made once it is applied."""
+
+    proposal: ProposalHandle
+    choices: tuple[Choice, ...]
+    by: str
+
+
 class SharedDraft:
     """A draft of a lab, by name: `lab.draft("next", of=run)`. Edit it like a graph; each edit is shown to all.
 
     dag         what is shown: always a valid graph
-    conflicts   what is held back, and why: `settle(...)` decides
-    changes()   who wanted what, and when
-    unsent      edits that the store has not taken yet
+    conflicts   what is held back, and why: `intents(conflict)` says who wants what, `choose(choices(conflict)[0])`
+                or `settle(conflict, …)` decides, `submit(choices=[…])` lets a vote decide
+    changes()   who wanted what, and when;  copies()  who holds the draft, and how far behind each is
+    unsent      edits that the store has not taken yet;  offline  whether the store answered at the last look
+
+    While it is the draft of a run, nodes that the run has started stay as they are, and so do the edges into them.
     """
 
-    def __init__(self, lab: Any, name: str, base: Dag | None) -> None:
+    def __init__(self, lab: Any, name: str) -> None:
         self._lab, self.name = lab, name
+        self._lock = RLock()  # a screen may look while a cell edits
         self._replica = Replica(f"{name_of(lab.owner)}-{secrets.token_hex(4)}")
-        self._view, self._read, self._unsent = EMPTY, 0, list[Write]()
-        self._listed = False  #: that this draft is in the list of drafts
-        self.refresh()
-        if base is not None:
-            self._begin(base)
+        self._view, self._link = EMPTY, Link(lab, name)
+        self._run: Run | None = None
+        self._pinned_at = 0  #: the event of the run up to which what has started is pinned
+        self._questions: tuple[Question, ...] = ()
+        self._told: Mapping[str, Told] = {}
+        self._takes_part = False  #: and tells others so; a screen that only looks does not
+        self.offline = False
 
-    def _begin(self, base: Dag) -> None:
-        made = _based(self._lab.shipping.dag(base))
-        known = self._base()
-        if known is not None and known.id != made.id:
+    def join(self, of: Dag | Run | None) -> SharedDraft:
+        """Take part, and begin the draft with a graph, or a run's, if nobody has. Raises `Refused` where others began
+        it with another graph."""
+        with self._lock:
+            self._takes_part = True
+            self.refresh()
+            if of is not None:
+                self._begin(of)
+            if isinstance(of, Run):
+                self._run, self._pinned_at = of, 0
+                self._looked()
+        return self
+
+    def _begin(self, of: Dag | Run) -> None:
+        known = edits.began(self._replica)
+        if known is None:
+            made = _based(self._lab.shipping.dag(of.dag if isinstance(of, Run) else of))
+            self._take(self._replica.deliver(made.log.values()))
+            self._link.send(list(made.log.values()))
+            return
+        graphs = [version.dag for version in of.versions] if isinstance(of, Run) else [of]
+        if known.id not in [edits.BASE + self._lab.shipping.dag(graph).digest.hex() for graph in graphs]:
             text = f"draft {self.name} was begun with another graph"
             raise Refused(
                 text, rule="other-base", fix=f"lab.draft({self.name!r}) goes on with it; or choose a new name"
             )
-        if known is None:
-            self._take(self._replica.deliver(made.log.values()))
-            self._send(list(made.log.values()))
-
-    def _base(self) -> Replica | None:
-        """The graph that the draft began with, as a replica of its own."""
-        names = [name for name in self._replica.seen if name.startswith(BASE)]
-        if not names:
-            return None
-        return Replica(names[0]).deliver(w for w in self._replica.log.values() if w.dot.replica == names[0])
 
     # -- looking
 
@@ -90,108 +115,188 @@ class SharedDraft:
         held = self._looked().conflicts
         return tuple(held[key] for key in sorted(held))
 
+    def intents(self, conflict: Held) -> tuple[Intent, ...]:
+        """Who wants what in a conflict, and since when (unix milliseconds)."""
+        return intents(self._replica, conflict)
+
+    def choices(self, conflict: Held) -> tuple[Choice, ...]:
+        """The ways to settle a conflict, each with its `label`: one of them goes to `choose`, or to `submit`."""
+        return choices(self._replica, conflict)
+
     @property
     def unsent(self) -> int:
         """How many edits wait for the store."""
-        return len(self._unsent)
+        return len(self._link.unsent)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What a vote decides: choices of this notebook's proposals that are still open."""
+        self._looked()
+        return self._questions
 
     def changes(self) -> list[Edit]:
         """Who wanted what, and when, in an order that agrees with cause and effect."""
         self._looked()
         writes = sorted(self._replica.log.values(), key=lambda w: w.order)
-        return [Edit(w.by, w.at / 1000, _said(w)) for w in writes if not w.dot.replica.startswith(BASE)]
+        return [Edit(w.by, w.at / 1000, said(w)) for w in writes if not w.dot.replica.startswith(edits.BASE)]
+
+    def copies(self) -> tuple[Copy, ...]:
+        """Who holds a copy, what each did last, and how many changes it lacks, since when; the latest first."""
+        self._looked()
+        with suppress(StoreUnavailable):
+            self._told = self._link.told()
+        here = {self._replica.id: Told(name_of(self._lab.owner), self._replica.seen, _now())}
+        known = copies(self._replica, {**self._told, **here})
+        return known if self._takes_part else tuple(copy for copy in known if not copy.here)
 
     def _looked(self) -> View:
-        with suppress(StoreUnavailable):  # offline: what is here is shown
-            self.refresh()
-        return self._view
+        with self._lock:
+            try:
+                self.refresh()
+            except StoreUnavailable:  # what is here is shown
+                self.offline = True
+            self._pin()
+            self._hear_votes()
+            return self._view
 
     def refresh(self) -> None:
         """Read what others wrote, and send what waits. Raises `StoreUnavailable`."""
-        while rows := self._lab.in_store(lambda store: store.read(self._stream, self._read)):
-            writes: list[Write] = []
-            for row in rows:
-                writes += reading(f"row {row.seq} of draft {self.name}", writes_from_data, unpack(row.data))
-            self._take(self._replica.deliver(writes))
-            self._read = rows[-1].seq
-        self._send([])
+        with self._lock:
+            for writes in self._link.fresh():
+                self._take(self._replica.deliver(writes))
+            self._link.send()
+            if self._takes_part:
+                self._link.tell(self._replica.id, name_of(self._lab.owner), self._replica.seen)
+            self.offline = False
 
     def _take(self, replica: Replica) -> None:
         self._view, self._replica = moved(self._view, self._replica, replica), replica
 
-    def _send(self, writes: Sequence[Write]) -> None:
-        self._unsent += writes
-        while self._unsent:
-            batch, data = _row(self._unsent)
-            rows = {self._stream: [data]} | ({} if self._listed else {wire.DRAFTS: [self.name.encode()]})
-            said = self._lab.in_store(lambda store, rows=rows: store.commit(append=rows))
-            assert not isinstance(said, CommitRefused)  # nothing guards it
-            self._listed = True
-            del self._unsent[:batch]
+    def _pin(self) -> None:
+        """Let stand what the run has started meanwhile."""
+        if self._run is None:
+            return
+        state = self._run.feed.state
+        if state.over or state.seq == self._pinned_at:
+            return
+        begun = [n for n, rec in state.nodes.items() if rec.state in STARTED | PASSED and n in state.dag]
+        pins = edits.pins(self._replica, state.dag, begun, f"run {state.run}", _now())
+        if pins:
+            self._wrote(self._replica.deliver(pins))
+        self._pinned_at = state.seq
 
-    @property
-    def _stream(self) -> str:
-        return wire.draft(self.name)
+    def _hear_votes(self) -> None:
+        """Make the choices of proposals that were applied; of others, the conflicts stay open."""
+        decided = [question for question in self._questions if question.proposal.view.terminal]
+        self._questions = tuple(question for question in self._questions if question not in decided)
+        for question in decided:
+            if question.proposal.state is ProposalState.APPLIED:
+                for choice in question.choices:
+                    with suppress(DagError):  # somebody wrote there since: that is another conflict
+                        self.choose(choice, question.by)
 
     # -- editing
 
     def edit(self, change: Changeset, by: Agent | str | None = None) -> SharedDraft:
         """Make a change of the graph that is shown: `draft.edit(hx.Changeset.on(draft.dag).add_node(…), by="critic")`.
 
-        Without a store it waits here (`unsent`). Raises a `DagError` if the graph has moved on and it does not fit."""
-        shipped = self._lab.shipping.changeset(change)
-        if shipped.base != self._looked().dag.digest:
-            rebased = shipped.rebase(self._view.dag)
-            shipped = rebased if isinstance(rebased, Changeset) else _raise(rebased)
-        return self._wrote(edits.edit(self._replica, shipped, self._who(by), _now()))
+        Without a store it waits here (`unsent`). One that others make at the same time is its rival, and a conflict.
+        Raises a `DagError` if the change was made on another graph than is shown and does not fit, and `FrozenNode` if
+        it would change what the run has started."""
+        with self._lock:
+            if change.base != self._view.dag.digest:
+                rebased = change.rebase(self._looked().dag)
+                change = rebased if isinstance(rebased, Changeset) else _raise(rebased)
+            return self._write(edits.values(self._lab.shipping.changeset(change)), by)
 
     def add_node(self, node: Any, by: Agent | str | None = None) -> SharedDraft:
         """With one more node."""
-        return self.edit(Changeset.on(self.dag).add_node(node), by)
+        return self._edited(lambda on: on.add_node(node), by)
 
     def replace_node(self, name: Any, node: Any, by: Agent | str | None = None) -> SharedDraft:
         """With other code or another spec under a name."""
-        return self.edit(Changeset.on(self.dag).replace_node(name, node), by)
+        return self._edited(lambda on: on.replace_node(name, node), by)
 
     def remove_node(self, name: Any, by: Agent | str | None = None) -> SharedDraft:
         """Without a node and its edges."""
-        return self.edit(Changeset.on(self.dag).remove_node(name), by)
+        return self._edited(lambda on: on.remove_node(name), by)
 
     def add_edge(self, up: Any, down: Any, by: Agent | str | None = None) -> SharedDraft:
         """With one more edge."""
-        return self.edit(Changeset.on(self.dag).add_edge(up, down), by)
+        return self._edited(lambda on: on.add_edge(up, down), by)
 
     def remove_edge(self, up: Any, down: Any, by: Agent | str | None = None) -> SharedDraft:
         """Without an edge."""
-        return self.edit(Changeset.on(self.dag).remove_edge(up, down), by)
+        return self._edited(lambda on: on.remove_edge(up, down), by)
+
+    def _edited(self, change: Callable[[Changeset], Changeset], by: Agent | str | None) -> SharedDraft:
+        with self._lock:
+            return self.edit(change(Changeset.on(self.dag)), by)
+
+    def choose(self, choice: Choice, by: Agent | str | None = None) -> SharedDraft:
+        """Settle a conflict by one of its `choices`. Raises `DagError` if somebody has written there since."""
+        with self._lock:
+            self._looked()
+            return self._write(chosen(self._replica, choice), by)
 
     def settle(self, conflict: Held, keep: Dot | None = None, by: Agent | str | None = None) -> SharedDraft:
         """Decide a conflict: keep one of its `dots`, or what is shown (None); an edge that is held back is given up."""
-        self._looked()
-        slot = self._replica.slots.get(conflict.key)
-        shown = slot.shown.dot if slot is not None and conflict.shown else None
-        return self._wrote(edits.settle(self._replica, conflict.key, keep or shown, self._who(by), _now()))
+        with self._lock:
+            self._looked()
+            slot = self._replica.slots.get(conflict.key)
+            shown = slot.shown.dot if slot is not None and conflict.shown else None
+            return self._write(edits.settled(self._replica, conflict.key, keep or shown), by)
+
+    def _write(self, values: Mapping[str, Any], by: Agent | str | None) -> SharedDraft:
+        if refused := edits.frozen(self._replica, values):
+            raise refused
+        return self._wrote(edits.write(self._replica, values, name_of(by or self._lab.owner), _now()))
 
     def _wrote(self, replica: Replica) -> SharedDraft:
         fresh = replica.missing(self._replica.seen) or ()
         self._take(replica)
-        with suppress(StoreUnavailable):  # they wait here, and go with the next refresh
-            self._send(fresh)
+        try:
+            self._link.send(fresh)
+        except StoreUnavailable:  # they wait here, and go with the next look
+            self.offline = True
         return self
-
-    def _who(self, by: Agent | str | None) -> str:
-        return name_of(by or self._lab.owner)
 
     # -- leaving
 
-    def submit(self, run: Run, by: Agent | str | None = None, reason: str = "") -> ProposalHandle:
-        """Propose to a run what became of the graph that the draft began with. Conflicts must be settled first."""
-        if conflicts := self.conflicts:
-            fix = "draft.settle(draft.conflicts[0], …)"
-            raise Refused(f"draft {self.name} has {len(conflicts)} open conflicts", rule="open-conflicts", fix=fix)
-        base = self._base()
-        began = EMPTY.dag if base is None else moved(EMPTY, Replica(base.id), base).dag
-        return run.propose(Changeset.between(began, self._view.dag), by=by, reason=reason or f"draft {self.name}")
+    def submit(
+        self, run: Run | None = None, by: Agent | str | None = None, reason: str = "", *,
+        choices: Sequence[Choice] = (), running: Running = "refuse", finished: Finished = "refuse",
+    ) -> ProposalHandle:  # fmt: skip
+        """Propose to a run, by default its own, what became of the graph that the draft began with.
+
+        choices    of conflicts that are still open: the vote decides them. They are made in the draft once the proposal
+                   is applied, and else the conflicts stay open. Without them, conflicts must be settled first
+        running, finished   what a node becomes that was replaced and runs, or has finished: as for `replace_node`
+        """
+        with self._lock:
+            target = run or self._run
+            if target is None:
+                text = f"draft {self.name} is of no run"
+                raise Refused(text, rule="no-run", fix="draft.submit(run)")
+            self._looked()
+            values = {key: value for choice in choices for key, value in chosen(self._replica, choice).items()}
+            after = edits.write(self._replica, values)
+            shown = moved(self._view, self._replica, after)
+            if shown.conflicts:
+                text = f"draft {self.name} has {len(shown.conflicts)} open conflicts"
+                fix = "draft.choose(draft.choices(draft.conflicts[0])[0]), or submit(choices=[…]) for a vote on them"
+                raise Refused(text, rule="open-conflicts", fix=fix)
+            change = _handled(self._change(shown.dag), target, Handling(running, finished))
+            proposal = target.propose(change, by=by, reason=reason or f"draft {self.name}")
+            if choices:
+                question = Question(proposal, tuple(choices), name_of(by or self._lab.owner))
+                self._questions = (*self._questions, question)
+            return proposal
+
+    def _change(self, dag: Dag) -> Changeset:
+        base = edits.began(self._replica)
+        start = EMPTY.dag if base is None else moved(EMPTY, Replica(base.id), base).dag
+        return Changeset.between(start, dag)
 
     def save(self, path: str | Path) -> None:
         """Write the draft and the code of its nodes into a file, to be merged elsewhere."""
@@ -200,34 +305,31 @@ class SharedDraft:
 
     def merge(self, path: str | Path) -> SharedDraft:
         """Take in a draft that was saved elsewhere. Raises `SchemaError` for what is no draft."""
-        self._looked()
-        return self._wrote(self._replica.merge(taken_in(Path(path), self._lab.shipping.blobs)))
+        with self._lock:
+            self._looked()
+            return self._wrote(self._replica.merge(taken_in(Path(path), self._lab.shipping.blobs)))
 
     def __repr__(self) -> str:
         held = f", {len(self.conflicts)} conflicts" if self.conflicts else ""
         return f"<SharedDraft {self.name}: {len(self._view.dag)} nodes{held}>"
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return draft_bundle(self)
+
 
 def _based(dag: Dag) -> Replica:
     """A graph as the writes of a replica that is named after it: whoever makes it makes the same."""
     change = Changeset.between(Dag.of(), dag)
-    return edits.edit(Replica(BASE + dag.digest.hex()), change)
+    return edits.write(Replica(edits.BASE + dag.digest.hex()), edits.values(change))
 
 
-def _row(writes: Sequence[Write]) -> tuple[int, bytes]:
-    """As many of the writes as one row takes."""
-    count = len(writes)
-    while True:
-        data = pack(writes_to_data(writes[:count]))
-        if len(data) <= ROW or count == 1:
-            return count, data
-        count = max(1, count // 2)
-
-
-def _said(w: Write) -> str:
-    edge = edge_of(w.key)
-    what = f"the edge {edge[0]} -> {edge[1]}" if edge else w.key
-    return f"{'removes' if w.value is None else 'writes'} {what}"
+def _handled(change: Changeset, run: Run, handling: Handling) -> Changeset:
+    """A change that says what it means for nodes of a run that have started."""
+    nodes = run.feed.state.nodes
+    touched = [name for name in (*change.changed, *change.removed) if name in nodes and nodes[name].state in STARTED]
+    if handling == Handling() or not touched:
+        return change
+    return replace(change, handling=FrozenDict(dict.fromkeys(touched, handling)))
 
 
 def _raise(conflict: Any) -> Any:

@@ -31,7 +31,7 @@ from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
-from ..runtime.history import Journal
+from ..runtime.history import Journal, rows_of
 from ..runtime.notifier import Notifier
 from ..runtime.pools import checked_regions
 from ..runtime.remote import Remote
@@ -122,6 +122,7 @@ class Lab:
             self.policy = policy_of("solo" if policy is None else policy)
             self.catalog = catalog or Catalog()
             self._agents: dict[str, Agent] = {}
+            self._drafts: dict[str, SharedDraft] = {}
             self.owner: Agent = HumanAgent(owner or login()) if not isinstance(owner, Agent) else owner
             self._store_key = key_of(store)
             own = (pool, store, blobs, workers, threads, standby)
@@ -312,7 +313,16 @@ class Lab:
 
         Raises `Refused` where others began it with another graph."""
         self._check_open()
-        return SharedDraft(self, checked_id(name, "the name of a draft"), of.dag if isinstance(of, Run) else of)
+        return self._draft(checked_id(name, "the name of a draft")).join(of)
+
+    def drafts(self) -> list[SharedDraft]:
+        """All drafts of this store, by name, to be looked at; whoever edits one takes part in it."""
+        rows = self.in_store(lambda store: rows_of(store, wire.DRAFTS))
+        return [self._draft(name) for name in sorted({row.data.decode() for row in rows})]
+
+    def _draft(self, name: str) -> SharedDraft:
+        with registry.LOCK:
+            return self._drafts.setdefault(name, SharedDraft(self, name))
 
     def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """The result of something that is asked of the store."""

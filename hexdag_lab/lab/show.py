@@ -27,3 +27,16 @@ def run_bundle(run: Any) -> dict[str, Any]:
         here = Visit(run._lab, Identity(run._lab.owner.id, "notebook"))
         return {**RunWidget(run, here)._repr_mimebundle_(), **static}
     return static
+
+
+def draft_bundle(draft: Any) -> dict[str, Any]:
+    """A draft in all the forms that a front end may know."""
+    from ..views.drafts import draft_text
+    from ..views.svg import dag_svg
+
+    static = {PLAIN: draft_text(draft), SVG: dag_svg(draft.dag)}
+    if in_kernel():
+        from ..views.draft_widget import DraftWidget
+
+        return {**DraftWidget(draft)._repr_mimebundle_(), **static}
+    return static

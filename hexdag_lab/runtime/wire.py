@@ -54,6 +54,11 @@ def region(name: str) -> str:
     return f"region/{name}"
 
 
+def copies(name: str) -> str:
+    """The key of what the copies of a draft have told of themselves."""
+    return f"copies/{name}"
+
+
 def importing(run: str) -> str:
     """The key of how far the import of a run has come."""
     return f"importing/{run}"

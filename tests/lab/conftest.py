@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hexdag_lab as hx
+from hexdag_lab.lab import registry
 from tests.lab import gates
 
 
@@ -66,6 +68,24 @@ def running(lab: hx.Lab, slow_dag: hx.Dag) -> hx.Run:
     gates.reached("held")
     until(lambda: (run.nodes["fit"].state, run.nodes["held"].state) == ("SUCCEEDED", "RUNNING"))
     return run
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/lab.db"
+
+
+@pytest.fixture
+def labs(url: str) -> Iterator[tuple[hx.Lab, hx.Lab]]:
+    """Two notebooks on one store: the second is a lab as another process has it."""
+    with hx.Lab(pool="inline", store=url, owner="dana") as first:
+        live, registry._LIVE = registry._LIVE, {}
+        try:
+            second = hx.Lab(store=url, owner="arun", leader=False)
+        finally:
+            registry._LIVE = live
+        with second:
+            yield first, second
 
 
 def until(met: Callable[[], Any], seconds: float = 10) -> None:

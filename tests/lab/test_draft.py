@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,11 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
-from hexdag_lab.lab import registry
 from tests.lab.conftest import fit, held, load
 
 
 def extra(**inputs: Any) -> int:
     return len(inputs)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/lab.db"
-
-
-@pytest.fixture
-def labs(url: str) -> Iterator[tuple[hx.Lab, hx.Lab]]:
-    """Two notebooks on one store: the second is a lab as another process has it."""
-    with hx.Lab(pool="inline", store=url, owner="dana") as first:
-        live, registry._LIVE = registry._LIVE, {}
-        try:
-            second = hx.Lab(store=url, owner="arun", leader=False)
-        finally:
-            registry._LIVE = live
-        with second:
-            yield first, second
 
 
 def test_two_notebooks_see_each_others_edits(labs: tuple[hx.Lab, hx.Lab]) -> None:

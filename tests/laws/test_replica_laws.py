@@ -24,7 +24,7 @@ from hexdag_lab.core.replica.draft import edit, settle
 from hexdag_lab.core.replica.packing import from_bytes, to_bytes
 from hexdag_lab.core.replica.replica import Replica, Write
 from hexdag_lab.core.replica.sync import Frames, Sync, framed
-from hexdag_lab.core.replica.view import EMPTY, View, edge_key, moved, view
+from hexdag_lab.core.replica.view import EMPTY, View, edge_key, moved, started, view
 
 
 def histories(count: int) -> Callable[[Any], Any]:
@@ -57,6 +57,7 @@ STEPS = st.lists(
         st.tuples(st.just("send"), st.integers(0, 4), st.integers(0, 4)),  # the whole state
         st.tuples(st.just("some"), st.integers(0, 4), st.tuples(st.integers(0, 4), st.randoms(use_true_random=False))),
         st.tuples(st.just("trim"), st.integers(0, 4), st.none()),
+        st.tuples(st.just("pin"), st.integers(0, 4), st.sampled_from(NAMES)),
     ),
     min_size=12,
     max_size=40,
@@ -98,6 +99,10 @@ def lives(steps: Iterable[tuple[str, int, Any]], count: int) -> Iterator[list[Re
             writes = list(found[who].log.values()) * 2  # repeated
             random.shuffle(writes)  # reordered
             found[to] = found[to].deliver(writes[: random.randint(0, len(writes))])  # and lost
+        elif kind == "pin":  # a run has started the node, with the edges into it that are shown here
+            dag = view(found[who]).dag
+            into = {edge_key(w.up, what): w for w in (dag.wires(what) if what in dag else ())}
+            found[who] = found[who].write({what: SPECS[what][0], **into}, "the run", 0, {what, *into})
         elif kind == "forget":
             found[who] = found[who].forget(IDS[what % count]).trim()
         else:
@@ -217,6 +222,16 @@ def test_conversations_bring_all_copies_together_whatever_is_lost(steps: Any, co
     assert all(r.seen == replicas[0].seen for r in replicas)
     assert all(view(r) == view(replicas[0]) for r in replicas)
     assert not any(say(a, b, False) for a in range(count) for b in range(count) if a != b)
+
+
+@histories(300)
+@given(STEPS, COUNTS)
+def test_no_edge_leads_into_a_node_that_has_started_but_those_it_was_started_with(steps: Any, count: int) -> None:
+    replica = met(lived(steps, count))
+    dag = view(replica).dag
+    for down in started(replica, NAMES):
+        if down in dag:
+            assert all(replica.slots[edge_key(w.up, down)].shown.pinned for w in dag.wires(down))
 
 
 FORGETFUL = st.lists(

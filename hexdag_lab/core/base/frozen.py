@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from .canon import hash_of
 
@@ -18,6 +18,15 @@ class FrozenDict(dict[str, V]):
     def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
         found = items if type(items) is dict else dict(items)
         dict.__init__(self, sorted(found.items()) if len(found) > 1 else found)
+
+    def updated(self, changes: Mapping[str, V]) -> Self:
+        """The same with other values for some keys; nothing is sorted anew unless there is a new key."""
+        if not changes.keys() <= self.keys():
+            return type(self)({**self, **changes})
+        new = type(self).__new__(type(self))
+        dict.update(new, self)
+        dict.update(new, changes)
+        return new
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(hash_of(self))

@@ -53,6 +53,17 @@ class Overlay(Mapping[str, V]):
         new._layers = (changes, *layers)
         return new
 
+    def diff(self, other: Overlay[V]) -> Iterator[tuple[str, V | None, V | None]]:
+        """(key, value here, value there) wherever they are not one object; None where a key is missing. Of two maps of
+        which one was made of the other by few edits it costs so many; of strangers, all that is in both."""
+        mine, theirs = list(self._layers), list(other._layers)
+        while mine and theirs and mine[-1] is theirs[-1]:
+            del mine[-1], theirs[-1]
+        for key in dict.fromkeys(key for layer in (*mine, *theirs) for key in layer):
+            here, there = self.get(key), other.get(key)
+            if here is not there:
+                yield key, here, there
+
     def __iter__(self) -> Iterator[str]:
         return (key for key, _ in self.items())
 
@@ -80,8 +91,9 @@ class Overlay(Mapping[str, V]):
 
 def _settled(layers: Layers[V]) -> Layers[V]:
     """The same map in layers of which each is at least twice as large as the one above."""
-    end = 1
-    while end < len(layers) and sum(map(len, layers[:end])) * 2 > len(layers[end]):
+    end, above = 1, len(layers[0])
+    while end < len(layers) and above * 2 > len(layers[end]):
+        above += len(layers[end])
         end += 1
     if end == 1:
         return layers

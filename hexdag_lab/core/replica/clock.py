@@ -63,12 +63,7 @@ class Clock(FrozenDict[int]):
 
     def after(self, dot: Dot) -> Clock:
         """What its author has seen when he has made that write."""
-        if dot.replica not in self:
-            return Clock({**self, dot.replica: dot.number})
-        new = Clock.__new__(Clock)  # the order of keys stays: nothing is to be sorted
-        dict.update(new, self)
-        dict.__setitem__(new, dot.replica, dot.number)
-        return new
+        return self.updated({dot.replica: dot.number})
 
     @property
     def time(self) -> int:
@@ -77,6 +72,9 @@ class Clock(FrozenDict[int]):
 
     def __reduce__(self) -> tuple[type[Clock], tuple[dict[str, int]]]:
         return Clock, (dict(self),)
+
+
+NOTHING = Clock()
 
 
 def _pointwise(pick: Callable[[int, int], int], a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

@@ -14,17 +14,19 @@ from typing import Any
 from ..base.codec import decode, encode
 from ..base.errors import HexdagError, SchemaError
 from ..base.frozen import FrozenDict
-from ..base.merkle import MerkleMap
 from ..base.overlay import Overlay
 from ..dag.node import NodeSpec, check_name
 from ..dag.wiring import Wire
-from .clock import Clock, Dot
+from .clock import NOTHING, Clock, Dot
 from .replica import Replica, Slot, Write
 from .view import edge_of
 
 FORMAT = 1
 LARGEST = 256 * 2**20  #: bytes of a message, unpacked
+SHORT = 256  #: bytes of a message that is not compressed: that of a single edit is read sooner than inflated
 _HIGHEST = 2**53  #: numbers above are not whole in every JSON reader
+
+_JSON = json.JSONDecoder()
 
 Check = Callable[[Write], None]
 
@@ -44,19 +46,18 @@ def check_draft(w: Write) -> None:
 
 
 def pack(data: Mapping[str, Any]) -> bytes:
-    """JSON-able data as compressed bytes, with the number of the format."""
-    text = json.dumps({"format": FORMAT, **data}, separators=(",", ":"), allow_nan=False)
-    return zlib.compress(text.encode(), 6)
+    """JSON-able data as bytes, with the number of the format: compressed, where that is worth the time."""
+    text = json.dumps({"format": FORMAT, **data}, separators=(",", ":"), allow_nan=False).encode()
+    return text if len(text) <= SHORT else zlib.compress(text, 6)
 
 
 def unpack(data: bytes) -> dict[str, Any]:
     """What `pack` was given. Raises `SchemaError`, also for what would become larger than `LARGEST`."""
     try:
-        reader = zlib.decompressobj()
-        text = reader.decompress(data, LARGEST)
-        if reader.unconsumed_tail or not reader.eof:
-            raise SchemaError(f"a message is whole and at most {LARGEST >> 20} MiB")
-        found = json.loads(text)
+        text = (data if data[:1] == b"{" else _inflated(data)).decode()
+        found, end = _JSON.raw_decode(text)
+        if end != len(text):
+            raise SchemaError("this is no message of a draft: it goes on after its end")
     except (zlib.error, ValueError, RecursionError) as error:
         raise SchemaError(f"this is no message of a draft: {error}") from error
     if not isinstance(found, dict) or type(found.get("format")) is not int:
@@ -66,6 +67,14 @@ def unpack(data: bytes) -> dict[str, Any]:
             f"this message has format {found['format']}; this hexdag_lab reads up to {FORMAT}: upgrade it"
         )
     return found
+
+
+def _inflated(data: bytes) -> bytes:
+    reader = zlib.decompressobj()
+    text = reader.decompress(data, LARGEST)
+    if reader.unconsumed_tail or not reader.eof:
+        raise SchemaError(f"a message is whole and at most {LARGEST >> 20} MiB")
+    return text
 
 
 def reading(what: str, read: Callable[[Any], Any], data: Any) -> Any:
@@ -81,8 +90,9 @@ def reading(what: str, read: Callable[[Any], Any], data: Any) -> Any:
 # -- writes
 
 
-def writes_to_data(writes: Sequence[Write]) -> dict[str, Any]:
-    """Writes in their order; each name once."""
+def writes_to_data(writes: Sequence[Write], seen: Clock = NOTHING) -> dict[str, Any]:
+    """Writes in their order; each name once, and a clock only where it is not what its author's write before left. His
+    first one mostly comes right after all that the sender has seen: `seen`."""
     names: dict[str, int] = {}
     clocks: dict[str, Clock] = {}
     rows, last = [], 0
@@ -91,7 +101,7 @@ def writes_to_data(writes: Sequence[Write]) -> dict[str, Any]:
         return names.setdefault(name, len(names))
 
     for w in writes:
-        known = clocks.get(w.dot.replica) == w.seen
+        known = (clocks.get(w.dot.replica) or _before(w.dot, seen)) == w.seen
         clock = 0 if known else [[place(replica), number] for replica, number in w.seen.items()]
         row = [place(w.dot.replica), w.dot.number, clock, w.key, encode(w.value), place(w.by), w.at - last]
         rows.append([*row, 1] if w.pinned else row)
@@ -99,24 +109,36 @@ def writes_to_data(writes: Sequence[Write]) -> dict[str, Any]:
     return {"names": list(names), "writes": rows}
 
 
-def writes_from_data(data: Any, check: Check = check_draft) -> tuple[Write, ...]:
+def writes_from_data(data: Any, check: Check = check_draft, seen: Clock = NOTHING) -> tuple[Write, ...]:
     """The writes that `writes_to_data` was given. Raises `SchemaError`."""
     names, rows = data["names"], data["writes"]
-    if not all(type(name) is str for name in names):
+    if not {*map(type, names)} <= {str}:
         raise SchemaError("names are text")
-    clocks: dict[str, Clock] = {}
+    latest: dict[str, Write] = {}
     found, last = [], 0
     for replica, number, clock, key, value, by, at, *pinned in rows:
         name = names[replica]
-        seen = clocks[name] if clock == 0 else Clock({names[i]: _number(n) for i, n in clock})
+        dot = Dot(name, _number(number))
+        if clock != 0:
+            before = Clock({names[i]: _number(n) for i, n in clock})
+        else:
+            before = latest[name].after if name in latest else _before(dot, seen)
         last += int(at)
-        w = Write(Dot(name, _number(number)), seen, str(key), decode(value), names[by], last, bool(pinned))
-        if seen.get(name, 0) != number - 1:
+        w = Write(dot, before, str(key), decode(value), names[by], last, bool(pinned))
+        if before.get(name, 0) != number - 1:
             raise SchemaError(f"{w.dot} says that it is not the next write of its replica")
         check(w)
         found.append(w)
-        clocks[name] = w.after
+        latest[name] = w
     return tuple(found)
+
+
+def _before(dot: Dot, seen: Clock) -> Clock:
+    """The clock of a write's author, if he has seen all of `seen` and nothing else."""
+    name, number = dot
+    if number > 1:
+        return seen.updated({name: number - 1})
+    return Clock({other: n for other, n in seen.items() if other != name}) if name in seen else seen
 
 
 def clock_from_data(data: Any) -> Clock:
@@ -163,7 +185,7 @@ def whole_from_data(data: Any, check: Check = check_draft) -> Replica:
             log[str(w.dot)] = w
     heard = {str(name): clock_from_data(clock) for name, clock in data["heard"].items()}
     replica = Replica(
-        str(data["id"]), seen, MerkleMap({key: Slot(tuple(writes)) for key, writes in slots.items()}), Overlay(log),
+        str(data["id"]), seen, Overlay({key: Slot(tuple(writes)) for key, writes in slots.items()}), Overlay(log),
         clock_from_data(data["cut"]), FrozenDict(waiting), FrozenDict(heard),
     )  # fmt: skip
     _check_whole(replica)

@@ -16,7 +16,7 @@ Ids belong to replicas (a kernel, a controller), never to agents: an agent is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -24,9 +24,8 @@ from ..base.canon import digest, hash_of
 from ..base.codec import dumps
 from ..base.errors import SchemaError
 from ..base.frozen import FrozenDict
-from ..base.merkle import MerkleMap
 from ..base.overlay import Overlay
-from .clock import Clock, Dot
+from .clock import NOTHING, Clock, Dot
 
 MOST_WAITING = 10_000  #: writes that wait for their causes
 
@@ -37,7 +36,7 @@ class Write(NamedTuple):
     dot     its name;  seen  the author's clock before it
     key     a node, or an edge (see `view`);  value  what it is to be; None: it is to go
     by, at  who wanted it, and when, in unix milliseconds: to be shown, nothing is decided by it
-    pinned  for an edge into a node that has started: it stands before all that are not
+    pinned  for a node that has started, and the edges into it: it stands before all that are not
     """
 
     dot: Dot
@@ -98,9 +97,9 @@ class Slot(NamedTuple):
         return tuple(w for w in self.writes if w.wanted != wanted)
 
     @property
-    def digest(self) -> bytes:
-        """The hash of its writes, 32 bytes: the same wherever the same writes have arrived."""
-        return digest(*(w.digest for w in self.writes))
+    def dots(self) -> tuple[Dot, ...]:
+        """The names of its writes: two slots of a key with the same ones hold the same."""
+        return tuple([w.dot for w in self.writes])
 
 
 class Replica(NamedTuple):
@@ -115,7 +114,7 @@ class Replica(NamedTuple):
 
     id: str
     seen: Clock = Clock()
-    slots: MerkleMap[Slot] = MerkleMap()
+    slots: Overlay[Slot] = Overlay({})
     log: Overlay[Write] = Overlay({})
     cut: Clock = Clock()
     waiting: FrozenDict[Write] = FrozenDict()
@@ -123,11 +122,11 @@ class Replica(NamedTuple):
 
     # -- writing
 
-    def write(self, values: Mapping[str, Any], by: str = "", at: int = 0, *, pinned: bool = False) -> Replica:
+    def write(self, values: Mapping[str, Any], by: str = "", at: int = 0, pinned: Container[str] = ()) -> Replica:
         """With one more write of its own for each key. It supersedes all there is under the key, rivals too."""
         made, seen = [], self.seen
         for key, value in values.items():
-            w = Write(Dot(self.id, seen.get(self.id, 0) + 1), seen, key, value, by, at, pinned)
+            w = Write(Dot(self.id, seen.get(self.id, 0) + 1), seen, key, value, by, at, key in pinned)
             made.append(w)
             seen = w.after
         return self.deliver(made)
@@ -136,31 +135,43 @@ class Replica(NamedTuple):
 
     def deliver(self, writes: Iterable[Write]) -> Replica:
         """With writes of any replica, in any order, any number of times. Raises `SchemaError` for a forged one."""
-        seen, slots = self.seen, self.slots
+        seen = dict(self.seen)
+        slots: dict[str, Slot | None] = {}
         logged: dict[str, Write | None] = {}
-        waiting: dict[str, Write] = {}
         latest: dict[str, Write] = {}
-        for w in sorted([*self.waiting.values(), *writes], key=_order):  # causes come first
-            place = str(w.dot)
-            if w.dot.number <= seen.get(w.dot.replica, 0):
-                _check_same(logged.get(place) or self.log.get(place), w)
-            elif _ready(w, seen):
-                slots = _applied(slots, w)
-                logged[place] = latest[w.dot.replica] = w
-                seen = seen.after(w.dot)
-            elif len(waiting) < MOST_WAITING:  # what is let go is asked for again: it is not seen
-                waiting[place] = w
-        heard = {name: self.heard.get(name, Clock()).joined(w.after) for name, w in latest.items()}
+        late: list[Write] = []
+        for again in (False, True):  # mostly causes come first, and nothing is sorted
+            if again:
+                if not late and not self.waiting:
+                    break
+                writes, late = sorted([*self.waiting.values(), *late], key=_order), []
+            for w in writes:
+                author, number = w.dot
+                known = seen.get(author, 0)
+                if number <= known:
+                    place = str(w.dot)
+                    _check_same(logged.get(place) or self.log.get(place), w)
+                elif number == known + 1 and _covered(w.seen, seen):
+                    slots[w.key] = _applied(slots.get(w.key) or self.slots.get(w.key), w)
+                    logged[str(w.dot)] = latest[author] = w
+                    seen[author] = number
+                else:
+                    late.append(w)
+        heard = {author: w.after.joined(self.heard.get(author, NOTHING)) for author, w in latest.items()}
         return Replica(
-            self.id, seen, slots, self.log.update(logged), self.cut, FrozenDict(waiting),
-            FrozenDict({**self.heard, **heard}),
+            self.id, self.seen.updated(seen), self.slots.update(slots), self.log.update(logged), self.cut,
+            # of what waits, what is let go is asked for again: it is not seen
+            FrozenDict({str(w.dot): w for w in late[:MOST_WAITING]}) if late or self.waiting else self.waiting,
+            self.heard.updated(heard),
         )  # fmt: skip
 
     def merge(self, other: Replica) -> Replica:
         """With everything that another copy has seen: the whole state, for one that its log does not reach back to."""
-        slots = self.slots
+        slots: dict[str, Slot | None] = {}
         for key, mine, theirs in self.slots.diff(other.slots):
-            slots = _placed(slots, key, {**_kept(mine, theirs, other.seen), **_kept(theirs, mine, self.seen)}.values())
+            if mine is None or theirs is None or mine.dots != theirs.dots:
+                kept = {**_kept(mine, theirs, other.seen), **_kept(theirs, mine, self.seen)}
+                slots[key] = Slot(tuple(sorted(kept.values(), key=_order))) if kept else None
         fresh: dict[str, Write | None] = {}
         for place, w in other.log.items():
             known = self.log.get(place)
@@ -168,10 +179,10 @@ class Replica(NamedTuple):
                 fresh[place] = w
             elif known is not w:
                 _check_same(known, w)
-        heard = {name: self.heard.get(name, Clock()).joined(clock) for name, clock in other.heard.items()}
+        heard = {name: self.heard.get(name, NOTHING).joined(clock) for name, clock in other.heard.items()}
         whole = self._replace(
-            seen=self.seen.joined(other.seen), slots=slots, log=self.log.update(fresh), cut=_cut(self, other),
-            heard=FrozenDict({**self.heard, **heard, other.id: other.seen}),
+            seen=self.seen.joined(other.seen), slots=self.slots.update(slots), log=self.log.update(fresh),
+            cut=_cut(self, other), heard=self.heard.updated({**heard, other.id: other.seen}),
         )  # fmt: skip
         return whole.deliver(other.waiting.values())
 
@@ -186,8 +197,8 @@ class Replica(NamedTuple):
     def hear(self, replica: str, seen: Mapping[str, int]) -> Replica:
         """Told that another copy has seen so much; from then on `trim` waits for it."""
         old = self.heard.get(replica)
-        known = (old or Clock()).joined(seen)
-        return self if known is old else self._replace(heard=FrozenDict({**self.heard, replica: known}))
+        known = (old or NOTHING).joined(seen)
+        return self if known is old else self._replace(heard=self.heard.updated({replica: known}))
 
     def forget(self, replica: str) -> Replica:
         """Wait for a copy no longer. If it comes back it needs the whole state."""
@@ -204,21 +215,25 @@ class Replica(NamedTuple):
 
     def trim(self) -> Replica:
         """Without what no copy will ask for again: old writes of the log, and removals that all have seen."""
-        stable, slots = self.stable, self.slots
+        stable = self.stable
         gone = [w for dot in stable.since(self.cut) if (w := self.log.get(str(dot))) is not None]
+        empty: dict[str, Slot | None] = {}
         for w in gone:
-            slot = slots.get(w.key)
-            if w.value is None and slot is not None and all(v.value is None and stable.has(v.dot) for v in slot.writes):
-                slots = slots.delete(w.key)
+            slot = self.slots.get(w.key) if w.value is None else None
+            if slot is not None and all(v.value is None and stable.has(v.dot) for v in slot.writes):
+                empty[w.key] = None
         log = self.log.update({str(w.dot): None for w in gone})
-        return self._replace(slots=slots, log=log, cut=self.cut.joined(stable))
+        return self._replace(slots=self.slots.update(empty), log=log, cut=self.cut.joined(stable))
 
 
 _order = attrgetter("order")
 
 
-def _ready(w: Write, seen: Clock) -> bool:
-    return w.dot.number == seen.get(w.dot.replica, 0) + 1 and seen.covers(w.seen)
+def _covered(clock: Mapping[str, int], seen: Mapping[str, int]) -> bool:
+    for replica, number in clock.items():  # noqa: SIM110  # a generator takes twice as long
+        if number > seen.get(replica, 0):
+            return False
+    return True
 
 
 def _check_same(known: Write | None, w: Write) -> None:
@@ -226,23 +241,16 @@ def _check_same(known: Write | None, w: Write) -> None:
         raise SchemaError(f"two different writes are called {w.dot}: the id of a replica was used twice")
 
 
-def _applied(slots: MerkleMap[Slot], w: Write) -> MerkleMap[Slot]:
-    slot = slots.get(w.key)
-    old = () if slot is None else tuple([v for v in slot.writes if not w.seen.has(v.dot)])
-    return _placed(slots, w.key, (*old, w)) if old else slots.set(w.key, Slot((w,)))
+def _applied(slot: Slot | None, w: Write) -> Slot:
+    """A slot with one more write, without those that it supersedes."""
+    left = () if slot is None else tuple([v for v in slot.writes if not w.seen.has(v.dot)])
+    return Slot(tuple(sorted((*left, w), key=_order))) if left else Slot((w,))
 
 
 def _kept(slot: Slot | None, other: Slot | None, seen: Clock) -> dict[Dot, Write]:
     """The writes of a slot that another copy has as well, or has not seen; what it has seen and lacks is superseded."""
     theirs = set() if other is None else {w.dot for w in other.writes}
     return {} if slot is None else {w.dot: w for w in slot.writes if w.dot in theirs or not seen.has(w.dot)}
-
-
-def _placed(slots: MerkleMap[Slot], key: str, writes: Iterable[Write]) -> MerkleMap[Slot]:
-    ordered = tuple(sorted(writes, key=_order))
-    if ordered:
-        return slots.set(key, Slot(ordered))
-    return slots.delete(key) if key in slots else slots
 
 
 def _cut(a: Replica, b: Replica) -> Clock:

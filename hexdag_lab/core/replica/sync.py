@@ -12,8 +12,7 @@ Bytes come in any pieces over a stream: `framed` and `Frames` tell messages apar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.errors import SchemaError
 from .clock import Clock
@@ -33,8 +32,7 @@ from .packing import (
 from .replica import Replica
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(NamedTuple):
     """What is known of the other end: `theirs`, what it has seen or was sent; `told`, what it was told of us."""
 
     theirs: Clock | None = None
@@ -48,7 +46,7 @@ class Sync:
         theirs = self.theirs
         if theirs is not None and not theirs.covers(replica.seen):
             writes = replica.missing(theirs)
-            message |= {"whole": whole_to_data(replica)} if writes is None else writes_to_data(writes)
+            message |= {"whole": whole_to_data(replica)} if writes is None else writes_to_data(writes, replica.seen)
             theirs = theirs.joined(replica.seen)
         return Sync(theirs, replica.seen), pack(message)
 
@@ -67,9 +65,10 @@ class Sync:
 
 
 def _parts(data: Any, check: Check) -> tuple[str, Clock, Replica | None, Any]:
+    seen = clock_from_data(data["seen"])
     whole = whole_from_data(data["whole"], check) if "whole" in data else None
-    writes = writes_from_data(data, check) if "writes" in data else ()
-    return str(data["id"]), clock_from_data(data["seen"]), whole, writes
+    writes = writes_from_data(data, check, seen) if "writes" in data else ()
+    return str(data["id"]), seen, whole, writes
 
 
 _HEAD = 4  #: bytes of a length, the highest first

@@ -1,9 +1,9 @@
 """`View`: the graph that a draft shows, always a valid one, and what it holds back.
 
 A pure function of what a replica holds. Nodes are shown as their last write wants them. Edges are let in one by one,
-pinned ones first, then the oldest first; one whose end is missing, whose parameter is taken or that would close a
-cycle is *held back*, with the reason, and comes back by itself when that is gone. Acyclicity cannot be kept by merging
-alone (Shapiro et al., INRIA RR-7506), so it is kept by looking.
+pinned ones first, then the oldest first; one whose end is missing, whose parameter is taken, that would close a cycle
+or leads into a node that has started is *held back*, with the reason, and comes back by itself when that is gone.
+Acyclicity cannot be kept by merging alone (Shapiro et al., INRIA RR-7506), so it is kept by looking.
 
     what is in the graph + what the conflicts hold = everything that was written and not superseded
 
@@ -12,7 +12,8 @@ Only what lies on a cycle needs a search; without one a view moves on by the key
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..base.canon import digest
@@ -45,14 +46,16 @@ class Held:
     """Writes that the graph does not show, and why.
 
     kind   both-changed, remove-vs-change: another write to the same key is shown;
-           dangling, taken, type, cycle: the edge does not fit what is shown
+           dangling, taken, type, cycle, started: the edge does not fit what is shown
     key    the node or edge;  dots  the writes that are held back;  text  one sentence with the intents
+    rivals the keys of what an edge does not fit
     """
 
     kind: str
     key: str
     dots: tuple[Dot, ...]
     text: str
+    rivals: tuple[str, ...] = ()
 
     @property
     def shown(self) -> bool:
@@ -93,11 +96,16 @@ def view(replica: Replica) -> View:
             specs[key] = shown.value
         else:
             edges.append(shown)
-    wires, reasons = _let_in(specs, edges)
-    for key, (kind, why) in reasons.items():
-        held[key] = _held_edge(replica.slots[key], kind, why)
+    wires, reasons = _let_in(specs, edges, started(replica, specs))
+    for key, reason in reasons.items():
+        held[key] = _held_edge(replica.slots[key], reason)
     pairs = [(spec, tuple(sorted(wires.get(name, ()), key=lambda w: w.up))) for name, spec in sorted(specs.items())]
     return View(Dag.from_entries(pairs), MerkleMap(held))
+
+
+def started(replica: Replica, names: Iterable[str]) -> set[str]:
+    """Those of some nodes that a run has started: their writes are pinned."""
+    return {name for name in names if (slot := replica.slots.get(name)) is not None and slot.shown.pinned}
 
 
 def moved(old: View, before: Replica, after: Replica) -> View:
@@ -107,7 +115,9 @@ def moved(old: View, before: Replica, after: Replica) -> View:
     nodes: dict[str, NodeChange] = {}
     edges: dict[Edge, EdgeChange] = {}
     conflicts = old.conflicts
-    for key, _, slot in before.slots.diff(after.slots):
+    for key, was, slot in before.slots.diff(after.slots):
+        if _shuts_out(old, after, key, was, slot):
+            return view(after)
         shown = None if slot is None else slot.shown.value
         rivals = None if slot is None or shown is None else _rivals(slot)
         if rivals is not None:
@@ -117,8 +127,8 @@ def moved(old: View, before: Replica, after: Replica) -> View:
         if (edge := edge_of(key)) is not None:
             edges[edge] = EdgeChange(_wire(old.dag, edge), shown)
         else:
-            was = old.dag.nodes.get(key)
-            nodes[key] = NodeChange(None if was is None else was.digest, shown)
+            spec = old.dag.nodes.get(key)
+            nodes[key] = NodeChange(None if spec is None else spec.digest, shown)
     changed = Changeset(
         old.dag.digest,
         {name: change for name, change in nodes.items() if change.old != change.after},
@@ -135,20 +145,43 @@ def _wire(dag: Dag, edge: Edge) -> Wire | None:
     return next((w for w in dag.wires(down) if w.up == up), None) if down in dag else None
 
 
+def _shuts_out(old: View, after: Replica, key: str, was: Slot | None, slot: Slot | None) -> bool:
+    """Whether a change means that an edge into a node that has started has to be held back, or let in."""
+    if (edge := edge_of(key)) is not None:
+        return _unpinned(slot) and bool(started(after, edge[1:]))
+    if (was is not None and was.shown.pinned) == (slot is not None and slot.shown.pinned):
+        return False
+    return key in old.dag and any(_unpinned(after.slots.get(edge_key(w.up, key))) for w in old.dag.wires(key))
+
+
+def _unpinned(slot: Slot | None) -> bool:
+    return slot is not None and slot.shown.value is not None and not slot.shown.pinned
+
+
 # -- which edges are let in
 
 
+class _Reason(NamedTuple):
+    """Why an edge is held back: the kind of conflict, the keys of what it does not fit, in words."""
+
+    kind: str
+    rivals: tuple[str, ...]
+    why: str
+
+
 def _let_in(
-    specs: Mapping[str, NodeSpec], edges: Iterable[Write]
-) -> tuple[dict[str, list[Wire]], dict[str, tuple[str, str]]]:
-    """Wires by node, and for each edge that is held back its kind and reason."""
-    held: dict[str, tuple[str, str]] = {}
+    specs: Mapping[str, NodeSpec], edges: Iterable[Write], begun: Container[str]
+) -> tuple[dict[str, list[Wire]], dict[str, _Reason]]:
+    """Wires by node, and for each edge that is held back the reason; `begun`: the nodes that have started."""
+    held: dict[str, _Reason] = {}
     standing: list[tuple[Edge, Write]] = []
     for w in sorted(edges, key=lambda w: (not w.pinned, w.order)):
         edge = edge_of(w.key)
         assert edge is not None
         if missing := [name for name in edge if name not in specs]:
-            held[w.key] = ("dangling", f"there is no node {' and no '.join(missing)}")
+            held[w.key] = _Reason("dangling", tuple(missing), f"there is no node {' and no '.join(missing)}")
+        elif edge[1] in begun and not w.pinned:
+            held[w.key] = _Reason("started", edge[1:], f"{edge[1]} has started, so its inputs stay as they are")
         else:
             standing.append((edge, w))
     core = _core([edge for edge, _ in standing])
@@ -158,13 +191,14 @@ def _let_in(
     for (up, down), w in standing:
         wire: Wire = w.value
         rival = filled.get((down, str(wire.param)))
-        if reason := _misfit(specs, down, wires.get(down, []), rival, wire):
+        if reason := _misfit(specs, (up, down), wires.get(down, []), rival, wire):
             held[w.key] = reason
             continue
         if up in core and down in core:
             raised = raise_levels(up, down, levels.__getitem__, downs.__getitem__)
             if isinstance(raised, tuple):
-                held[w.key] = ("cycle", f"it would close the cycle {' -> '.join(raised)}")
+                others = tuple(edge_key(*pair) for pair in pairwise(raised) if pair != (up, down))
+                held[w.key] = _Reason("cycle", others, f"it would close the cycle {' -> '.join(raised)}")
                 continue
             levels.update(raised)
             downs[up].add(down)
@@ -175,16 +209,16 @@ def _let_in(
 
 
 def _misfit(
-    specs: Mapping[str, NodeSpec], down: str, wires: list[Wire], rival: Wire | None, wire: Wire
-) -> tuple[str, str] | None:
-    spec = specs[down]
+    specs: Mapping[str, NodeSpec], edge: Edge, wires: list[Wire], rival: Wire | None, wire: Wire
+) -> _Reason | None:
+    spec = specs[edge[1]]
     try:
         check_wires(spec, [wire] if rival is None else [rival, wire])
         check_models(spec, [wire] if spec.in_model is None else [*wires, wire], specs.__getitem__)
     except UnboundParameter as error:
-        return "taken", str(error)
+        return _Reason("taken", () if rival is None else (edge_key(rival.up, edge[1]),), str(error))
     except TypeMismatch as error:
-        return "type", str(error)
+        return _Reason("type", edge, str(error))
     return None
 
 
@@ -220,15 +254,16 @@ def _rivals(slot: Slot) -> Held | None:
     kind = "remove-vs-change" if any(w.value is None for w in others) else "both-changed"
     shown = slot.shown
     wishes = " and ".join(f"{w.by or w.dot.replica} {'removes' if w.value is None else 'changes'} it" for w in others)
-    text = f"{_named(shown.key)}: {shown.by or shown.dot.replica}'s is shown, while at the same time {wishes}"
+    text = f"{named(shown.key)}: {shown.by or shown.dot.replica}'s is shown, while at the same time {wishes}"
     return Held(kind, shown.key, tuple(w.dot for w in others), text)
 
 
-def _held_edge(slot: Slot, kind: str, why: str) -> Held:
+def _held_edge(slot: Slot, reason: _Reason) -> Held:
     shown = slot.shown
-    text = f"{shown.by or shown.dot.replica} wants {_named(shown.key)}, but {why}"
-    return Held(kind, shown.key, tuple(w.dot for w in slot.writes), text)
+    text = f"{shown.by or shown.dot.replica} wants {named(shown.key)}, but {reason.why}"
+    return Held(reason.kind, shown.key, slot.dots, text, reason.rivals)
 
 
-def _named(key: str) -> str:
+def named(key: str) -> str:
+    """A node, or an edge, as people read it."""
     return key.replace(" ", " -> ")

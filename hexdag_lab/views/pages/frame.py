@@ -20,13 +20,15 @@ from ..follow import Follower
 from ..pane import READABLE, Html, Keys, TimeSlider, button
 from ..visit import Identity, Lab, Visit
 from .base import SURE_FOR, Place
+from .drafts import DraftsPage
 from .inbox import InboxPage
 from .proposals import ProposalsPage
 from .run import RunPage
 from .tables import AgentsPage, EventsPage, RunsPage, WorkersPage
 from .versions import VersionsPage
 
-PAGES = ("Run", "Proposals", "Inbox", "Versions", "Events", "Agents", "Workers", "Runs")
+PAGES = ("Run", "Proposals", "Inbox", "Drafts", "Versions", "Events", "Agents", "Workers", "Runs")
+OF_THE_LAB = ("Inbox", "Drafts", "Runs")  #: pages that are about no run
 RUNS_EVERY = 2000  #: milliseconds between looks at the list of runs
 SHARE = 0.25  #: of a session's time, at most, goes into what is to be read
 START = Place()
@@ -84,6 +86,7 @@ class Dashboard:
             "Run": RunPage(self.visit, self._refresh),
             "Proposals": ProposalsPage(self.visit, self._refresh),
             "Inbox": InboxPage(self.visit, self._open_proposals),
+            "Drafts": DraftsPage(self.visit),
             "Versions": VersionsPage(self.visit),
             "Events": EventsPage(self.visit),
             "Agents": AgentsPage(self.visit),
@@ -150,7 +153,7 @@ class Dashboard:
             rows = self._lab.runs()
             if self._follower is not None and self._follower.feed.broken is not None:
                 self._follow(self._lab.attached(self._run.id))
-            if self._page in ("Inbox", "Runs"):
+            if self._page in OF_THE_LAB:
                 self._pages[self._page].look(rows)
         except StoreUnavailable as error:
             self._say(f"The store does not answer: {error}. This page goes on when it does.")
@@ -220,7 +223,7 @@ class Dashboard:
         page = self._pages[self._page]
         if self._page == "Run":
             page.graph.draw(moment.state)
-        if self._page not in ("Inbox", "Runs"):
+        if self._page not in OF_THE_LAB:
             page.show(self._run, moment)
 
     def stop(self) -> None:

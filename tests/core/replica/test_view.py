@@ -9,7 +9,7 @@ from hexdag_lab.core.base.errors import DagError
 from hexdag_lab.core.dag.changeset import Changeset
 from hexdag_lab.core.dag.dag import Dag
 from hexdag_lab.core.dag.node import NodeSpec
-from hexdag_lab.core.replica.draft import edit, pin, settle
+from hexdag_lab.core.replica.draft import edit, settle
 from hexdag_lab.core.replica.replica import Replica
 from hexdag_lab.core.replica.view import EMPTY, moved, view
 
@@ -132,16 +132,6 @@ def test_of_edges_that_close_a_cycle_together_the_oldest_stay() -> None:
     assert str(conflict) == "arun wants c -> a, but it would close the cycle c -> a -> b -> c"
     left = edit(left, on(left).remove_edge("a", "b"), "dana")
     assert view(left).dag.edges == {("b", "c"), ("c", "a")}
-
-
-def test_an_edge_into_a_node_that_has_started_stands_before_older_ones() -> None:
-    left, right = draft(node("a"), node("b"))
-    left = edit(left, on(left).add_edge("a", "b"), "dana")
-    right = right.write({"other": None}).write({"other": None}).write({"other": None})
-    right = edit(right, on(right).add_edge("b", "a"), "arun")
-    right = pin(right, view(right), [("b", "a")], "the run")
-    assert view(left.merge(right)).dag.edges == {("b", "a")}
-    assert pin(right, view(right), [("b", "a")]) == right
 
 
 def test_a_parameter_is_filled_by_the_older_of_two_edges() -> None:

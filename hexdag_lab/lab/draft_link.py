@@ -1,0 +1,116 @@
+"""Where a draft meets the others: a stream with everybody's writes, and a key with what each copy has seen.
+
+What the store has not taken yet waits here. A copy tells of itself when it has seen something new, and now and then
+while it is looked at; one that has been silent for long is no longer named, and names itself again when it is back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..core.base.errors import SchemaError
+from ..core.replica.clock import Clock
+from ..core.replica.copies import Told
+from ..core.replica.packing import clock_from_data, pack, reading, unpack, writes_from_data, writes_to_data
+from ..core.replica.replica import Write
+from ..ports import CommitRefused, Store
+from ..runtime import wire
+
+ROW = 48 * 1024  #: bytes of a row of the store; larger edits take more rows
+TELL_EVERY = 10.0  #: seconds between two words of a copy that has seen nothing new
+SILENT_FOR = 7 * 86_400_000  #: milliseconds after which a copy is not named any more
+REPLACED_AFTER = 600_000  #: the same, for one whose owner has a newer one
+MOST_COPIES = 200  #: that are named, the latest
+TRIES = 5  #: at telling while others do the same; the next look tries again
+
+
+class Link:
+    """A copy's way to the store of its lab. All methods raise `StoreUnavailable`."""
+
+    def __init__(self, lab: Any, name: str) -> None:
+        self._lab, self._name, self._read = lab, name, 0
+        self._listed = False  #: that this draft is in the list of drafts
+        self._told, self._told_at = Clock(), 0.0
+        self.unsent = list[Write]()
+
+    def fresh(self) -> Iterator[tuple[Write, ...]]:
+        """What others wrote since the last look, row by row."""
+        stream = wire.draft(self._name)
+        while rows := self._lab.in_store(lambda store: store.read(stream, self._read)):
+            for row in rows:
+                yield reading(f"row {row.seq} of draft {self._name}", writes_from_data, unpack(row.data))
+                self._read = row.seq
+
+    def send(self, writes: Sequence[Write] = ()) -> None:
+        """Send these, after what waits."""
+        self.unsent += writes
+        while self.unsent:
+            count, data = _row(self.unsent)
+            rows = {wire.draft(self._name): [data]}
+            rows |= {} if self._listed else {wire.DRAFTS: [self._name.encode()]}
+            said = self._lab.in_store(lambda store, rows=rows: store.commit(append=rows))
+            assert not isinstance(said, CommitRefused)  # nothing guards it
+            self._listed = True
+            del self.unsent[:count]
+
+    def tell(self, replica: str, by: str, seen: Clock) -> None:
+        """Let the others know what this copy has seen."""
+        if seen == self._told and time.monotonic() < self._told_at + TELL_EVERY:
+            return
+        word = Told(by, seen, int(time.time() * 1000))
+        self._lab.in_store(lambda store: _tell(store, self._name, replica, word))
+        self._told, self._told_at = seen, time.monotonic()
+
+    def told(self) -> Mapping[str, Told]:
+        """What copies have told of themselves, by replica."""
+        found = self._lab.in_store(lambda store: store.get(wire.copies(self._name)))
+        return {} if found is None else _told(found.data)
+
+
+async def _tell(store: Store, name: str, replica: str, word: Told) -> None:
+    key = wire.copies(name)
+    for _ in range(TRIES):
+        found = await store.get(key)
+        known = {**({} if found is None else _told(found.data)), replica: word}
+        data = pack({"copies": {id_: [*told] for id_, told in _named(known, replica).items()}})
+        said = await store.commit(guards={key: 0 if found is None else found.rev}, puts={key: data})
+        if not isinstance(said, CommitRefused):
+            return
+
+
+def _told(data: bytes) -> dict[str, Told]:
+    """What is under the key; nothing if it cannot be read, since all copies soon tell again."""
+
+    def read(found: Any) -> dict[str, Told]:
+        return {
+            str(id_): Told(str(by), clock_from_data(seen), int(at)) for id_, (by, seen, at) in found["copies"].items()
+        }
+
+    try:
+        told: dict[str, Told] = reading("what copies told", read, unpack(data))
+    except SchemaError:
+        return {}
+    return told
+
+
+def _named(known: Mapping[str, Told], teller: str) -> dict[str, Told]:
+    """Those that go on being named, seen from one that tells now."""
+    now = known[teller]
+
+    def lasts(id_: str, told: Told) -> bool:
+        return now.at - told.at < (REPLACED_AFTER if told.by == now.by else SILENT_FOR) or id_ == teller
+
+    latest = sorted(known.items(), key=lambda one: (-one[1].at, one[0]))[:MOST_COPIES]
+    return {id_: told for id_, told in sorted(latest) if lasts(id_, told)}
+
+
+def _row(writes: Sequence[Write]) -> tuple[int, bytes]:
+    """As many of the writes as one row takes."""
+    count = len(writes)
+    while True:
+        data = pack(writes_to_data(writes[:count]))
+        if len(data) <= ROW or count == 1:
+            return count, data
+        count = max(1, count // 2)
