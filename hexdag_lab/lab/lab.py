@@ -327,7 +327,7 @@ class Lab:
     def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """The result of something that is asked of the store."""
         self._check_open()
-        return self._session.run(work(self._store))
+        return self._session.in_store(work)
 
     # -- deciding
 

@@ -54,6 +54,12 @@ class ProposalHandle:
         return self.view.state
 
     @property
+    def why(self) -> str:
+        """Why it is where it is; while it is open and this region is cut off: that, and since when."""
+        view = self.view
+        return view.why if view.terminal else self._lab.cut_off or view.why
+
+    @property
     def priority(self) -> int:
         """The order in queue and inbox, higher first."""
         return int(self.run_state.proposals[self.id].priority)

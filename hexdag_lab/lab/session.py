@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ..core.base.errors import LabInUse, Refused
-from ..ports import StoreAway
+from ..ports import Store, StoreAway
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.regions import Outlook
@@ -49,6 +49,11 @@ class Session:
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """The result of something that is done on the session's own loop."""
         return self.thread.run(work, timeout)
+
+    def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        """The result of something that is asked of the store, and may as well be asked later."""
+        store = self._entrance.store
+        return self.run(work(store) if self.outlook is None else self.outlook.asked(work))
 
     # -- leading and following
 

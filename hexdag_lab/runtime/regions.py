@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ..core.base.codec import dumps, loads, record
 from ..core.base.errors import HexdagError
 from ..core.base.frozen import FrozenDict
 from ..core.runs.region import Region, clock
-from ..ports import CommitRefused, Lease, Store
+from ..ports import CommitRefused, Lease, Store, StoreAway
 from . import wire
 
 LOOK_EVERY = 0.5  #: seconds between looks
 WRITE_EVERY = 2.0  #: seconds between two notes, if nothing new was seen
+LOOK_AGAIN = 1.0  #: seconds for an answer at the next look when there was none
+AT_ONCE = 0.5  #: seconds for an answer to what may as well be asked later
 SILENCE = 3.0  #: seconds without an answer of the store after which a region is held to be cut off
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 Seen = Callable[[], Mapping[str, int]]
@@ -80,6 +84,7 @@ class Outlook:
     def __init__(self, store: Store, region: str) -> None:
         self._store, self.region = store, region
         self._rows: tuple[Region, ...] = ()
+        self._answers = True  # the store did, when it was asked last
         self.since: float | None = None
 
     async def keep(self, seen: Seen) -> None:
@@ -87,20 +92,31 @@ class Outlook:
         answered, told, told_at = time.time(), dict[str, int](), 0.0
         while True:
             try:
-                async with asyncio.timeout(SILENCE):
+                async with asyncio.timeout(SILENCE if self._answers else LOOK_AGAIN):
                     found = await self._store.get(wire.REGIONS)
+                    answered, self.since, self._answers = time.time(), None, True
                     self._rows = self._rows if found is None else loads(found.data)
                     if (now := dict(seen())) != told or time.monotonic() - told_at > WRITE_EVERY:
-                        await self._store.commit(
-                            puts={wire.region(self.region): dumps(Sighting(time.time(), FrozenDict(now)))}
-                        )
+                        sighting = dumps(Sighting(time.time(), FrozenDict(now)))
+                        await self._store.commit(puts={wire.region(self.region): sighting})
                         told, told_at = now, time.monotonic()
-                answered, self.since = time.time(), None
             except (HexdagError, TimeoutError) as error:
+                self._answers = False
                 if self.since is None and time.time() - answered > SILENCE:
                     self.since = answered
                     _log.warning("%s: %s", self.why, error)
             await asyncio.sleep(LOOK_EVERY)
+
+    async def asked(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        """What the store says to something that may as well be asked later. Raises `StoreAway` if it does not answer at
+        once, and without asking until a look has shown that it does: who edits a draft is not to wait for it."""
+        try:
+            if self._answers:
+                async with asyncio.timeout(AT_ONCE):
+                    return await work(self._store)
+        except (StoreAway, TimeoutError):
+            self._answers = False
+        raise StoreAway(self.why or f"the store does not answer in region {self.region}; it is looked for")
 
     def regions(self) -> list[Region]:
         """The regions as they were seen last; while this one is cut off it reaches none of the others."""

@@ -11,8 +11,11 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.runs.region import Region
+from hexdag_lab.ports import CommitRefused, Row, StoreAway, Value
+from hexdag_lab.runtime import regions
 from hexdag_lab.runtime.pools import branch
 from hexdag_lab.runtime.pools.inline import InlinePool
+from hexdag_lab.runtime.stores.memory import MemoryStore
 from tests.runtime.kit import open_gate, pass_gate, until
 
 
@@ -136,6 +139,57 @@ def test_all_labs_of_a_store_see_the_regions_and_who_is_behind(tmp_path: Path) -
         assert (us.name, us.home, us.events, us.seconds) == ("us", False, None, None), "no lab is there"
         assert str(us) == "region us answers"
         assert lab.cut_off is None
+
+
+class Severed(MemoryStore):
+    """A store whose server does not answer while `away`."""
+
+    away = False
+
+    def _reach(self) -> None:
+        if self.away:
+            raise StoreAway("the store does not answer")
+
+    async def get(self, key: str) -> Value | None:
+        self._reach()
+        return await super().get(key)
+
+    async def commit(self, *said: Any, **more: Any) -> int | CommitRefused:
+        self._reach()
+        return await super().commit(*said, **more)
+
+    async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
+        self._reach()
+        return await super().read(stream, after, limit)
+
+
+def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while_drafts_are_edited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(regions, "SILENCE", 0.3)
+    monkeypatch.setattr(regions, "LOOK_EVERY", 0.05)
+    store = Severed()
+    with hx.Lab(regions={"eu": "inline"}, region="eu", store=store, policy="pair", owner="dana") as lab:
+        lab.add_agent(hx.HumanAgent("arun"))
+        forever = hx.NodeSpec("forever", lambda: time.sleep(60))
+        run = lab.start(hx.Dag.of(forever))
+        draft = lab.draft("plan", of=run)
+        proposal = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", lambda: 1)), by="dana")
+        store.away = True
+        said = until(lambda: lab.cut_off)
+        assert said.startswith("region eu is cut off from the others since ")
+        assert (proposal.state, proposal.why) == ("OPEN", said)
+        with pytest.raises(hx.StoreUnavailable, match="nothing is decided here until it is back; drafts can be edited"):
+            proposal.vote("arun", "approve")
+        draft.add_node(hx.NodeSpec("offline", lambda: 2))
+        assert "offline" in draft.dag
+        assert draft.unsent == 1
+        store.away = False
+        until(lambda: lab.cut_off is None)
+        until(lambda: draft.dag and draft.unsent == 0)
+        proposal.vote("arun", "approve")
+        assert proposal.wait(10) == "APPLIED"
+        run.cancel()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ class Host:
 
     def __init__(self, name: str, address: str, bridge: str) -> None:
         self.name, self._bridge, self._port = name, bridge, f"{name}v"
+        self.address = address.partition("/")[0]
         _ip("netns", "add", name)
         _ip("link", "add", self._port, "type", "veth", "peer", "name", "eth0", "netns", name)
         _ip("-n", name, "addr", "add", address, "dev", "eth0")

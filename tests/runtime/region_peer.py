@@ -1,0 +1,131 @@
+"""One region of a test, as a process of its own: a lab that edits a draft, and tries to have changes approved.
+
+It reads what to do from a file, `act`, and writes down how it is, as JSON, again and again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import sys
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+import hexdag_lab as hx
+from hexdag_lab.core.base.errors import DagError, HexdagError
+
+EVERY = 0.05  #: seconds between edits: 20 a second
+TELL_EVERY, PROPOSE_EVERY = 0.25, 0.5  #: seconds
+RUN = "shared"
+
+
+def step(number: int) -> int:
+    """What all nodes do."""
+    return number
+
+
+def waits(path: str) -> str:
+    """A node that the run waits for, so that it goes on while the test does."""
+    while not Path(path).exists():
+        time.sleep(0.05)
+    return path
+
+
+class Peer:
+    """The lab of region `name`, and what it has done."""
+
+    def __init__(self, name: str, folder: Path, store: str, names: list[str]) -> None:
+        self.name, self.folder = name, folder
+        home = name == names[0]
+        pools = {"regions": dict.fromkeys(names, "inline"), "workers": 1} if home else {"leader": False}
+        self.lab = hx.Lab(
+            store=store, blobs=f"file://{folder}/blobs", owner="team", region=name, policy="solo", **pools
+        )
+        if home:
+            self.lab.start(hx.Dag.of(hx.NodeSpec("end", waits, params={"path": str(folder / "end")})), run_id=RUN)
+        else:
+            while not any(row.id == RUN for row in self.lab.runs()):
+                time.sleep(0.1)
+        self.run = self.lab.attach(RUN)
+        self.draft = self.lab.draft("plan", of=self.run if home else None)
+        self.chance, self.counted = random.Random(0), 0
+        self.editing = False
+        self.approved: list[tuple[float, str]] = []
+        self.refused: list[tuple[float, str]] = []
+
+    def obey(self) -> None:
+        """Until the test says that it is over."""
+        threading.Thread(target=self.propose, daemon=True).start()
+        seed, told = None, 0.0
+        while True:
+            act = json.loads((self.folder / "act").read_text())
+            self.editing = act["do"] == "edit"
+            if act["do"] == "end":
+                return self.lab.close()
+            if act["seed"] != seed:
+                seed = act["seed"]
+                self.chance = random.Random(f"{seed} {self.name}")
+            began = time.monotonic()
+            if self.editing:
+                self.edit()
+            if not self.editing or began - told > TELL_EVERY:
+                told = began
+                self.tell()
+            time.sleep(max(0.0, EVERY - (time.monotonic() - began)))
+
+    def edit(self) -> None:
+        """A node more, other code or an edge for one that is there, or one less: by chance."""
+        names = sorted(self.draft.dag.nodes)
+        kind = self.chance.choice(["add", "add", "replace", "edge", "remove"]) if len(names) > 5 else "add"
+        self.counted += 1
+        try:
+            if kind == "add":
+                self.draft.add_node(hx.NodeSpec(f"{self.name}{self.counted}", step, params={"number": self.counted}))
+            elif kind == "replace":
+                name = self.chance.choice(names)
+                self.draft.replace_node(name, hx.NodeSpec(name, step, params={"number": -self.counted}))
+            elif kind == "edge":
+                self.draft.add_edge(*self.chance.sample(names, 2))
+            else:
+                self.draft.remove_node(self.chance.choice(names))
+        except (DagError, HexdagError):  # it would close a cycle, or it is gone by now
+            return
+
+    def propose(self) -> None:
+        """Changes of the run, which its owner approves: where a region is cut off that cannot be."""
+        for number in count(1):
+            time.sleep(PROPOSE_EVERY)
+            if not self.editing:
+                continue
+            name = f"p-{self.name}{number}"
+            try:
+                change = hx.Changeset.on(self.run.dag).add_node(hx.NodeSpec(name, step, params={"number": 0}))
+                proposal = self.run.propose(change)
+            except HexdagError as error:
+                self.refused.append((time.time(), str(error)))
+            else:
+                if proposal.state == "APPLIED":
+                    self.approved.append((time.time(), name))
+
+    def tell(self) -> None:
+        """How it is, for the test: whole or not at all."""
+        writes = [(w.dot.replica, w.dot.number) for w in self.draft._replica.log.values()]
+        said = {
+            "at": time.time(), "digest": self.draft.dag.digest.hex(), "writes": len(writes), "tried": self.counted,
+            "made": self.draft._replica.seen.get(self.draft._replica.id, 0), "unsent": self.draft.unsent,
+            "seen": dict(self.draft._replica.seen), "id": self.draft._replica.id,
+            "conflicts": [str(held) for held in self.draft.conflicts],
+            "approved": self.approved, "refused": self.refused, "cut_off": self.lab.cut_off,
+            "regions": [(row.name, row.home, row.since, row.events) for row in self.lab.regions()],
+        }  # fmt: skip
+        aside = self.folder / f"{self.name}.part"
+        aside.write_text(json.dumps(said))
+        aside.replace(self.folder / f"{self.name}.json")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+    own, where, url, *others = sys.argv[1:]
+    Peer(own, Path(where), url, others).obey()

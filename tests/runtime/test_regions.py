@@ -1,0 +1,149 @@
+"""Three regions, each a host of its own with a member of etcd, and a link that is cut: edits go on everywhere,
+decisions are made only where the majority is, and afterwards all are one again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests import servers
+from tests.runtime.hosts import Host, network
+from tests.runtime.kit import until
+
+NAMES = ["home", "east", "west"]
+CUT = 6.0  #: seconds for which the link is cut
+CONVERGE = 5.0  #: seconds within which all are one again
+SEEDS = range(5)
+
+
+@contextmanager
+def etcd_on(hosts: list[Host], folder: Path) -> Iterator[list[str]]:
+    """A cluster with one member on each host; the addresses for clients."""
+    program = servers._program("etcd", "etcd-server")
+    folder.mkdir(parents=True)
+    cluster = ",".join(f"m{i}=http://{host.address}:2380" for i, host in enumerate(hosts))
+    with ExitStack() as undo:
+        for i, host in enumerate(hosts):
+            client, peer = f"http://{host.address}:2379", f"http://{host.address}:2380"
+            words = ["--name", f"m{i}", "--data-dir", str(folder / f"m{i}"), "--log-level", "error", "--pre-vote"]
+            words += ["--listen-client-urls", client, "--advertise-client-urls", client]
+            words += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+            words += ["--initial-cluster", cluster, "--initial-cluster-state", "new"]
+            undo.enter_context(started([*host.command, program, *words], folder / f"log{i}", folder))
+        yield [f"{host.address}:2379" for host in hosts]
+
+
+@contextmanager
+def started(command: list[str], log: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, ended by its id."""
+    root = str(Path(__file__).parents[2])
+    with log.open("ab") as out:
+        environment = {**os.environ, "PYTHONPATH": root}
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Regions:
+    """The three regions of a test: what they do, and how they are."""
+
+    def __init__(self, folder: Path, hosts: list[Host]) -> None:
+        self.folder, self.hosts = folder, dict(zip(NAMES, hosts, strict=True))
+
+    def act(self, do: str, seed: int = 0) -> None:
+        aside = self.folder / "act.part"
+        aside.write_text(json.dumps({"do": do, "seed": seed}))
+        aside.replace(self.folder / "act")
+
+    def said(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return found
+
+    def all_one(self) -> bool:
+        """Whether all show the same, of the same edits, and none keeps one back."""
+        said = [self.said(name) for name in NAMES]
+        return (
+            len({one["digest"] for one in said}) == len({json.dumps(one["seen"], sort_keys=True) for one in said}) == 1
+        )
+
+    def edits(self) -> dict[str, int]:
+        """How many writes each has made."""
+        return {name: self.said(name)["made"] for name in NAMES}
+
+    def tries(self) -> dict[str, int]:
+        """How many edits each has tried."""
+        return {name: self.said(name)["tried"] for name in NAMES}
+
+
+@contextmanager
+def three_regions(folder: Path) -> Iterator[Regions]:
+    with network(3) as (_, hosts), etcd_on(hosts, folder / "etcd") as members, ExitStack() as undo:
+        regions = Regions(folder, hosts)
+        regions.act("wait")
+        for i, name in enumerate(NAMES):
+            url = f"etcd://{','.join(members[i:] + members[:i])}?lab=three"
+            words = [sys.executable, "-m", "tests.runtime.region_peer", name, str(folder), url, *NAMES]
+            log = folder / f"{name}.log"
+            process = undo.enter_context(started([*hosts[i].command, *words], log, folder))
+
+            def there(process: Any = process, log: Path = log, name: str = name) -> bool:
+                assert process.poll() is None, log.read_text()[-3000:]
+                return (folder / f"{name}.json").exists()
+
+            until(there, name, 60)
+        yield regions
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_region_that_is_cut_off_edits_on_approves_nothing_and_is_one_with_the_others_soon_after(
+    tmp_path: Path,
+) -> None:
+    with three_regions(tmp_path) as regions:
+        for seed in SEEDS:
+            cut = Random(seed).choice(NAMES[1:])
+            others = [name for name in NAMES if name != cut]
+            regions.act("edit", seed)
+            until(lambda: all(regions.said(name)["approved"] for name in NAMES), "all have changes approved")
+            before, tries = regions.edits(), regions.tries()
+            regions.hosts[cut].cut()
+            began = time.time()
+            until(lambda: time.time() - began > CUT, seconds=2 * CUT)  # noqa: B023
+            apart = {name: regions.said(name) for name in NAMES}
+            regions.hosts[cut].cut(False)
+            healed = time.time()
+            regions.act("wait", seed)
+            until(regions.all_one, f"seed {seed}: all are one again", 60)
+            seconds = time.time() - healed
+            pace = ", ".join(f"{(apart[name]['tried'] - tries[name]) / CUT:.0f} in {name}" for name in NAMES)
+            print(f"seed {seed}: {cut} cut off, edits a second: {pace}; one again after {seconds:.1f} s")
+            # while it was apart
+            assert apart[cut]["made"] > before[cut], "it edits on"
+            assert apart[cut]["unsent"] > 0
+            assert {apart[name]["digest"] for name in others} != {apart[cut]["digest"]}
+            approvals = [name for at, name in apart[cut]["approved"] if began + 0.5 < at < healed]
+            assert approvals == [], "and approves nothing"
+            assert "cut off from home region home since" in apart[cut]["cut_off"]
+            assert any("cut off from home region" in why for at, why in apart[cut]["refused"] if at > began)
+            assert any(at > began for name in others for at, _ in apart[name]["approved"]), "the majority decides on"
+            # and afterwards
+            assert seconds < CONVERGE
+            made = {regions.said(name)["id"]: regions.said(name)["made"] for name in NAMES}
+            for name in NAMES:
+                assert {id_: regions.said(name)["seen"][id_] for id_ in made} == made, "no edit is lost"
+        regions.act("end")
