@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from pathlib import Path
@@ -37,11 +38,7 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     document = pn.state.curdoc
     if document is not None:
         document.template = PAGE
-    alive = [True]
-
-    def schedule(work: Callable[[], None]) -> None:
-        if alive[0] and document is not None:
-            document.add_next_tick_callback(work)
+    screen = _Screen(document)
 
     def moved(place: Place) -> None:
         if pn.state.location is not None:
@@ -52,10 +49,10 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
         return "?" + urlencode(given | {"run": run, "page": "Run"})
 
     place = Place(given.get("run") or None, given.get("page", "Run"))
-    pages = Dashboard(lab, identity, schedule, place, moved, address)
+    pages = Dashboard(lab, identity, screen.do, place, moved, address)
 
     def gone(_: Any) -> None:
-        alive[0] = False
+        screen.close()
         pages.stop()
 
     pn.state.on_session_destroyed(gone)
@@ -63,8 +60,45 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     def look() -> None:
         pages.look_at_runs()
 
-    pn.state.add_periodic_callback(look, period=RUNS_EVERY)
+    def shown() -> None:
+        screen.open()
+        look()
+        pn.state.add_periodic_callback(look, period=RUNS_EVERY)
+
+    pn.state.onload(shown)
     return pages.view
+
+
+class _Screen:
+    """Does work in a session's document, from any thread, as soon as the browser shows it.
+
+    Panel takes all changes before that to be in what the browser gets, also those between sending the document and
+    hearing that it is there: they would be lost, and what they brought in would stay unknown to the browser."""
+
+    def __init__(self, document: Any) -> None:
+        self._document, self._lock = document, threading.Lock()
+        self._early: list[Callable[[], None]] | None = []  # None once it is shown
+        self._closed = document is None
+
+    def do(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if self._early is not None:
+                self._early.append(work)
+                return
+        self._document.add_next_tick_callback(work)
+
+    def open(self) -> None:
+        """It is shown: do what has waited. With the document locked."""
+        with self._lock:
+            early, self._early = self._early, None
+        for work in early or ():
+            work()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
 
 
 def in_cell(lab: Lab, agent: str) -> Any:

@@ -136,6 +136,11 @@ def port() -> int:
 @pytest.fixture
 def address(lab: Process, start: Start) -> str:
     """The dashboard's address with the owner's token; each file has a `lab` of its own."""
+    return dashboard_of(start)
+
+
+def dashboard_of(start: Start) -> str:
+    """Serve the lab in the test's directory; the address with the owner's token."""
     served = start("hexdag-lab", "serve", "--port", "0")
     match = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", served.line("token="))
     assert match, served.text()

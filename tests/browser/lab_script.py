@@ -1,12 +1,14 @@
 """A lab in a process of its own, for the browser tests: a short run that an agent wants to change.
 
-    python lab_script.py [nodes] [owner]
+    python lab_script.py [nodes] [owner] [file]
 
-It prints `ready RUN PROPOSAL` when the proposal is open, and what became of the run when it has ended.
+It prints `open` when the lab is, waits until there is a file of that name if one is given, prints `ready RUN PROPOSAL`
+when the proposal is open, and what became of the run when it has ended.
 """
 
 import sys
 import time
+from pathlib import Path
 
 import hexdag_lab as hx
 
@@ -16,8 +18,11 @@ def work(seconds: float = 0.1, **ups: object) -> float:
     return seconds
 
 
-def main(nodes: int = 9, owner: str = "") -> None:
+def main(nodes: int = 9, owner: str = "", file: str = "") -> None:
     with hx.Lab(pool="inline", workers=2, owner=owner or None) as lab:
+        print("open", flush=True)
+        while file and not Path(file).exists():
+            time.sleep(0.02)
         lab.add_agent(hx.Agent("critic", role="orchestrator", trust=0.8))
         specs = [hx.NodeSpec(f"n{i}", work).after(*([f"n{i - 3}"] if i >= 3 else [])) for i in range(nodes)]
         run = lab.start(hx.Dag.of(*specs))
@@ -30,4 +35,4 @@ def main(nodes: int = 9, owner: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*(convert(text) for convert, text in zip((int, str), sys.argv[1:], strict=False)))
+    main(*(convert(text) for convert, text in zip((int, str, str), sys.argv[1:], strict=False)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Pages, Process, Start, approve_button, open_proposals, tab, without_token
+from .conftest import Pages, Process, Start, approve_button, dashboard_of, open_proposals, tab, without_token
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -117,6 +117,25 @@ def test_panels_own_server_serves_the_same_pages(lab: Process, start: Start, pag
     approve_button(page).click()
     assert "True APPLIED" in lab.line("ended")
     assert pages.foreign() == []
+
+
+def test_what_happens_while_a_slow_browser_makes_the_page_is_on_it(start: Start, tmp_path: Path, pages: Pages) -> None:
+    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
+    lab = start(sys.executable, "lab_script.py", "9", "", "go")
+    lab.line("open")
+    page = pages.open("about:blank")
+    slow = page.context.new_cdp_session(page)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 20})
+    served = dashboard_of(start)
+    with page.expect_websocket() as waiting:  # the page is sent over it, and long in the making
+        page.goto(served, wait_until="commit")
+    waiting.value.wait_for_event("framereceived")
+    (tmp_path / "go").touch()
+    lab.line("ready")
+    page.wait_for_timeout(3000)  # the page is still in the making, and looks at the runs meanwhile
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    approve_button(page).click(timeout=60_000)
+    assert "True APPLIED" in lab.line("ended")
 
 
 def test_the_person_in_the_demo_decides_on_the_address_that_it_prints(start: Start, pages: Pages) -> None:

@@ -140,7 +140,7 @@ class Served:
             "observing": len(feed._observers),
             "listening": len(feed._readers),
             "sessions": len(self.server.get_sessions("/")),
-            "pages": sum(isinstance(thing, Dashboard) for thing in gc.get_objects()),
+            "pages": sum(isinstance(thing, Dashboard) and thing.visit.lab is self.lab for thing in gc.get_objects()),
             "tasks": len(asyncio.all_tasks(self.loop)),
             "timers": sum(type(timer).__name__ == "PeriodicCallback" for timer in gc.get_objects()),
         }
