@@ -1,9 +1,10 @@
 """The documentation tells the truth: links lead somewhere, names exist, tables are the code's, programs run as printed.
 
-A page that runs (README.md and docs/how-to) is one program. Its ```python blocks run in order in one process and one
-namespace, in an empty folder; a block that begins with `# file: NAME` is written to that file instead. ```sh run is a
-command that must succeed, ```sh background one that is started (and waited for, if it names a `--port`) and ended with
-the page, plain ```sh only shown. A ```text block right after one of these is what it prints, "…" standing for anything.
+A page that runs (README.md, docs/tutorials, docs/how-to) is one program. Its ```python blocks run in order in one
+process and one namespace, in an empty folder; a block that begins with `# file: NAME` is written to that file instead.
+```sh run is a command that must succeed, ```sh background one that is started (and waited for, if it names a `--port`)
+and ended with the page. What cannot be run says why in its fence: ```sh shown: needs another host. A ```text block
+right after a program or a command is what it prints, "…" standing for anything.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-RUNNABLE = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+RUNNABLE = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("tutorials/*.md")),
+    *sorted((ROOT / "docs").glob("how-to/*.md")),
+]
+#: these take more than a few seconds: `make test-slow` runs them
+LONG = {"quickstart.md", "write-a-store.md", "deploy-the-dashboard.md", "secure-it.md"}
 ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
 NAMED = [ARCHITECTURE, ROOT / "docs" / "glossary.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("decisions/*.md")]
 
@@ -216,8 +223,16 @@ def pattern(text: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in text.strip().split("…")), re.DOTALL)
 
 
-@pytest.mark.dask
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
+def test_what_is_not_run_says_why(page: Path) -> None:
+    run_or_data = re.compile(r"python|sh run|sh background|text|yaml|mermaid|\w+ shown: \w.+")
+    assert [b for b in blocks(page.read_text("utf-8")) if not run_or_data.fullmatch(b.words)] == []
+
+
+@pytest.mark.dask
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if page.name in LONG else ()) for page in RUNNABLE], ids=name
+)
 def test_the_page_runs_as_printed(page: Path, tmp_path: Path) -> None:
     source = re.sub(r"\b8786\b", str(free_port()), page.read_text("utf-8"))
     parts = blocks(source)
