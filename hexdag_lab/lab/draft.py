@@ -138,7 +138,7 @@ class SharedDraft:
         """Who wanted what, and when, in an order that agrees with cause and effect."""
         self._looked()
         writes = sorted(self._replica.log.values(), key=lambda w: w.order)
-        return [Edit(w.by, w.at / 1000, said(w)) for w in writes if not w.dot.replica.startswith(edits.BASE)]
+        return [Edit(w.by, w.at / 1000, said(w)) for w in writes if edits.is_edit(w.dot)]
 
     def copies(self) -> tuple[Copy, ...]:
         """Who holds a copy, what each did last, and how many changes it lacks, since when; the latest first."""

@@ -51,7 +51,7 @@ def summary(draft: Draft, held: Sequence[Held]) -> str:
     count = len(draft.dag)
     parts = [f"{count} node{'s' * (count != 1)}"]
     parts += [f"{len(held)} open conflict{'s' * (len(held) != 1)}"] if held else []
-    parts += [f"{draft.unsent} changes wait for the store"] if draft.unsent else []
+    parts += [f"{draft.unsent} of the changes made here wait for the store"] if draft.unsent else []
     parts += ["the store does not answer, this is what is here"] if draft.offline else []
     return ", ".join(parts)
 

@@ -18,6 +18,17 @@ def work(seconds: float = 0.1, **ups: object) -> float:
     return seconds
 
 
+def dispute(lab: hx.Lab, run: hx.Run) -> None:
+    """A draft of the run in which lea, who was away, and the owner have changed one node."""
+    draft = lab.draft("weekend", of=run).add_node(hx.NodeSpec("look", work))
+    with hx.Lab(pool="inline", store="memory://", owner="lea") as elsewhere:
+        draft.save("weekend.draft")
+        hers = elsewhere.draft("weekend").merge("weekend.draft")
+        hers.replace_node("look", hx.NodeSpec("look", work, params={"seconds": 0.2})).save("hers.draft")
+    draft.replace_node("look", hx.NodeSpec("look", work, params={"seconds": 0.3})).merge("hers.draft")
+    draft.add_node(hx.NodeSpec("late", work))
+
+
 def main(nodes: int = 9, owner: str = "", file: str = "") -> None:
     with hx.Lab(pool="inline", workers=2, owner=owner or None) as lab:
         print("open", flush=True)
@@ -28,6 +39,7 @@ def main(nodes: int = 9, owner: str = "", file: str = "") -> None:
         run = lab.start(hx.Dag.of(*specs))
         change = hx.Changeset.on(run.dag).add_node(hx.NodeSpec("extra", work, params={"seconds": 0.5}).after("n1"))
         p = run.propose(change, by="critic", reason="<b>one more look</b> at n1")
+        dispute(lab, run)
         print("ready", run.id, p.id, flush=True)
         run.wait(120)
         cast = [(ballot.voter, ballot.via) for ballot in p.tally.ballots]

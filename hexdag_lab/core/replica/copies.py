@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .clock import NOTHING, Clock
 from .conflicts import said
-from .draft import BASE, PINS
+from .draft import AUTHORS, is_edit
 from .replica import Replica, Write
 
 
@@ -25,7 +25,7 @@ class Copy(NamedTuple):
     id, by   the replica, and whose it is;  here  it is the one that tells this
     at       when it was heard of last; 0: others only know of it
     edits    how many writes it has made;  last  the last of them, in words
-    behind   how many changes it lacks;  since  when the oldest of these was made, None where that is not known
+    behind   how many edits it lacks;  since  when the oldest of these was made, None where that is not known
     """
 
     id: str
@@ -52,7 +52,7 @@ def copies(replica: Replica, told: Mapping[str, Told]) -> tuple[Copy, ...]:
 def _copy(replica: Replica, name: str, told: Told | None, last: Write | None) -> Copy:
     here = name == replica.id
     seen = replica.seen if here else replica.heard.get(name, NOTHING).joined(told.seen if told else NOTHING)
-    missing = [dot for dot in replica.seen.since(seen) if not dot.replica.startswith(BASE)]
+    missing = [dot for dot in replica.seen.since(seen) if is_edit(dot)]
     times = [w.at for dot in missing if (w := replica.log.get(str(dot))) is not None]
     by = told.by if told else last.by if last else name
     at = max(told.at if told else 0, last.at if last else 0)
@@ -61,4 +61,4 @@ def _copy(replica: Replica, name: str, told: Told | None, last: Write | None) ->
 
 
 def _held_by_people(names: Iterable[str]) -> list[str]:
-    return [name for name in names if not name.startswith((BASE, PINS))]
+    return [name for name in names if not name.startswith(AUTHORS)]

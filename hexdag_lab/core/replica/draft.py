@@ -22,6 +22,12 @@ from .view import edge_key, edge_of, named, started
 
 BASE = "base-"  #: begins the name of the replica that "wrote" the graph a draft began with: everybody makes it alike
 PINS = "pins-"  #: begins the name of the author of a replica's pins
+AUTHORS = (BASE, PINS)  #: begin the names of those that are nobody's copies
+
+
+def is_edit(dot: Dot) -> bool:
+    """Whether somebody wanted a write: not so the beginning of a draft, and pins."""
+    return not dot.replica.startswith(AUTHORS)
 
 
 def values(change: Changeset) -> dict[str, Any]:

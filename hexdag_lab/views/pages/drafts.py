@@ -1,4 +1,6 @@
-"""The page of the lab's drafts: who edits them, who is behind, and a card with buttons for each open conflict."""
+"""The page of what is edited without a coordinator: the regions, and the lab's drafts, with who edits them, who is
+behind, and a card with buttons for each open conflict.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +15,32 @@ from ...core.replica.conflicts import Choice
 from ...core.replica.view import Held
 from .. import drafts, html
 from ..pane import Html, Stack, button
+from ..regions import regions
 from ..visit import Visit
 
 _BOX = {"border": "1px solid #8886", "border-radius": "6px", "padding": "4px 10px 8px"}
 
 
 class DraftsPage:
-    """All drafts of the lab, by name."""
+    """The regions, if there are any, and all drafts of the lab, by name."""
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._none = Html(html.said(drafts.NONE))
         self._shown: dict[str, Section] = {}
-        self.view = Stack(self._none, sizing_mode="stretch_width")
+        self._regions = Html()
+        self._sections = Stack(self._none, sizing_mode="stretch_width")
+        self.view = pn.Column(self._regions, self._sections, sizing_mode="stretch_width", margin=0)
 
     def look(self, rows: Sequence[Any]) -> None:
+        self._regions.put(regions(self._visit.lab.regions()))
         found = {draft.name: draft for draft in self._visit.lab.drafts()}
         shown = {name: self._shown.get(name) or Section(self._visit, draft) for name, draft in found.items()}
         for section in shown.values():
             section.look()
         if list(shown) != list(self._shown):
             views: list[Any] = [section.view for section in shown.values()]
-            self.view[:] = views or [self._none]
+            self._sections[:] = views or [self._none]
         self._shown = shown
 
 
