@@ -24,7 +24,7 @@ from ..core.replica import draft as edits
 from ..core.replica.clock import Dot
 from ..core.replica.conflicts import Choice, Intent, choices, chosen, intents, said
 from ..core.replica.copies import Copy, Told, copies
-from ..core.replica.replica import Replica
+from ..core.replica.replica import Replica, Write
 from ..core.replica.view import EMPTY, Held, View, moved
 from ..core.runs.run import PASSED, STARTED
 from ..core.votes.proposal import ProposalState
@@ -162,8 +162,13 @@ class SharedDraft:
     def refresh(self) -> None:
         """Read what others wrote, and send what waits. Raises `StoreUnavailable`."""
         with self._lock:
-            for writes in self._link.fresh():
-                self._take(self._replica.deliver(writes))
+            fresh: list[Write] = []
+            try:
+                for writes in self._link.fresh():
+                    fresh += writes
+            finally:  # what was read before the store went away counts; all at once, since the view is made anew
+                if fresh:
+                    self._take(self._replica.deliver(fresh))
             self._link.send()
             if self._takes_part:
                 self._link.tell(self._replica.id, name_of(self._lab.owner), self._replica.seen)

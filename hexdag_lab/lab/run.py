@@ -19,6 +19,7 @@ from ..core.dag.node import exact
 from ..core.dag.node import name_of as node_name
 from ..core.dag.reload import reloaded
 from ..core.machine import messages as ms
+from ..core.machine.chronicle import Entry, chronicle
 from ..core.machine.evolve import evolve
 from ..core.machine.state import RunState
 from ..core.machine.story import story
@@ -278,6 +279,11 @@ class Run:
         stop = self.observe(spans)
         spans.catch_up()
         return stop
+
+    def chronicle(self) -> tuple[Entry, ...]:
+        """The events of all regions in the order in which they happened, each with `.event .region .at .late`; those
+        that were heard of late say by how many seconds. `events()` are in the order in which they were journaled."""
+        return chronicle(self.events())
 
     def story(self, node: Any) -> list[str]:
         """What happened to a node, one line an event."""

@@ -126,6 +126,7 @@ def test_what_runs_in_a_region_that_is_cut_off_goes_on_and_what_asks_for_it_wait
     far.back()
     assert run.wait(30)["later"] == "done meanwhile, and later"
     assert run.nodes["long"].attempt == 1, "it ran once"
+    assert {entry.region for entry in run.chronicle()} == {"controller", "eu", "us"}
     until(lambda: all(region.reachable for region in lab.regions()))
 
 

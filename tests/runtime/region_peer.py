@@ -49,24 +49,25 @@ class Peer:
             while not any(row.id == RUN for row in self.lab.runs()):
                 time.sleep(0.1)
         self.run = self.lab.attach(RUN)
-        self.draft = self.lab.draft("plan", of=self.run if home else None)
+        self.home, self.draft = home, self.lab.draft("plan")
         self.chance, self.counted = random.Random(0), 0
-        self.editing = False
+        self.seed, self.editing = 0, False
         self.approved: list[tuple[float, str]] = []
         self.refused: list[tuple[float, str]] = []
 
     def obey(self) -> None:
         """Until the test says that it is over."""
         threading.Thread(target=self.propose, daemon=True).start()
-        seed, told = None, 0.0
+        told = 0.0
         while True:
             act = json.loads((self.folder / "act").read_text())
             self.editing = act["do"] == "edit"
             if act["do"] == "end":
                 return self.lab.close()
-            if act["seed"] != seed:
-                seed = act["seed"]
-                self.chance = random.Random(f"{seed} {self.name}")
+            if act["seed"] != self.seed:
+                self.seed = act["seed"]
+                self.chance = random.Random(f"{self.seed} {self.name}")
+                self.draft = self.lab.draft(f"plan-{self.seed}", of=self.run if self.home else None)
             began = time.monotonic()
             if self.editing:
                 self.edit()
@@ -113,7 +114,7 @@ class Peer:
         """How it is, for the test: whole or not at all."""
         writes = [(w.dot.replica, w.dot.number) for w in self.draft._replica.log.values()]
         said = {
-            "at": time.time(), "digest": self.draft.dag.digest.hex(), "writes": len(writes), "tried": self.counted,
+            "seed": self.seed, "digest": self.draft.dag.digest.hex(), "writes": len(writes), "tried": self.counted,
             "made": self.draft._replica.seen.get(self.draft._replica.id, 0), "unsent": self.draft.unsent,
             "seen": dict(self.draft._replica.seen), "id": self.draft._replica.id,
             "conflicts": [str(held) for held in self.draft.conflicts],

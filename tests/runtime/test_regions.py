@@ -23,7 +23,7 @@ from tests.runtime.kit import until
 NAMES = ["home", "east", "west"]
 CUT = 6.0  #: seconds for which the link is cut
 CONVERGE = 5.0  #: seconds within which all are one again
-SEEDS = range(5)
+SEEDS = range(1, 6)
 
 
 @contextmanager
@@ -81,6 +81,11 @@ class Regions:
             len({one["digest"] for one in said}) == len({json.dumps(one["seen"], sort_keys=True) for one in said}) == 1
         )
 
+    def at_work(self, name: str, seed: int) -> bool:
+        """Whether a region edits the draft of a seed, and has had changes approved."""
+        said = self.said(name)
+        return said["seed"] == seed and said["made"] > 0 and bool(said["approved"])
+
     def edits(self) -> dict[str, int]:
         """How many writes each has made."""
         return {name: self.said(name)["made"] for name in NAMES}
@@ -110,7 +115,6 @@ def three_regions(folder: Path) -> Iterator[Regions]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_region_that_is_cut_off_edits_on_approves_nothing_and_is_one_with_the_others_soon_after(
     tmp_path: Path,
 ) -> None:
@@ -119,7 +123,7 @@ def test_a_region_that_is_cut_off_edits_on_approves_nothing_and_is_one_with_the_
             cut = Random(seed).choice(NAMES[1:])
             others = [name for name in NAMES if name != cut]
             regions.act("edit", seed)
-            until(lambda: all(regions.said(name)["approved"] for name in NAMES), "all have changes approved")
+            until(lambda: all(regions.at_work(name, seed) for name in NAMES), "all edit, and have changes approved")  # noqa: B023
             before, tries = regions.edits(), regions.tries()
             regions.hosts[cut].cut()
             began = time.time()

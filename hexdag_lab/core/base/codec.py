@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from fractions import Fraction
 from math import isfinite
@@ -28,7 +28,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {}
 _MODULES: dict[str, str] = {}
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=False)
+@dataclass_transform(frozen_default=True, kw_only_default=False, field_specifiers=(field,))
 def record(cls: type[T]) -> type[T]:
     """Make a class a frozen, slotted dataclass that `encode` and `decode` know by its name."""
     made = dataclass(frozen=True, slots=True)(cls)

@@ -6,6 +6,7 @@ Each has `seq` (1, 2, 3, ... within the run), `at` (unix seconds) and `kind`; th
 
 from __future__ import annotations
 
+from dataclasses import field
 from fractions import Fraction
 from typing import Any
 
@@ -48,10 +49,12 @@ class Base:
 
 @record
 class Event(Base):
-    """What every event has: its place in the run's journal, 1, 2, 3, …, and when it was, in unix seconds."""
+    """What every event has: its place in the run's journal, 1, 2, 3, …, and when it was, in unix seconds; of one that
+    was heard of late, `happened` is when it was by the clock of whoever told."""
 
     seq: int
     at: float
+    happened: float | None = field(default=None, kw_only=True)
 
 
 @record

@@ -11,18 +11,21 @@ from . import events as ev
 from .evolve import evolve
 from .state import RunState
 
+LATE = 1.0  #: seconds after which an event says when it happened, too: it was told late, or by another clock
+
 
 class Step:
     """A scratch pad for `decide`: `emit` records an event and evolves the state, `act` adds an effect."""
 
     def __init__(self, state: RunState, at: float) -> None:
         self.state, self.at = state, max(at, state.at)
+        self.happened = at if self.at - at >= LATE else None
         self.events: list[Any] = []
         self.effects: list[ef.Effect] = []
         self.short = False  #: what should be submitted next is more than the budget takes
 
     def emit(self, kind: type, **fields: Any) -> None:
-        event = kind(seq=self.state.seq + 1, at=self.at, **fields)
+        event = kind(seq=self.state.seq + 1, at=self.at, happened=self.happened, **fields)
         self.state = evolve(self.state, event)
         self.events.append(event)
 
