@@ -24,6 +24,7 @@ test: lint docs ## everything that must hold: lint, the documentation, the suite
 test-slow: install ## the rest: slow tests, the notebooks three times in a row, all of the core on every other Python present
 	@sh .ci/packages
 	@sh .ci/local-llm
+	@sh .ci/ipykernel-6
 	$(BIN)/python -m pytest -m slow
 	for time in first second third; do $(NOTEBOOKS) || exit; done
 	@sh .ci/pythons tests/core tests/laws tests/pythons

@@ -29,10 +29,10 @@ from ..core.dag.dag import Dag
 from ..core.dag.diff import diff
 from ..core.dag.node import node
 from ..runtime.thread import LoopThread
+from ..views.kernel import in_kernel
 from .lab import GOING_ON, Lab
 from .registry import open_labs
 from .run import Run
-from .show import in_kernel
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Generator, Iterable
 from typing import Any
@@ -14,7 +13,7 @@ from ..core.machine.state import RunState
 from ..core.votes.ballot import choice_of
 from ..core.votes.proposal import ProposalState
 from ..runtime.view import ProposalView
-from .waiting import needed, wait
+from .waiting import awaited, needed, wait
 
 
 class ProposalHandle:
@@ -95,11 +94,11 @@ class ProposalHandle:
     def wait(self, timeout: float | None = None) -> ProposalState:
         """The final state. Raises TimeoutError, and `WouldBlock` in a cell when only a click could end it."""
 
-        def stuck(state: RunState) -> str:
-            return needed(state, state.proposals[self.id])
-
-        wait(self._lab.feed(self._run), self._decided, timeout, stuck)
+        wait(self._lab.feed(self._run), self._decided, timeout, self._needed)
         return self.state
+
+    def _needed(self, state: RunState) -> str:
+        return needed(state, state.proposals[self.id])
 
     def _decided(self, state: RunState) -> bool:
         proposal = state.proposals.get(self.id)
@@ -109,7 +108,7 @@ class ProposalHandle:
         return self._awaited().__await__()
 
     async def _awaited(self) -> ProposalState:
-        await asyncio.wrap_future(self._lab.feed(self._run).until(self._decided))
+        await awaited(self._lab.feed(self._run), self._decided, self._needed)
         return self.state
 
     def __eq__(self, other: object) -> bool:

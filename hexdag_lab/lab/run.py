@@ -33,7 +33,7 @@ from ..runtime.view import RunView
 from .inputs import checked_place, inputs_of
 from .proposal import ProposalHandle
 from .show import run_bundle
-from .waiting import people_only, wait
+from .waiting import awaited, people_only, wait
 
 
 class Run:
@@ -224,7 +224,7 @@ class Run:
         return self._awaited().__await__()
 
     async def _awaited(self) -> dict[str, Any]:
-        await asyncio.wrap_future(self.feed.until(lambda state: state.over))
+        await awaited(self.feed, lambda state: state.over, people_only)
         return await asyncio.to_thread(self._outcome)
 
     def _outcome(self) -> dict[str, Any]:

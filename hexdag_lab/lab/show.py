@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from ..views.kernel import in_kernel
+
 PLAIN, SVG = "text/plain", "image/svg+xml"
-
-
-def in_kernel() -> bool:
-    """Whether a Jupyter kernel shows what cells return."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")
 
 
 def run_bundle(run: Any) -> dict[str, Any]:

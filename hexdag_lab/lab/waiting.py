@@ -1,13 +1,13 @@
 """Waiting for a run or a proposal: from a script, from a cell, and with `await`.
 
 A cell that blocks the kernel's main thread also blocks the clicks that would decide, so a wait that only people could
-end refuses there, and says what to do instead.
+end refuses there, and says what to do instead. The same holds for `await` in a cell of ipykernel 6, which hears no
+click before the cell has ended.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
+import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +18,7 @@ from ..core.machine.state import RunState
 from ..core.runs.run import NodeState
 from ..core.votes.proposal import Proposal, ProposalState
 from ..runtime.feed import Feed
+from ..views.kernel import deaf_in_cells, in_main_thread
 
 LOOK_EVERY = 0.2  #: seconds between looks whether only people are missing
 
@@ -38,7 +39,7 @@ def wait(
     `stuck(state)` names the people without whom nothing moves, or is empty; then a notebook's main thread refuses."""
     future = feed.until(met)
     give_up = None if timeout is None else time.monotonic() + timeout
-    guarded = in_kernel_main_thread()
+    guarded = in_main_thread()
     while True:
         left = None if give_up is None else max(0.0, give_up - time.monotonic())
         slice_ = LOOK_EVERY if guarded and (left is None or left > LOOK_EVERY) else left
@@ -48,20 +49,40 @@ def wait(
             if give_up is not None and time.monotonic() >= give_up:
                 raise
         if guarded and (people := stuck(feed.state)):
-            raise WouldBlock(
-                f"only a person can decide now ({people}), and a cell that waits keeps the buttons from working",
-                rule="would-block",
-                fix="end the cell and use `await`, or vote in code: p.vote(...)",
-            )
+            raise _would_block(people)
 
 
-def in_kernel_main_thread() -> bool:
-    """Whether this is the main thread of a Jupyter kernel."""
-    if threading.current_thread() is not threading.main_thread() or "ipykernel" not in sys.modules:
+async def awaited(feed: Feed, met: Callable[[RunState], bool], stuck: Callable[[RunState], str]) -> RunState:
+    """`wait` with `await`. It refuses only in a cell of a kernel that hears no click while a cell awaits.
+
+    In a kernel it looks now and then: an interrupt waits for a loop that turns, and ipykernel does not wake one."""
+    future = asyncio.wrap_future(feed.until(met))
+    if not in_main_thread():
+        return await future
+    deaf = in_deaf_cell()
+    try:
+        while not (await asyncio.wait([future], timeout=LOOK_EVERY))[0]:
+            if deaf and (people := stuck(feed.state)):
+                raise _would_block(people)
+        return future.result()
+    finally:
+        future.cancel()
+
+
+def _would_block(people: str) -> WouldBlock:
+    text = f"only a person can decide now ({people}), and a cell that waits keeps the buttons from working"
+    fix = "decide before the next cell (ipykernel 7 hears buttons at any time)" if deaf_in_cells() else "use `await`"
+    return WouldBlock(text, rule="would-block", fix=f"end the cell and {fix}, or vote in code: p.vote(...)")
+
+
+def in_deaf_cell() -> bool:
+    """Whether a cell awaits here, and its kernel hears nothing before that has ended.
+
+    A task that a cell has made beside itself is not the cell: it keeps nobody from clicking."""
+    if not deaf_in_cells():
         return False
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")
+    task = asyncio.current_task()
+    return task is not None and getattr(task.get_coro(), "__name__", "") == "run_cell_async"
 
 
 def people_only(state: RunState) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 
 from ..core.base.errors import HexdagError
+from .kernel import heard_beside_cells
 
 
 class AskWidget(ipywidgets.HBox):  # type: ignore[misc]
@@ -23,6 +24,7 @@ class AskWidget(ipywidgets.HBox):  # type: ignore[misc]
         self.yes.on_click(lambda _: self._answer())
         self.no.on_click(lambda _: self._told("let be; nothing was proposed"))
         super().__init__([self.yes, self.no, self.said])
+        heard_beside_cells(self)
 
     def _answer(self) -> None:
         self.yes.disabled = self.no.disabled = True

@@ -16,6 +16,7 @@ from ..core.votes.proposal import Proposal
 from . import editing, html
 from .follow import Feed, Follower
 from .graph import Stream
+from .kernel import DEAF, deaf_in_cells, heard_beside_cells
 from .module import graph_module
 from .visit import Visit
 
@@ -32,6 +33,7 @@ class GraphWidget(anywidget.AnyWidget):
         self._feed, self._stream = feed, Stream()
         self.selected: str | None = None
         self.on_msg(self._heard)
+        heard_beside_cells(self)
 
     def _heard(self, _: Any, message: dict[str, Any], __: Any) -> None:
         if message.get("t") == "hello":
@@ -88,6 +90,8 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
         self._visit, self._run, self._proposal, self._seen = visit, run, proposal, ""
         self._ballots: Any = None  # those that are shown
         self._text, self._whole, self._said = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        if deaf_in_cells():
+            self._said.value = html.said(DEAF)
         self.reason = ipywidgets.Text(placeholder="reason (optional to approve)", description="")
         self.buttons = {
             "approve": ipywidgets.Button(description="Approve", button_style="success"),
@@ -104,6 +108,7 @@ class CardWidget(ipywidgets.VBox):  # type: ignore[misc]
             [self._text, self._whole, row, self.editor, self._said],
             layout=ipywidgets.Layout(border="1px solid #8886", padding="6px"),
         )
+        heard_beside_cells(self)
 
     def _cast(self, choice: str) -> None:
         self._say(self._visit.vote(self._proposal, choice, self.reason.value, self._seen))
@@ -154,6 +159,7 @@ class EditorWidget(ipywidgets.VBox):  # type: ignore[misc]
         self.go = ipywidgets.Button(description=editing.DONE, button_style="success")
         self.go.on_click(lambda _: self._propose())
         super().__init__([ipywidgets.HTML(html.said(editing.HOW)), *rows, self.reason, self.go])
+        heard_beside_cells(self)
 
     def _row(self, part: editing.Part) -> ipywidgets.HBox:
         keep = ipywidgets.Checkbox(value=True, description=part.label, indent=False)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import hexdag_lab as hx
-from hexdag_lab.lab import waiting
+from hexdag_lab.views import kernel as kernels
 from tests.lab import gates
 from tests.lab.conftest import report, until
 
@@ -114,7 +114,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     shell = SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    assert waiting.in_kernel_main_thread()
+    assert kernels.in_main_thread()
 
 
 @pytest.mark.usefixtures("kernel")
