@@ -17,6 +17,7 @@ from ..lab.places import login
 from ..lab.service import Service, end, leader_of
 from ..runtime import wire
 from ..runtime.lead import SERVICE_SECONDS
+from ..runtime.pools import checked_regions, pool_from_text
 from ..runtime.stores import where
 from .commands import Commands, must_exist
 
@@ -33,7 +34,11 @@ def add(commands: Commands) -> None:
         "standby", _standby, "lead as soon as nobody does: when the leader is killed, stuck or cut off"
     )
     for command in (up, standby):
-        command.add_argument("--pool", default="dask", help='"dask" (own workers), "inline" or a scheduler address')
+        command.add_argument(
+            "--pool", default="dask",
+            help='"dask" (own workers), "inline", a scheduler address, or one for each region: eu=ADDRESS,us=ADDRESS',
+        )  # fmt: skip
+        command.add_argument("--region", default="", metavar="NAME", help="of these regions the one where this is")
         command.add_argument("--workers", type=int, default=None, help="of its own pool; default: one a core")
         command.add_argument("--threads", type=int, default=1, help="slots of each worker; default: %(default)s")
         command.add_argument(
@@ -78,6 +83,11 @@ def _standby(options: argparse.Namespace) -> int:
 def _served(options: argparse.Namespace, how: str) -> int:
     if not options.ttl >= SHORTEST:
         raise ValueError(f"--ttl is {SHORTEST:g} s or more, not {options.ttl:g}")
+    options.pool = pool_from_text(options.pool)
+    if isinstance(options.pool, dict):
+        checked_regions(options.pool, options.region)
+    elif options.region:
+        raise ValueError(f"--region {options.region} is one of several: --pool {options.region}=ADDRESS,…")
     if options.store.startswith("memory:"):
         raise ValueError("a store in memory is seen by no other process; say --store sqlite:///PATH")
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -87,7 +97,7 @@ def _served(options: argparse.Namespace, how: str) -> int:
 
 async def _run(options: argparse.Namespace, how: str) -> None:
     pool = (options.workers, options.threads, options.standby_workers)
-    service = {"label": wire.SERVICE, "ttl": options.ttl}
+    service = {"label": wire.SERVICE, "ttl": options.ttl, "region": options.region}
     entrance = Entrance.of(options.pool, options.store, options.blobs, *pool, may_lead=True, **service)
     say = partial(print, f"hexdag-lab {how}: {where(options.store)}:", flush=True)
     owner = options.owner or login()

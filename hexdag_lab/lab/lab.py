@@ -126,7 +126,7 @@ class Lab:
             self.owner: Agent = HumanAgent(owner or login()) if not isinstance(owner, Agent) else owner
             self._store_key = key_of(store)
             own = (pool, store, blobs, workers, threads, standby)
-            launch = Launch.of(*own, self.owner.id) if controller == "process" else None
+            launch = Launch.of(*own, self.owner.id, region) if controller == "process" else None
             may_lead = leader is not False and launch is None
             self._entrance = Entrance.of(*own, may_lead, launch=launch, region=region)
             self._store, self.shipping, self.keys = self._entrance.store, self._entrance.shipping, self._entrance.keys

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ..core.base.errors import HexdagError, PoolUnavailable
 from ..ports import Store
+from ..runtime.pools import pool_text
 from ..runtime.pools.cluster import child_environment
 from .places import home_of
 
@@ -34,17 +35,13 @@ class Launch(NamedTuple):
 
     @classmethod
     def of(
-        cls, pool: Any, store: str | Store, blobs: Any, workers: int | None, threads: int, standby: int, owner: str
-    ) -> Launch:
+        cls, pool: Any, store: str | Store, blobs: Any, workers: int | None, threads: int, standby: int, owner: str,
+        region: str = "",
+    ) -> Launch:  # fmt: skip
         """From what `Lab` was given. Raises `ValueError`, `TypeError` for what no other process could reach."""
         if not isinstance(store, str) or store.startswith("memory:"):
             raise ValueError(
                 f'controller="process" needs a store that other processes reach, as sqlite:///…; not {store}'
-            )
-        address = getattr(getattr(pool, "scheduler", None), "address", pool)
-        if not isinstance(address, str):
-            raise TypeError(
-                f'controller="process" takes "dask", "inline", a scheduler address or a Client, not {pool!r}'
             )
         url = getattr(blobs, "url", blobs)
         if url is not None and not isinstance(url, str | os.PathLike):
@@ -52,7 +49,8 @@ class Launch(NamedTuple):
         options = ["--threads", str(threads), "--standby-workers", str(standby), "--owner", owner]
         options += ["--workers", str(workers)] if workers else []
         options += ["--blobs", os.fspath(url)] if url is not None else []
-        return cls(store, address, tuple(options))
+        options += ["--region", region] if region else []
+        return cls(store, pool_text(pool), tuple(options))
 
     @property
     def log(self) -> Path:

@@ -54,3 +54,27 @@ def checked_regions(regions: Mapping[Any, Any], region: str, pool: Any = "dask")
         raise ValueError(f"region={region!r} is none of the regions: {', '.join(sorted(regions))}")
     if pool != "dask":
         raise ValueError("give a lab pool= or regions=, not both: with regions each has a pool of its own")
+
+
+def pool_text(pool: Any) -> str:
+    """What another process is told of a pool: "dask", "inline", an address, or "eu=ADDRESS,us=ADDRESS". Raises
+    `TypeError` for what cannot be told."""
+    if isinstance(pool, Mapping):
+        return ",".join(f"{name}={pool_text(one)}" for name, one in sorted(pool.items()))
+    address = getattr(getattr(pool, "scheduler", None), "address", pool)
+    if not isinstance(address, str):
+        raise TypeError(f'another process takes "dask", "inline", a scheduler address or a Client, not {pool!r}')
+    return address
+
+
+def pool_from_text(text: str) -> str | dict[str, str]:
+    """What `pool_text` has said. Raises `ValueError` for what is half of a region."""
+    if "=" not in text.partition("://")[0]:
+        return text
+    regions = dict[str, str]()
+    for part in text.split(","):
+        name, equals, pool = part.partition("=")
+        if not equals or not pool or name in regions:
+            raise ValueError(f"{part!r} is no region: write each once, as eu=tcp://HOST:8786,us=tcp://HOST:8786")
+        regions[name] = pool
+    return regions

@@ -1,5 +1,5 @@
-"""Regions with real schedulers: results cross as blobs, and a scheduler that is frozen or killed is its region's trouble
-alone."""
+"""Regions with real schedulers: results cross as blobs, and a scheduler that is frozen or killed troubles its own
+region alone."""
 
 from __future__ import annotations
 
