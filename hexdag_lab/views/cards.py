@@ -17,7 +17,7 @@ _TIERS = {tally.LOW: "ok", tally.MIDDLE: "chg", tally.HIGH: "bad"}
 
 
 def head(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> str:
-    """Who wants what, how risky that is, how old it is, and what time does to it."""
+    """Who wants what, how risky that is, how old it is, what time does to it, and what has become of it meanwhile."""
     c = models.card(state, proposal, now, viewer)
     danger = tally.risk(proposal)
     chip = f'<span class="chip {_TIERS[danger.tier]}" title="{escape(danger.why)}">{danger.tier} risk</span>'
@@ -25,7 +25,8 @@ def head(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> s
     if not proposal.terminal:
         about += [f"{wording.age(now - proposal.at)} ago"]
     left = f" · <b>{escape(c.countdown)}</b>" if c.countdown else ""
-    return f'<div class="bar"><b>{escape(c.title)}</b>{chip}</div><div class="dim">{" · ".join(about)}{left}</div>'
+    line = f'<div class="bar"><b>{escape(c.title)}</b>{chip}</div><div class="dim">{" · ".join(about)}{left}</div>'
+    return line + "".join(f"<p><b>{escape(text)}</b></p>" for text in c.standing)
 
 
 def body(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> str:
@@ -35,7 +36,6 @@ def body(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> s
     if c.reason:
         words = f"words of {escape(wording.clean(proposal.by, 40))}"
         parts.append(f'<p><q>{escape(c.reason)}</q> <span class="dim">{words}</span></p>')
-    parts += [f"<p><b>{escape(line)}</b></p>" for line in c.standing]
     if proposal.why and proposal.terminal:
         parts.append(f'<p class="dim">{escape(wording.clean(proposal.why, 300))}</p>')
     drawn, lines = (

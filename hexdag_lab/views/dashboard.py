@@ -20,12 +20,14 @@ from .pages.frame import RUNS_EVERY
 __all__ = ["TITLE", "in_cell", "serve", "session", "tokens_for"]
 
 TITLE = "hexdag_lab"
+_LIGHT, _DARK = ((Path(__file__).parent / "static" / name).read_text("utf-8") for name in ("page.css", "dark.css"))
 #: Panel's own page, and that it is as wide as the screen: a phone else shows it as a desktop's, too small to hit.
 PAGE = BASE_TEMPLATE.environment.from_string(
     '{% extends "base.html" %}{% block preamble %}{{ super() }}'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">{% endblock %}'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '{% if theme_name == "dark" %}<style>' + _DARK + "</style>{% endif %}{% endblock %}"
 )
-PAGE_STYLE = (Path(__file__).parent / "static" / "page.css").read_text("utf-8")
+PAGE_STYLE = f"{_LIGHT}\n@media (prefers-color-scheme: dark) {{ {_DARK} }}"
 
 
 def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | None = None) -> Any:

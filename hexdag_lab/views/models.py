@@ -197,8 +197,11 @@ def card(state: RunState, proposal: Proposal, now: float, viewer: str = "") -> C
 
 
 def standing(state: RunState, proposal: Proposal) -> tuple[str, ...]:
-    """What there is to say beyond its state: what it waits for, how the graph moved on, what changes are asked for."""
+    """What there is to say beyond its state: why an approval became void, what it waits for, how the graph moved on,
+    what changes are asked for."""
     said = []
+    if proposal.state is ProposalState.OPEN and proposal.why:
+        said.append(f"voted on anew, earlier ballots are void: {wording.clean(proposal.why, 200)}")
     if held := waiting(state, proposal):
         said.append(f"approved, waits for {', '.join(held[:3])}{f' and {len(held) - 3} more' * (len(held) > 3)}")
     elif proposal.apply_from != "now" and not proposal.terminal:

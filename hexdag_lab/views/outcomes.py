@@ -42,6 +42,12 @@ class AsideRow(NamedTuple):
     state: str
     why: str
 
+    @property
+    def told(self) -> str:
+        """Its reason, and what became of it: "one more look — REJECTED: not worth the time"."""
+        outcome = f"{self.state}: {self.why}" if self.why else self.state
+        return f"{self.reason} — {outcome}" if self.reason else outcome
+
 
 def set_aside(state: RunState) -> tuple[AsideRow, ...]:
     """The proposals that have not become versions, in the order they were made."""

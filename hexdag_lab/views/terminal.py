@@ -190,8 +190,7 @@ def versions(state: RunState, width: int = 100) -> Table:
     """What became of the graph, version by version; then the proposals that did not become one."""
     rows = [(f"v{row.number}", row.by, row.change, row.reason, row.votes) for row in outcomes.versions(state)]
     for aside in outcomes.set_aside(state):
-        reason = " — ".join(part for part in (aside.reason, f"{aside.state}: {aside.why}") if part)
-        rows.append(("–", aside.by, aside.change, reason, aside.votes))
+        rows.append(("–", aside.by, aside.change, aside.told, aside.votes))
     title = f"{state.run}: who changed what, and why"
     if width < NARROW:
         table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 1, 0, 0))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hexdag_lab.views import dashboard
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -68,6 +72,34 @@ def pages(browser: Any) -> Iterator[Pages]:
     found = Pages(browser)
     yield found
     found.close()
+
+
+class Serving:
+    """A lab of this process whose dashboard is served from a thread of its own."""
+
+    def __init__(self, lab: Any, tokens: Mapping[str, str], **options: Any) -> None:
+        ready = threading.Event()
+
+        def serve() -> None:
+            asyncio.set_event_loop(asyncio.new_event_loop())
+            self.server = dashboard.serve(lab, tokens, **options)
+            self.server.start()
+            self.loop = self.server.io_loop.asyncio_loop
+            ready.set()
+            self.server.io_loop.start()
+
+        self._thread = threading.Thread(target=serve, daemon=True)
+        self._thread.start()
+        assert ready.wait(30)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}/"
+
+    def close(self) -> None:
+        self.server.io_loop.add_callback(self.server.io_loop.stop)
+        self._thread.join(20)
+        self.server.stop()
 
 
 Start = Callable[..., "Process"]

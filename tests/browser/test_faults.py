@@ -14,18 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import hexdag_lab as hx
-from hexdag_lab.views import dashboard
 from hexdag_lab.views.pages import Dashboard
 from hexdag_lab.views.visit import Identity, Visit
 from hexdag_lab.views.widget import RunWidget
 from tests.runtime.kit import open_gate, until
 
-from .conftest import Pages, Process, Start, approve_button, open_proposals, tab
+from .conftest import Pages, Process, Serving, Start, approve_button, open_proposals, tab
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -109,25 +107,8 @@ class Served:
         self.gate = home / "gate"
         self.lab = hx.Lab(pool="inline", store=f"sqlite:///{home}/lab.db", workers=2)
         self.run = self.lab.start(hx.Dag.of(hx.NodeSpec("waits", waits, params={"gate": str(self.gate)})))
-        ready = threading.Event()
-        self.server: Any = None
-
-        def serve() -> None:
-            asyncio.set_event_loop(asyncio.new_event_loop())
-            self.server = dashboard.serve(
-                self.lab,
-                {"t": "dana"},
-                unused_session_lifetime_milliseconds=300,
-                check_unused_sessions_milliseconds=100,
-            )
-            self.server.start()
-            self.loop = self.server.io_loop.asyncio_loop
-            ready.set()
-            self.server.io_loop.start()
-
-        self.thread = threading.Thread(target=serve, daemon=True)
-        self.thread.start()
-        assert ready.wait(30)
+        soon = {"unused_session_lifetime_milliseconds": 300, "check_unused_sessions_milliseconds": 100}
+        self.serving = Serving(self.lab, {"t": "dana"}, **soon)
 
     def held(self) -> dict[str, int]:
         """What views hold on to."""
@@ -139,18 +120,16 @@ class Served:
             "observers": sum(name == "hexdag-observer" for name in names),
             "observing": len(feed._observers),
             "listening": len(feed._readers),
-            "sessions": len(self.server.get_sessions("/")),
+            "sessions": len(self.serving.server.get_sessions("/")),
             "pages": sum(isinstance(thing, Dashboard) and thing.visit.lab is self.lab for thing in gc.get_objects()),
-            "tasks": len(asyncio.all_tasks(self.loop)),
+            "tasks": len(asyncio.all_tasks(self.serving.loop)),
             "timers": sum(type(timer).__name__ == "PeriodicCallback" for timer in gc.get_objects()),
         }
 
     def close(self) -> None:
         open_gate(self.gate)
         self.run.wait(20)
-        self.server.io_loop.add_callback(self.server.io_loop.stop)
-        self.thread.join(20)
-        self.server.stop()
+        self.serving.close()
         self.lab.close()
 
 
@@ -180,7 +159,7 @@ def left(before: dict[str, int], held: Callable[[], dict[str, int]]) -> dict[str
 
 def test_closed_tabs_leave_nothing_behind(served: Served, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest's records of it hold on to pages
-    url = f"http://127.0.0.1:{served.server.port}/?token=t"
+    url = f"{served.serving.address}?token=t"
     first = pages.open(url)  # what is made once stays
     first.locator("canvas").wait_for(timeout=30_000)
     first.context.close()

@@ -233,7 +233,9 @@ def test_a_card_says_when_an_approval_would_not_hold(lab: hx.Lab, slow_dag: hx.D
     assert standing(loose) == ("it now throws away other work than it says here: once approved, it is voted on anew",)
     loose.vote("dana", "approve")
     assert loose.state == "OPEN"
-    assert standing(loose) == ()
+    assert standing(loose) == (
+        "voted on anew, earlier ballots are void: it now throws away other work than was voted on",
+    )
 
 
 def test_a_card_says_p50_p90_losses_and_how_far_an_approval_goes(lab: hx.Lab, running: hx.Run) -> None:

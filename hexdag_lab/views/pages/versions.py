@@ -79,9 +79,7 @@ def versions(state: RunState) -> str:
     """All versions, and the proposals that have not become one."""
     rows = [(f"v{row.number}", *map(escape, row[1:])) for row in outcomes.versions(state)]
     for aside in outcomes.set_aside(state):
-        outcome = f"{aside.state}: {aside.why}" if aside.why else aside.state
-        why = " — ".join(part for part in (aside.reason, outcome) if part)
-        rows.append(("–", *map(escape, (aside.by, aside.change, why, aside.votes))))
+        rows.append(("–", *map(escape, (aside.by, aside.change, aside.told, aside.votes))))
     return html.wrap(lists.table(("version", "by", "change", "reason", "votes"), rows))
 
 
