@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..core.base.codec import dumps, loads, record
-from ..core.base.errors import HexdagError
+from ..core.base.errors import HexdagError, SchemaError, StoreUnavailable
 from ..core.base.frozen import FrozenDict
 from ..core.runs.region import Region, clock
 from ..ports import CommitRefused, Lease, Store, StoreAway
@@ -100,7 +100,9 @@ class Outlook:
                         sighting = dumps(Sighting(time.time(), FrozenDict(now)))
                         await self._store.commit(puts={wire.region(self.region): sighting})
                         told, told_at = now, time.monotonic()
-            except (HexdagError, TimeoutError) as error:
+            except SchemaError as error:  # a newer leader says it in another way
+                _log.warning("the regions cannot be read: %s", error)
+            except (StoreUnavailable, TimeoutError) as error:
                 self._answers = False
                 if self.since is None and time.time() - answered > SILENCE:
                     self.since = answered

@@ -167,8 +167,6 @@ class Severed(MemoryStore):
 def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while_drafts_are_edited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(regions, "SILENCE", 0.3)
-    monkeypatch.setattr(regions, "LOOK_EVERY", 0.05)
     store = Severed()
     with hx.Lab(regions={"eu": "inline"}, region="eu", store=store, policy="pair", owner="dana") as lab:
         lab.add_agent(hx.HumanAgent("arun"))
@@ -177,6 +175,7 @@ def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while
         draft = lab.draft("plan", of=run)
         proposal = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", lambda: 1)), by="dana")
         store.away = True
+        monkeypatch.setattr(regions, "SILENCE", 0.3)
         said = until(lambda: lab.cut_off)
         assert said.startswith("region eu is cut off from the others since ")
         assert (proposal.state, proposal.why) == ("OPEN", said)
@@ -185,6 +184,7 @@ def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while
         draft.add_node(hx.NodeSpec("offline", lambda: 2))
         assert "offline" in draft.dag
         assert draft.unsent == 1
+        monkeypatch.undo()
         store.away = False
         until(lambda: lab.cut_off is None)
         until(lambda: draft.dag and draft.unsent == 0)

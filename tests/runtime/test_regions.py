@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
+import hexdag_lab as hx
 from tests import servers
+from tests.runtime.failover import LAYERS, WIDTH, drill
 from tests.runtime.hosts import Host, network
-from tests.runtime.kit import until
+from tests.runtime.kit import executions, open_gate, pass_gate, ran, until
 
 NAMES = ["home", "east", "west"]
 CUT = 6.0  #: seconds for which the link is cut
@@ -151,3 +153,62 @@ def test_a_region_that_is_cut_off_edits_on_approves_nothing_and_is_one_with_the_
             for name in NAMES:
                 assert {id_: regions.said(name)["seen"][id_] for id_ in made} == made, "no edit is lost"
         regions.act("end")
+
+
+@pytest.mark.slow
+def test_when_the_home_region_is_cut_off_another_leads_and_the_old_one_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the key is in `.hexdag` of the current directory
+    regions = ",".join(f"{name}=inline" for name in NAMES)
+    with network(3) as (_, hosts), etcd_on(hosts, tmp_path / "etcd") as members:
+        store = f"etcd://{','.join(members[::-1])}?lab=three"
+        found = drill(tmp_path, store, "cut off", words=("--pool", regions, "--region", "home"), hosts=hosts)
+    print(f"another region leads after {found.seconds[0]:.1f} s")
+    assert found.results == LAYERS * WIDTH
+    assert (found.doubled, found.lost, found.findings) == (0, 0, ())
+    assert found.versions == (*range(1, len(found.versions) + 1),), "one chain of versions, whoever led"
+
+
+def far(witness: str, gate: str) -> str:
+    """What runs in the region that is cut off."""
+    ran(witness, "far")
+    pass_gate(gate)
+    return "done meanwhile"
+
+
+@pytest.mark.slow
+@pytest.mark.dask
+def test_what_runs_behind_a_link_that_is_cut_goes_on_and_is_told_late_where_it_belongs(tmp_path: Path) -> None:
+    witness, gate = tmp_path / "witness", tmp_path / "gate"
+    with network(1) as (_, (host,)), ExitStack() as undo:
+        address = f"tcp://{host.address}:8786"
+        scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host.address, "--no-dashboard"]
+        worker = [sys.executable, "-m", "hexdag_lab", "worker", address, "--name", "tower", "--wait", "30"]
+        for number, words in enumerate((scheduler, worker)):
+            undo.enter_context(started([*host.command, *words], tmp_path / f"log{number}", tmp_path))
+        until(lambda: "Scheduler at:" in (tmp_path / "log0").read_text(), "a scheduler")
+        until(lambda: "tower" in (tmp_path / "log1").read_text(), "a worker")
+        lab = undo.enter_context(hx.Lab(regions={"home": "inline", "away": address}, region="home", store="memory://"))
+        until(lambda: [region.workers for region in lab.regions()] == [1, 1], "a worker in each region")
+        params = {"witness": str(witness), "gate": str(gate)}
+        there = hx.NodeSpec("far", far, params=params, requires={"region:away"})
+        here = hx.NodeSpec("near", lambda far: far + ", and told", requires={"region:home"}).after("far")
+        run = lab.start(hx.Dag.of(there, here), run_id="cut")
+        until(lambda: run.nodes["far"].state == "RUNNING")
+        host.cut()
+        began = time.monotonic()
+        until(lambda: "region away is cut off since" in (run.why("far") or ""))
+        open_gate(gate)
+        until(lambda: time.monotonic() - began > CUT, seconds=2 * CUT)
+        assert run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("beside", lambda: 1))).wait(10) == "APPLIED"
+        until(lambda: run.nodes["beside"].state == "SUCCEEDED", "the other region goes on")
+        assert run.nodes["far"].state == "RUNNING"
+        host.cut(False)
+        healed = time.monotonic()
+        assert run.wait(60)["near"] == "done meanwhile, and told"
+        print(f"told {time.monotonic() - healed:.1f} s after the link was back")
+        assert executions(witness) == {"far": 1}
+        (ended,) = [e for e in run.chronicle() if e.event.kind == "NodeSucceeded" and e.event.node == "far"]
+        assert ended.region == "away"
+        assert ended.late > 1.0

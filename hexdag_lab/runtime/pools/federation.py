@@ -32,7 +32,7 @@ from ...core.machine.messages import (
     WorkerSeen,
 )
 from ...core.runs.attempt import Input, Task
-from ...core.runs.region import LABEL, Region, regions_of
+from ...core.runs.region import LABEL, Region
 from ...core.runs.value import Kept
 from ...core.runs.worker import Worker
 from ...ports import Blobs, Pool, Put
@@ -208,11 +208,9 @@ class Federation:
 
     def _region_for(self, task: Task, busy: Mapping[str, int]) -> str | None:
         """The region that an attempt goes to; None if there is none for it now."""
-        asked = regions_of(task.requires)
-        if task.worker and not asked:
-            asked = tuple(name for name in [task.worker.partition("/")[0]] if name in self._branches)
-        names = asked if asked else tuple(self._branches)
-        able = [name for name in names if name in self._branches and self._branches[name].takes(task.requires)]
+        able = [name for name, branch in self._branches.items() if branch.takes(task.requires)]
+        if (place := task.worker.partition("/")[0]) in able:
+            return place
         if len(able) < 2:
             return able[0] if able else None
         wait = {name: (busy[name] + 1) / self._branches[name].slots for name in able}
