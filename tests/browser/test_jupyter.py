@@ -40,6 +40,11 @@ if p.state == "OPEN":
 results = await run
 print("ended", run.status, results["extra"], p.requests[0].text)
 """
+COMPUTE = """
+while p.state == "OPEN":  # the cell never gives way
+    pass
+print("ended", p.state, [b.reason for b in p.tally.ballots])
+"""
 BLOCK = """
 try:
     run.wait(20)
@@ -135,6 +140,19 @@ def test_approve_in_a_cell_while_another_cell_waits(open_notebook: Any, pages: P
     page.get_by_text("10/10 nodes").wait_for(timeout=10_000)
     assert page.get_by_role("button", name="Approve").count() == 0, "a decided proposal has no buttons"
     assert pages.foreign() == []
+    assert pages.errors == []
+
+
+@pytest.mark.slow
+def test_approve_in_a_cell_while_another_cell_never_gives_way(open_notebook: Any, pages: Pages) -> None:
+    page = open_notebook(SHOW, COMPUTE)
+    run_cell(page, 0)
+    page.get_by_role("button", name="Approve").wait_for(timeout=60_000)
+    run_cell(page, 1)
+    page.locator(".jp-Cell").nth(1).get_by_text("[*]:").wait_for()
+    page.get_by_placeholder("reason").fill("good catch")
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("ended APPLIED ['good catch']").wait_for(timeout=60_000)
     assert pages.errors == []
 
 

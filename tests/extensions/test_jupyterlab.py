@@ -7,12 +7,15 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -206,3 +209,61 @@ def test_a_door_that_does_not_open_says_what_its_process_said(tmp_path: Path, ru
             return str(state["labs"][0]["problem"])
 
         assert "there is no store for 'oracle://host'" in through(work)
+
+
+# -- who votes
+
+NAMED = """
+from jupyter_server.auth import IdentityProvider, User
+
+
+class Named(IdentityProvider):  # as JupyterHub's does, it knows users by name
+    def get_user(self, handler):
+        return User(username="marie")
+"""
+
+
+@pytest.mark.slow
+def test_whoever_is_logged_in_votes_as_the_agent_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "named.py").write_text(NAMED)
+    (tmp_path / "here").mkdir()
+    config = {"JUPYTER_CONFIG_PATH": str(EXTENSION / "data" / "etc" / "jupyter"), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    paths = {"PYTHONPATH": os.pathsep.join([str(EXTENSION), str(tmp_path), *sys.path])}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
+        "--ServerApp.identity_provider_class=named.Named", "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={tmp_path / 'here'}",
+    ]  # fmt: skip
+    server = subprocess.Popen(command, env={**os.environ, **config, **paths}, stderr=subprocess.DEVNULL)
+    try:
+        with leads(tmp_path) as lab:
+            lab.add_agent(hx.HumanAgent("marie"))
+            lab.add_agent(hx.Agent("critic"))
+            run = lab.start(hx.Dag.of(one), policy=hx.HumanApproval())
+            p = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", one)), by="critic")
+            seen = until(lambda: asked(port, "state"), seconds=60)
+            while not (seen["labs"] and seen["labs"][0]["inbox"]):
+                seen = asked(port, f"state?after={seen['tag']}")
+            (there,) = seen["labs"]
+            assert there["agent"] == "marie"
+            assert asked(port, "vote", {"lab": there["id"], "proposal": p.id, "choice": "approve", "reason": "fine"})
+            until(lambda: p.state == "APPLIED")
+            assert [(b.voter, b.reason, b.via) for b in p.tally.ballots] == [("marie", "fine", "token")]
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def asked(port: int, path: str, body: Any = None) -> Any:
+    """What the Jupyter server answers to its browser; None while there is no server yet."""
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/hexdag-lab/{path}", data, timeout=60) as response:
+            return json.load(response)
+    except HTTPError as error:
+        raise AssertionError(error.read().decode()) from error
+    except URLError:
+        return None
