@@ -51,6 +51,9 @@ def add(commands: Commands) -> None:
         command.add_argument(
             "--blobs", default=None, metavar="URL", help="where big results go; default: beside the store"
         )
+        command.add_argument(
+            "--no-grouping", dest="grouping", action="store_false", help="never run short nodes in one task"
+        )
         command.add_argument("--owner", default=None, help="who goes on with runs; default: your login name")
         command.add_argument(
             "--ttl", type=float, default=SERVICE_SECONDS, metavar="SECONDS",
@@ -97,7 +100,7 @@ def _served(options: argparse.Namespace, how: str) -> int:
 
 async def _run(options: argparse.Namespace, how: str) -> None:
     pool = (options.workers, options.threads, options.standby_workers)
-    service = {"label": wire.SERVICE, "ttl": options.ttl, "region": options.region}
+    service = {"label": wire.SERVICE, "ttl": options.ttl, "region": options.region, "grouping": options.grouping}
     entrance = Entrance.of(options.pool, options.store, options.blobs, *pool, may_lead=True, **service)
     say = partial(print, f"hexdag-lab {how}: {where(options.store)}:", flush=True)
     owner = options.owner or login()

@@ -38,6 +38,7 @@ class Entrance(NamedTuple):
     label      what this process adds to its name when it leads: see `wire.SERVICE`
     ttl        seconds that its lease outlives it; None: as is usual
     launch     how the process that leads is started, if it is not this one
+    grouping   whether short nodes may share a task of a Dask pool's
     place      the store's URL, where that means the same to other processes
     home       the folder of its key, and by default of its blobs;  temporary  the same, if it goes with this process
     """
@@ -58,6 +59,7 @@ class Entrance(NamedTuple):
     label: str = ""
     ttl: float | None = None
     launch: Launch | None = None
+    grouping: bool = True
 
     @classmethod
     def of(
@@ -102,8 +104,9 @@ class Entrance(NamedTuple):
             await asyncio.to_thread(self.blobs.used_by, self.place)
         url = getattr(self.blobs, "url", None)
         made = pool_of(
-            self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url, region=self.region
-        )
+            self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url, region=self.region,
+            grouping=self.grouping,
+        )  # fmt: skip
         if hasattr(made, "blobs"):
             made.blobs = self.blobs
         controller = Controller(self.store, made, self.shipping, self.owner, self.keys, self.ttl)

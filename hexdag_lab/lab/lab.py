@@ -68,6 +68,7 @@ class Lab:
     regions  instead of a pool, one for each region by its name: {"eu": "tcp://…", "us": "tcp://…"}; nodes say where
              they run, requires={"region:eu"}.   region   the one in which this process is
     owner    default: the login name
+    grouping  whether nodes that are measured to be short may share a task of a Dask pool's; all else is their own
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead
     controller   "here": in this process; "process": in one of its own, which is started unless there is one, as
              `hexdag-lab up` does. This one talks to it through the store, and when it ends, the other goes on
@@ -104,6 +105,7 @@ class Lab:
         controller: str = "here",
         regions: Mapping[str, Any] | None = None,
         region: str = "",
+        grouping: bool = True,
     ) -> None:
         with registry.LOCK:
             if self._open:  # the live lab of this store: only what later runs start with can change
@@ -126,9 +128,9 @@ class Lab:
             self.owner: Agent = HumanAgent(owner or login()) if not isinstance(owner, Agent) else owner
             self._store_key = key_of(store)
             own = (pool, store, blobs, workers, threads, standby)
-            launch = Launch.of(*own, self.owner.id, region) if controller == "process" else None
+            launch = Launch.of(*own, self.owner.id, region, grouping) if controller == "process" else None
             may_lead = leader is not False and launch is None
-            self._entrance = Entrance.of(*own, may_lead, launch=launch, region=region)
+            self._entrance = Entrance.of(*own, may_lead, launch=launch, region=region, grouping=grouping)
             self._store, self.shipping, self.keys = self._entrance.store, self._entrance.shipping, self._entrance.keys
             self._here: list[str] = []
             self._notifiers: dict[Webhook, Notifier] = {}

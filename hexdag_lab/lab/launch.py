@@ -37,6 +37,7 @@ class Launch(NamedTuple):
     def of(
         cls, pool: Any, store: str | Store, blobs: Any, workers: int | None, threads: int, standby: int, owner: str,
         region: str = "",
+        grouping: bool = True,
     ) -> Launch:  # fmt: skip
         """From what `Lab` was given. Raises `ValueError`, `TypeError` for what no other process could reach."""
         if not isinstance(store, str) or store.startswith("memory:"):
@@ -48,6 +49,7 @@ class Launch(NamedTuple):
             raise TypeError(f'controller="process" takes blobs by their URL, not {blobs!r}')
         options = ["--threads", str(threads), "--standby-workers", str(standby), "--owner", owner]
         options += ["--workers", str(workers)] if workers else []
+        options += [] if grouping else ["--no-grouping"]
         options += ["--blobs", os.fspath(url)] if url is not None else []
         options += ["--region", region] if region else []
         return cls(store, pool_text(pool), tuple(options))

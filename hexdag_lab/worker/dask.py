@@ -9,10 +9,10 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from distributed import Worker, get_worker
 from distributed.utils import sync
@@ -22,6 +22,7 @@ from ..core.dag.dag import Dag
 from ..core.machine.messages import Failed, Lost
 from ..core.runs.attempt import Input, Task
 from .blobs import FileBlobs
+from .bundle import Rerun, pending
 from .execute import NOTHING, Outcome, World, execute
 from .failures import failure_of
 from .outbox import Outbox
@@ -35,26 +36,61 @@ DESKS = 32  #: labs that a worker process remembers
 answers = Answers()  #: to attempts in this process
 
 
-def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome]) -> Outcome:
+class Outcomes(NamedTuple):
+    """What a bundle leaves in the pool: the outcomes of its attempts, by (node, fence)."""
+
+    made: Mapping[tuple[str, int], Outcome]
+
+
+def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome | Outcomes]) -> Outcome:
     """One attempt on this Dask worker. `upstream` are the outcomes of the inputs made in the pool, in order.
 
     It never raises: Dask would run it again, or fail whatever waits for it."""
     task: Task
     task, blobs_url = pickle.loads(payload)
     desk = _desk(topic, blobs_url, get_worker())
-    say = desk.sayer(task)
+    return _attempt(desk, task, code, upstream)
+
+
+def run_bundle(topic: str, payload: bytes, codes: list[bytes]) -> Outcomes:
+    """Several attempts on this Dask worker, one after the other; `codes` are those that `payload` refers to by number.
+
+    Nothing of it runs a second time where Dask begins it again: only the lab knows what of it has ended."""
+    tasks: tuple[tuple[Task, int], ...]
+    key, tasks, blobs_url = pickle.loads(payload)
+    desk, made = _desk(topic, blobs_url, get_worker()), {}
+    attempts = [(task.run, task.node, task.fence) for task, _ in tasks]
+    if desk.has_begun(tasks[0][0].run, key):
+        desk.say(attempts[0][0], Rerun(key))
+        return Outcomes({})
+    pending.arrive(attempts)
+    for attempt, (task, number) in zip(attempts, tasks, strict=True):
+        if pending.begins(attempt):
+            made[attempt[1:]] = _attempt(desk, task, codes[number], [], hurry=False)
+    desk.flush()
+    return Outcomes(made)
+
+
+def _attempt(desk: _Desk, task: Task, code: bytes, upstream: list[Outcome | Outcomes], hurry: bool = True) -> Outcome:
+    say = desk.sayer(task, hurry)
     try:
-        if task.effects and desk.has_begun(task):
+        if task.effects and desk.has_begun(task.run, f"{task.node}#{task.fence}"):
             why = "its worker died while it ran; what acts on the outside world is not run again by the pool itself"
             say(Lost(time.time(), task.node, task.fence, why))
             return NOTHING
-        names = [wanted.up for wanted in task.inputs if from_pool(wanted)]
-        outcome = execute(task, code, dict(zip(names, upstream, strict=True)), say, desk.world)
+        wanted = [wanted for wanted in task.inputs if from_pool(wanted)]
+        given = {w.up: picked(outcome, w.up, w.fence) for w, outcome in zip(wanted, upstream, strict=True)}
+        outcome = execute(task, code, given, say, desk.world)
     except Exception as error:  # a bug, or a report that cannot be written
         say(Failed(time.time(), task.node, task.fence, 0.0, failure_of(error), desk.world.worker))
         outcome = NOTHING
-    desk.ended(task)
+    desk.ended(task, hurry)
     return outcome
+
+
+def picked(outcome: Outcome | Outcomes, node: str, fence: int) -> Outcome:
+    """The outcome of an attempt, out of what its task leaves in the pool; empty if it was not run."""
+    return outcome.made.get((node, fence), NOTHING) if isinstance(outcome, Outcomes) else outcome
 
 
 def from_pool(wanted: Input) -> bool:
@@ -100,12 +136,18 @@ class _Desk:
             stray=self._stray,
         )
 
-    def sayer(self, task: Task) -> Callable[[Any], None]:
-        return partial(self._outbox.say, task.run)
+    def sayer(self, task: Task, hurry: bool) -> Callable[[Any], None]:
+        return partial(self._outbox.say, task.run, hurry=hurry)
 
-    def ended(self, task: Task) -> None:
-        """An attempt has said all that it has to say: send it."""
-        self._outbox.ended(task.run, task.node, task.fence)
+    def say(self, run: str, message: Any) -> None:
+        self._outbox.say(run, message)
+
+    def ended(self, task: Task, hurry: bool) -> None:
+        """An attempt has said all that it has to say: send it, unless more comes in a moment."""
+        self._outbox.ended(task.run, task.node, task.fence, hurry)
+
+    def flush(self) -> None:
+        self._outbox.flush()
 
     def _send(self, rows: list[tuple[str, bytes]]) -> None:
         # From any thread by the same way: what is said on the loop's own thread would overtake what another has said.
@@ -137,10 +179,10 @@ class _Desk:
         nanny = self.worker.nanny is not None
         self.worker.loop.add_callback(self.worker.close_gracefully, restart=nanny, reason="hexdag-stray-thread")
 
-    def has_begun(self, task: Task) -> bool:
-        """Whether an attempt has begun before, here or on another worker; from now on it has. Dask runs an attempt in
-        two places only one after the other, so nobody asks between the question and the answer."""
-        keys = [self._topic, task.run, "begun", f"{task.node}#{task.fence}"]
+    def has_begun(self, run: str, what: str) -> bool:
+        """Whether an attempt, or a bundle, has begun before, here or on another worker; from now on it has. Dask runs
+        one in two places only one after the other, so nobody asks between the question and the answer."""
+        keys = [self._topic, run, "begun", what]
         return bool(sync(self.worker.loop, self._begin, keys))
 
     async def _begin(self, keys: list[str]) -> bool:

@@ -36,8 +36,8 @@ class Outbox:
         self._due = False
         self._lock = threading.Lock()
 
-    def say(self, run: str, message: Any) -> None:
-        """Tell something, now or soon. From any thread."""
+    def say(self, run: str, message: Any, hurry: bool = True) -> None:
+        """Tell something, now or soon; without `hurry` nobody waits for it alone. From any thread."""
         now = time.monotonic()
         with self._lock:
             if isinstance(message, Note):
@@ -48,8 +48,8 @@ class Outbox:
                 message = replace(message, left_out=message.left_out + missing) if missing else message
             self._out.append((run, message))
             wait = 0.0
-            if isinstance(message, Started):
-                wait = COMPANY  # its end may be near, and goes along
+            if isinstance(message, Started) or not hurry:
+                wait = COMPANY  # its end, or that of the next one, may be near, and goes along
             elif isinstance(message, Note):
                 wait = self._sent + COMPANY - now
             if wait > 0 and self._due:
@@ -83,13 +83,14 @@ class Outbox:
                 self._sent = time.monotonic()
                 self._send(list(_packed(out)))
 
-    def ended(self, run: str, node: str, fence: int) -> None:
+    def ended(self, run: str, node: str, fence: int, hurry: bool = True) -> None:
         """An attempt says nothing more: tell what of it was left out."""
         missing = self._left_out.pop((run, node, fence), 0)
         if missing:
             with self._lock:
                 self._out.append((run, Note(time.time(), node, fence, left_out=missing)))
-        self.flush()
+        if hurry:
+            self.flush()
 
 
 def _packed(out: list[tuple[str, Any]]) -> Iterator[tuple[str, bytes]]:

@@ -220,10 +220,10 @@ def test_nothing_is_held_for_runs_that_are_over(lab: hx.Lab, witness: Path, gate
     ]
     lab.start(hx.Dag.of(*specs)).wait(30)
     pool = lab.doors._pool
-    until(lambda: not {run for run, node, _ in pool._futures if node != "array"})
-    until(lambda: len(pool._futures) <= 2, "only results that were not to be kept")
+    until(lambda: not {run for run, node, _ in pool._handed.held if node != "array"})
+    until(lambda: len(pool._handed.held) <= 2, "only results that were not to be kept")
     assert not pool._published
     assert not pool._early
     pool._forget()
-    assert not pool._keys
-    assert {*pool._roster._made, *pool._roster._runs, *pool._quiet} <= set(pool._futures)
+    assert not pool._handed._keys
+    assert {*pool._roster._made, *pool._roster._runs, *pool._quiet} <= set(pool._handed.held)

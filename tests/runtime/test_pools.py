@@ -50,7 +50,7 @@ def known_to(pool: Any) -> set[Any]:
     if isinstance(pool, Federation):
         theirs = (known_to(branch.pool) for branch in pool._branches.values())
         return set().union(pool._place, pool._held, pool._kept, *theirs)
-    return set(pool._futures) if isinstance(pool, DaskPool) else {*pool._wanted, *pool._outcomes}
+    return set(pool._handed.held) if isinstance(pool, DaskPool) else {*pool._wanted, *pool._outcomes}
 
 
 @pytest.fixture

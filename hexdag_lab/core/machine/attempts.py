@@ -15,7 +15,7 @@ from ..dag.keys import reusable
 from ..dag.node import NodeSpec
 from ..runs.attempt import Input, Task
 from ..runs.region import Reach, regions_of
-from ..runs.run import NodeState, RunStatus
+from ..runs.run import NodeRecord, NodeState, RunStatus
 from ..votes.proposal import ProposalState
 from . import effects as ef
 from . import events as ev
@@ -169,7 +169,15 @@ def _task(state: RunState, name: str) -> Task:
         runs=_runner(state, spec.agent),
         effects=spec.effects,
         failure=rec.rescue,
+        shares=_shares(spec, rec),
     )  # fmt: skip
+
+
+def _shares(spec: NodeSpec, rec: NodeRecord) -> bool:
+    """Whether an attempt may share a task with others: the first one of a node that asks for nothing. What others wait
+    behind it for is then only its own work."""
+    asks = spec.requires or spec.effects or spec.durable or spec.exclusive or spec.timeout is not None
+    return not (asks or spec.concurrency or rec.place or rec.started or rec.lost or rec.saved)
 
 
 def _runner(state: RunState, agent: str | None) -> str | None:

@@ -49,3 +49,4 @@ class Task(NamedTuple):
     worker: str = ""  # where it is to run, if it is there; empty: anywhere
     effects: bool = False  # it acts on the outside world: the pool does not run it again by itself
     failure: Failure | None = None  # call `on_error` with it, in place of the function
+    shares: bool = False  # the pool may run it in one task of its own with others

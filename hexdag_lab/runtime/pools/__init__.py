@@ -14,14 +14,14 @@ _REGION = re.compile(r"[\w.-]+")
 
 def pool_of(
     pool: Any, *, workers: int | None = None, threads: int = 1, standby: int = 0, blobs: str | None = None,
-    region: str = "",
+    region: str = "", grouping: bool = True,
 ) -> Pool:  # fmt: skip
     """The pool that "dask" (own cluster), "inline", a scheduler address, a Dask client, or a mapping of regions to
-    such pools stands for. `region`: where this process is."""
+    such pools stands for. `region`: where this process is; `grouping`: whether short nodes may share a Dask task."""
     if isinstance(pool, Mapping):
         from .federation import Federation
 
-        made = partial(pool_of, workers=workers, threads=threads, standby=standby, blobs=blobs)
+        made = partial(pool_of, workers=workers, threads=threads, standby=standby, blobs=blobs, grouping=grouping)
         return Federation({name: made(one) for name, one in pool.items()}, region)
     if isinstance(pool, str):
         if pool == "inline":
@@ -32,15 +32,15 @@ def pool_of(
         from .dask import DaskPool
 
         if pool == "dask":
-            return DaskPool(OwnCluster(workers, threads, standby=standby), blobs)
+            return DaskPool(OwnCluster(workers, threads, standby=standby), blobs, grouping)
         if "://" in pool:
-            return DaskPool(pool, blobs)
+            return DaskPool(pool, blobs, grouping)
         raise ValueError(f'pool is "dask", "inline", a scheduler address ("tcp://…") or a Dask Client, not {pool!r}')
     if hasattr(pool, "submit") and hasattr(pool, "withdraw"):
         return pool  # type: ignore[no-any-return]
     from .dask import DaskPool
 
-    return DaskPool(pool, blobs)
+    return DaskPool(pool, blobs, grouping)
 
 
 def checked_regions(regions: Mapping[Any, Any], region: str, pool: Any = "dask") -> None:

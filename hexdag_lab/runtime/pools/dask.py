@@ -14,7 +14,7 @@ import pickle
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,14 +22,16 @@ from typing import Any
 from ...core.base.codec import loads
 from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable, Refused
 from ...core.machine.effects import Answer
-from ...core.machine.messages import Failed, Lost, PoolChanged, Started, Succeeded, Suspended, WorkerSeen
+from ...core.machine.messages import Failed, Lost, PoolChanged, Skipped, Started, Succeeded, Suspended, WorkerSeen
 from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...ports import Put
 from ...worker import process
-from ...worker.dask import from_pool, hear_answers, run_task, version_keys
+from ...worker.bundle import Rerun, take_back
+from ...worker.dask import from_pool, hear_answers, picked, run_bundle, run_task, version_keys
 from ...worker.needs import needed
 from ..thread import cancelled
+from .handed import Handed, Kinds, attempt_of
 from .link import Link
 from .roster import Attempt, Roster
 
@@ -46,14 +48,15 @@ _log = logging.getLogger(__name__)
 class DaskPool:
     """A Dask cluster as a pool: an `OwnCluster`, a scheduler's address, or a `distributed.Client`."""
 
-    def __init__(self, cluster: Any, blobs: str | None = None) -> None:
+    def __init__(self, cluster: Any, blobs: str | None = None, grouping: bool = True) -> None:
         self._link = Link(cluster, blobs)
+        self._kinds = Kinds() if grouping else None
         self._roster = Roster(self._link.shared)
         self._topic = f"hexdag-{secrets.token_hex(6)}"  # of this lab only: others may use the same scheduler
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
-        self._futures: dict[Attempt, Any] = {}
-        self._keys: dict[str, Attempt] = {}  # of runs that go on, also where the future was let go of
+        self._handed = Handed()
+        self._longest: dict[str, int] = {}  # by run, the longest chain of which something was submitted
         self._quiet: dict[Attempt, float] = {}  # since when some have been done without having said so
         self._code: dict[str, Any] = {}
         self._offered: Offer | None = None
@@ -63,6 +66,7 @@ class DaskPool:
         self._saying: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self.answered = time.monotonic()  #: when the scheduler has answered last
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
 
     @property
@@ -80,14 +84,15 @@ class DaskPool:
 
     async def close(self) -> None:
         if self._watching is not None:
-            await cancelled([self._watching, *self._saying.values()])
+            await cancelled([self._watching, *self._saying.values(), *self._tasks])
         self._up = False
         if self._link.alive and self._link.shared:
-            for future in (*self._futures.values(), *self._code.values()):
+            self._handed.release(list(self._handed.held))
+            for future in self._code.values():
                 future.release()
             with suppress(OSError):  # a scheduler that is gone has nothing to be cleaned
                 await self._link.publish([self._topic], {})
-        self._futures.clear()
+        self._handed.clear()
         self._code.clear()
         await self._link.close()
 
@@ -108,7 +113,7 @@ class DaskPool:
     def _fall(self) -> None:
         """The scheduler is gone, and with it all that it had: say so."""
         self._up, self._offered = False, (0, 0, ())
-        lost, self._futures, self._keys, self._code = list(self._futures), {}, {}, {}
+        lost, self._code = self._handed.clear(), {}
         self._roster.clear()
         self._quiet.clear()
         self._placed.clear()
@@ -125,6 +130,7 @@ class DaskPool:
                 await self._link.publish(version_keys(self._topic, run, version), data)
 
     async def submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
+        self._read_code = code
         if not self._up:
             self._early |= {(task.run, task.node, task.fence): (task, code) for task in tasks}
             return
@@ -139,22 +145,45 @@ class DaskPool:
             self._submit(stretch, code)
 
     def _submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
+        place = self._roster.address(tasks[0].worker)  # one that is gone is no place
+        groups = self._kinds.group(tasks, self._roster.slots) if self._kinds else [(task,) for task in tasks]
         keys: dict[Attempt, str] = {}
+        sent: dict[str, tuple[Task, ...]] = {}
         graph: dict[str, Any] = {}
-        for task in tasks:
-            upstream = self._upstream(task, keys)
-            if upstream is None:
-                continue
-            key = keys[task.run, task.node, task.fence] = self._key(task)
-            payload = pickle.dumps((task, self._link.blobs), protocol=5)
-            graph[key] = (run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream)
+        for group in groups:
+            key = _key(self._topic, group)
+            made = self._alone(group[0], keys, code) if len(group) == 1 else self._together(key, group, code)
+            if made is not None:
+                graph[key], sent[key] = made, group
+                keys |= dict.fromkeys(map(attempt_of, group), key)
         if not graph:
             return
-        place = self._roster.address(tasks[0].worker)  # one that is gone is no place
-        futures = self._link.get(graph, needed(tasks[0].requires), place)
-        self._futures |= {attempt: futures[key] for attempt, key in keys.items()}
-        self._keys |= {key: attempt for attempt, key in keys.items()}
+        order = {key: self._order(group[0]) for key, group in sent.items()}
+        futures = self._link.get(graph, needed(tasks[0].requires), place, order)
+        for key, group in sent.items():
+            self._handed.add(key, group, futures[key])
         self._placed |= dict.fromkeys(keys, tasks[0].worker) if place else {}
+
+    def _alone(self, task: Task, keys: Mapping[Attempt, str], code: Callable[[str], bytes]) -> tuple[Any, ...] | None:
+        """One attempt as a Dask task; None if an input is lost, which is said."""
+        upstream = self._upstream(task, keys)
+        if upstream is None:
+            return None
+        payload = pickle.dumps((task, self._link.blobs), protocol=5)
+        return run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream
+
+    def _together(self, key: str, group: Sequence[Task], code: Callable[[str], bytes]) -> tuple[Any, ...]:
+        """A bundle as a Dask task. Its code is there once for each kind."""
+        kinds = {reference: number for number, reference in enumerate(dict.fromkeys(task.code for task in group))}
+        tasks = tuple((task, kinds[task.code]) for task in group)
+        payload = pickle.dumps((key, tasks, self._link.blobs), protocol=5)  # a key beside it would be a dependency
+        return run_bundle, self._topic, payload, [self._shipped(code(kind), kind) for kind in kinds]
+
+    def _order(self, task: Task) -> float:
+        """A task's place in Dask's own queue, the lowest first: which share of its run's longest chain is below it. It
+        is no Dask priority, by which a run with longer chains would keep all others waiting."""
+        longest = self._longest[task.run] = max(task.priority, self._longest.get(task.run, 1))
+        return -task.priority / longest
 
     def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
         """The inputs that are in the pool, or are being made there. None if one is not: that is said."""
@@ -163,7 +192,7 @@ class DaskPool:
             if not from_pool(wanted):
                 continue
             attempt = (task.run, wanted.up, wanted.fence)
-            made = keys.get(attempt) or self._futures.get(attempt)
+            made = keys.get(attempt) or self._handed.held.get(attempt)
             if made is None:
                 now, why = time.time(), "it is not in the pool any more"
                 self._put(task.run, Lost(now, wanted.up, wanted.fence, why))
@@ -203,14 +232,34 @@ class DaskPool:
             del self._saying[worker]
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        self._release((run, node, fence) for node, fence in attempts)
+        self._withdraw([(run, node, fence) for node, fence in attempts])
+
+    def _withdraw(self, attempts: Collection[Attempt]) -> None:
+        if bundled := self._handed.in_bundles(attempts):  # Dask cannot take back a part of a task: its worker does
+            self._background(self._take_back(bundled, list(self._roster.workers)))
+        self._release(attempts)
+
+    async def _take_back(self, attempts: list[Attempt], addresses: list[str]) -> list[Attempt]:
+        """Keep attempts in bundles from beginning on some workers. Which of them waited there to begin."""
+        try:
+            said = await self._link.on_workers(partial(take_back, attempts), addresses)
+        except (OSError, TimeoutError) as error:
+            _log.info("workers do not hear what they are not to begin: %s", error)
+            return []
+        return [tuple(attempt) for waiting in said.values() for attempt in waiting]
+
+    def _background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        self._release((run, node, fence) for node, fence in attempts)
+        self._release([(run, node, fence) for node, fence in attempts])
 
     async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
         kept = {(run, node, fence) for node, fence in keep}
-        self._release([a for a in (*self._futures, *self._early) if a[0] == run and a not in kept])
+        self._withdraw([a for a in (*self._handed.held, *self._early) if a[0] == run and a not in kept])
+        self._longest.pop(run, None)
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
         self._forget()
@@ -220,25 +269,24 @@ class DaskPool:
 
     def _forget(self) -> None:
         live = {run for run, _ in self._published}
-        self._keys = {key: attempt for key, attempt in self._keys.items() if attempt[0] in live}
-        self._roster.forget(live, self._futures)
+        self._handed.forget(live)
+        self._roster.forget(live, self._handed.held)
 
-    def _release(self, attempts: Iterable[Attempt]) -> None:
+    def _release(self, attempts: Collection[Attempt]) -> None:
         for attempt in attempts:
             self._early.pop(attempt, None)
             self._quiet.pop(attempt, None)
             self._placed.pop(attempt, None)
-            future = self._futures.pop(attempt, None)
-            if future is not None:
-                with suppress(RuntimeError):  # the client was closed meanwhile
-                    future.release()
+        self._handed.release(attempts)
+        if self._kinds:
+            self._kinds.ended(attempts)
 
     async def value(self, run: str, node: str, fence: int) -> Any:
-        future = self._futures.get((run, node, fence))
+        future = self._handed.held.get((run, node, fence))
         if future is None:
             raise NotFinished(f"the result of {node} is not in the pool any more")
         try:
-            return (await future).read()
+            return picked(await future, node, fence).read()
         except HexdagError:
             raise
         except (Exception, asyncio.CancelledError) as error:  # Dask raises what it likes for a result that is lost
@@ -270,11 +318,6 @@ class DaskPool:
             raise Refused(text, rule="last-worker", fix="start another worker, and drain it then")
         await self._link.dismiss(worker)
 
-    def _key(self, task: Task) -> str:
-        """A Dask key with a stable prefix: the scheduler learns durations by it."""
-        label = re.sub(r"\W", "_", task.label.rpartition(".")[2]) or "node"
-        return f"{label}-{self._topic}_{task.run}_{task.node}_{task.fence}"
-
     # -- listening and looking
 
     def _heard(self, event: tuple[float, Any]) -> None:
@@ -284,17 +327,32 @@ class DaskPool:
             except HexdagError:
                 _log.exception("a report of run %s cannot be read", run)
                 continue
-            self._put(run, self._noted(run, message))
+            if isinstance(message, Rerun):
+                self._rerun(message.key)
+            else:
+                self._put(run, self._noted(run, message))
+
+    def _rerun(self, key: str) -> None:
+        """A bundle has died with its worker, and Dask has begun it again, in vain: the lab tries again what has not
+        ended, and gives whatever waited for the rest in the pool the results that it has."""
+        attempts, now = self._handed.attempts([key]), time.time()
+        for run, node, fence in attempts:
+            why = f"worker {self._roster.had((run, node, fence)) or '(nobody heard which)'} died with it"
+            self._put(run, Lost(now, node, fence, why))
+        self._release(attempts)
 
     def _noted(self, run: str, message: Any) -> Any:
         """What a worker says, as it is passed on."""
-        if not isinstance(message, Started | Succeeded | Failed | Suspended | Lost):
+        if not isinstance(message, Started | Succeeded | Failed | Skipped | Suspended | Lost):
             return message
         attempt = (run, message.node, message.fence)
+        self._handed.hear(attempt, time.monotonic())
         if isinstance(message, Started):
             return self._roster.began(attempt, message)
         if isinstance(message, Succeeded):
             self._roster.ended(attempt, made=message.worker)
+            if self._kinds:
+                self._kinds.succeeded(attempt, message.seconds, message.result.size)
             return message
         had = self._roster.has_made(attempt)
         self._roster.ended(attempt)
@@ -312,7 +370,7 @@ class DaskPool:
             if said.get("expected"):
                 self._roster.retired(address)
             keys = {*said.get("processing-tasks", ()), *said.get("lost-computed-tasks", ())}
-            self._roster.died(address, [self._keys[key] for key in sorted(keys & self._keys.keys())])
+            self._roster.died(address, self._handed.attempts(keys))
         self._news.set()
 
     async def _watch(self) -> None:
@@ -332,6 +390,8 @@ class DaskPool:
                 await self._link.revive()
                 await self._look_at_workers()
                 self._look_at_futures()
+                for attempts in self._handed.stuck(time.monotonic()):
+                    self._background(self._relieve(attempts))
             except (OSError, TimeoutError, PoolUnavailable) as error:
                 _log.info("the cluster does not answer, and is looked for again: %s", error)
             except Exception:  # the watcher outlives whatever one look meets; it is logged
@@ -339,7 +399,7 @@ class DaskPool:
 
     def _look_at_futures(self) -> None:
         now = time.monotonic()
-        for attempt, future in list(self._futures.items()):
+        for attempt, future in list(self._handed.held.items()):
             run, node, fence = attempt
             if future.status in ("error", "cancelled"):  # "lost" is no end: Dask makes it again
                 why = _why(future)
@@ -351,6 +411,17 @@ class DaskPool:
                 continue
             self._release([attempt])
             self._put(run, Lost(time.time(), node, fence, why))
+
+    async def _relieve(self, attempts: list[Attempt]) -> None:
+        """One attempt of a bundle takes long: those that wait behind it go alone, as far as they have not begun."""
+        where = self._roster.address(self._roster.where(attempts))
+        if not where:
+            return
+        waiting = await self._take_back([a for a in attempts if not self._roster.has_made(a)], [where])
+        tasks = [task._replace(shares=False) for task in self._handed.taken_out(waiting)]
+        if tasks:
+            _log.info("%s attempts leave a task in which one takes long", len(tasks))
+            await self.submit(tasks, self._read_code)
 
     def _misplaced(self, attempt: Attempt) -> bool:
         """Whether an attempt waits for a worker that is not there."""
@@ -388,3 +459,10 @@ def _why(future: Any) -> str:
     if error is None or type(error).__name__ == "KilledWorker":
         return "its worker died"
     return f"Dask could not run it: {type(error).__name__}: {error}"
+
+
+def _key(topic: str, group: Sequence[Task]) -> str:
+    """A Dask key with a stable prefix: the scheduler learns durations by it."""
+    task = group[0]
+    label = re.sub(r"\W", "_", task.label.rpartition(".")[2]) or "node"
+    return f"{label}{'_bundle' if len(group) > 1 else ''}-{topic}_{task.run}_{task.node}_{task.fence}"

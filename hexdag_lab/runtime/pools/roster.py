@@ -75,6 +75,14 @@ class Roster:
         if made is not None:
             self._made[attempt] = made
 
+    def had(self, attempt: Attempt) -> str:
+        """The worker that an attempt was with last, as far as anybody has heard; empty if nobody has."""
+        return self._dropped.get(attempt) or self._runs.get(attempt) or self._made.get(attempt, "")
+
+    def where(self, attempts: Iterable[Attempt]) -> str:
+        """The worker on which one of some attempts runs; empty if none does."""
+        return next((self._runs[attempt] for attempt in attempts if attempt in self._runs), "")
+
     def has_made(self, attempt: Attempt) -> bool:
         """Whether an attempt has said that it has its result."""
         return attempt in self._made
