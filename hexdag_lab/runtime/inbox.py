@@ -29,20 +29,24 @@ class Inbox:
         self._loop = loop
         self._items: deque[Item] = deque()
         self._there = asyncio.Event()
+        self._woken = False  # since the last time that there was nothing: each wake costs the loop a system call
 
     def put(self, item: Item) -> None:
         """Add an item: from any thread; returns at once."""
         self._items.append(item)
-        self.wake()
+        if not self._woken:
+            self.wake()
 
     def wake(self) -> None:
         """Let `take` return, though there may be nothing; from any thread."""
+        self._woken = True
         with suppress(RuntimeError):  # the loop is closed, and nobody takes any more
             self._loop.call_soon_threadsafe(self._there.set)
 
     async def take(self, timeout: float | None) -> list[Item]:
         """All items that are there, or those that come within `timeout` seconds; may be empty."""
         if not self._items:
+            self._woken = False  # in this order: what is put from here on wakes, what was put before is seen below
             self._there.clear()
             if not self._items:
                 try:

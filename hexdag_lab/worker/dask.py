@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple
 
 from distributed import Worker, get_worker
@@ -19,7 +18,7 @@ from distributed.utils import sync
 
 from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Failed, Lost
+from ..core.machine.messages import Failed, Lost, Started
 from ..core.runs.attempt import Input, Task
 from .blobs import FileBlobs
 from .bundle import Rerun, pending
@@ -28,6 +27,7 @@ from .failures import failure_of
 from .outbox import Outbox
 from .process import LabWorker, executing, pause
 from .safepoint import Answers
+from .trail import Trail
 from .versions import Versions
 
 LOOK = 0.1  #: seconds between looks whether something still runs here
@@ -121,6 +121,8 @@ class _Desk:
     def __init__(self, topic: str, blobs_url: str | None, worker: Worker) -> None:
         self._topic, self.worker = topic, worker
         self._outbox = Outbox(self._send, self._soon)
+        folder = worker.trails if isinstance(worker, LabWorker) else ""
+        self._trail = Trail(folder, topic, worker.address, str(worker.name)) if folder else None
         self._lock = threading.Lock()
         self._giving_way = False
         self._keeping: ThreadPoolExecutor | None = None
@@ -137,7 +139,12 @@ class _Desk:
         )
 
     def sayer(self, task: Task, hurry: bool) -> Callable[[Any], None]:
-        return partial(self._outbox.say, task.run, hurry=hurry)
+        def say(message: Any) -> None:
+            if self._trail is not None and isinstance(message, Started):
+                self._trail.mark((task.run, task.node, task.fence))
+            self._outbox.say(task.run, message, hurry)
+
+        return say
 
     def say(self, run: str, message: Any) -> None:
         self._outbox.say(run, message)

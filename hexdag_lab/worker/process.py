@@ -16,11 +16,12 @@ ABOUT = "hexdag"  #: under which a scheduler's row of a worker has what this pro
 
 
 class LabWorker(Worker):
-    """`standby`: it joins paused, and takes nothing until `take_over`; only its state says that it is there."""
+    """`standby`: it joins paused, and takes nothing until `take_over`; only its state says that it is there. `trails`:
+    a folder for files that tell, should it die, which attempts had begun."""
 
-    def __init__(self, *args: Any, standby: bool = False, **options: Any) -> None:
+    def __init__(self, *args: Any, standby: bool = False, trails: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
-        self._waits = standby
+        self._waits, self.trails = standby, trails
         if standby:
             self.memory_manager.memory_pause_fraction = False  # else the memory monitor lets it run
         self.startup_information[ABOUT] = lambda _: {"standby": standby, "pid": os.getpid()}

@@ -1,28 +1,64 @@
-"""What a run costs over raw Dask: layered no-op nodes, the same cluster, interleaved rounds, medians.
+"""What a run costs over raw Dask, Ray and LangGraph: no-op nodes, interleaved rounds, medians.
 
-    make bench            (or: python -m tests.benchmarks.overhead [rounds])
+    python -m tests.benchmarks.overhead [rounds] [--write] [--only TEXT]
 
-Raw Dask is `client.get` of one graph with every node a future, the cheapest way that performance notes know. Ours has
-everything on: versions, checks, every event journaled on SQLite at full durability.
+Ours has everything on: versions, checks, every event journaled on SQLite at full durability. Each row is a shape of
+graph and who runs it; all of a row take turns, in an order that is drawn anew each round, so that other work on the
+machine meets them alike. The time is from the graph as a value to its last result. *Raw Dask* is on the same cluster
+as ours: `client.get` of one graph, every node a future, which is the cheapest way to run it there; or one
+`client.submit` a node, as people write it. For a chain it is a cluster of its own, as Dask comes: ours has shorter
+windows. Rivals that are not installed are left out. `--write` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import os
+import random
 import statistics
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypedDict
 
-from distributed import Client
+from distributed import Client, Future, LocalCluster, wait
 
 import hexdag_lab as hx
+from tests.benchmarks.page import publish
 
 WIDTH, WORKERS = 100, 2
+OURS = "hexdag_lab"
+ONE_GRAPH, SUBMITS, RAY, LANGGRAPH = "Dask, one graph", "Dask, submit a node", "Ray", "LangGraph, memory saver"
+
+Runs = Callable[[int], float]
+"""Runs a graph in some round; the seconds that it took."""
+
+
+class Row(NamedTuple):
+    """A line of the table: `who` takes part, ours first; `targets` are ratios that ours is to stay below."""
+
+    what: str
+    nodes: int
+    who: dict[str, Runs]
+    targets: dict[str, float]
 
 
 def noop(**ups: object) -> int:
     return 1
+
+
+def wide(n: int) -> hx.Dag:
+    """Nodes beside each other."""
+    return hx.Dag.of(*(hx.NodeSpec(f"n{i}", noop) for i in range(n)))
+
+
+def chain(n: int) -> hx.Dag:
+    """Each node after the one before."""
+    return hx.Dag.of(*(hx.NodeSpec(f"n{i}", noop).after(*([f"n{i - 1}"] if i else [])) for i in range(n)))
 
 
 def layered(n: int) -> hx.Dag:
@@ -36,51 +72,202 @@ def layered(n: int) -> hx.Dag:
     return hx.Dag.of(*specs, hx.NodeSpec("sink", noop).after(*sorted(leaves)))
 
 
-def raw(client: Client, dag: hx.Dag, round_: int) -> float:
-    began = time.perf_counter()
-    keys = {name: f"noop-{round_}_{name}" for name in dag}
-    graph = {keys[name]: (_call, [keys[up] for up in sorted(dag.dependencies(name))]) for name in dag}
-    futures = client.get(graph, list(graph), sync=False)
-    by_key = {future.key: future for future in futures}
-    by_key[keys["sink"]].result()
-    seconds = time.perf_counter() - began
-    for future in futures:
-        future.release()
-    return seconds
+# -- who runs them
+
+
+def ours(lab: hx.Lab, dag: hx.Dag) -> Runs:
+    def run(_: int) -> float:
+        began = time.perf_counter()
+        lab.start(dag).wait(600)
+        return time.perf_counter() - began
+
+    return run
+
+
+def one_graph(client: Client, dag: hx.Dag) -> Runs:
+    def run(round_: int) -> float:
+        began = time.perf_counter()
+        keys = {name: f"noop-{round_}_{len(dag)}_{name}" for name in dag}
+        graph = {keys[name]: (_call, [keys[up] for up in sorted(dag.dependencies(name))]) for name in dag}
+        return _timed(began, client.get(graph, list(graph), sync=False))
+
+    return run
+
+
+def submits(client: Client, dag: hx.Dag) -> Runs:
+    def run(round_: int) -> float:
+        began = time.perf_counter()
+        futures: dict[str, Future] = {}
+        for name in (name for wave in dag.waves for name in wave):
+            ups = [futures[up] for up in sorted(dag.dependencies(name))]
+            futures[name] = client.submit(_call, ups, key=f"_call-{round_}_{len(dag)}_{name}", pure=False)
+        return _timed(began, list(futures.values()))
+
+    return run
 
 
 def _call(ups: list[int]) -> int:
     return 1
 
 
-def ours(lab: hx.Lab, dag: hx.Dag) -> float:
-    began = time.perf_counter()
-    run = lab.start(dag)
-    run.wait(120)
-    return time.perf_counter() - began
+def _timed(began: float, futures: list[Future]) -> float:
+    wait(futures)
+    seconds = time.perf_counter() - began
+    for future in futures:
+        future.release()
+    return seconds
 
 
-def main(rounds: int = 5, n: int = 1000) -> float:
-    dag = layered(n)
-    with tempfile.TemporaryDirectory() as home:
-        store = f"sqlite:///{Path(home) / 'lab.db'}"
-        with hx.Lab(store=store, workers=WORKERS) as lab:
-            ours(lab, layered(100))  # warm up: imports, code on the workers
-            with Client(lab.doors._pool.address) as client:
-                raw(client, layered(100), -1)
-                times: dict[str, list[float]] = {"raw": [], "ours": []}
-                for round_ in range(rounds):
-                    for kind in ("raw", "ours") if round_ % 2 else ("ours", "raw"):
-                        times[kind].append(raw(client, dag, round_) if kind == "raw" else ours(lab, dag))
-    medians = {kind: statistics.median(values) for kind, values in times.items()}
-    print(f"layered {n}, {WORKERS} workers, {rounds} interleaved rounds, median ms a node")
-    for kind, label in (("raw", "raw Dask, one graph"), ("ours", "hexdag_lab, SQLite FULL")):
-        spread = f"[{min(times[kind]) / n * 1e3:.2f}-{max(times[kind]) / n * 1e3:.2f}]"
-        print(f"  {label:28s} {medians[kind] / n * 1e3:6.2f}  {spread}")
-    ratio = medians["ours"] / medians["raw"]
-    print(f"  ratio {ratio:.2f}x   (target <= 1.6)")
-    return ratio
+def on_ray(dag: hx.Dag) -> Runs:
+    import ray
+
+    call = ray.remote(_ray_call)
+
+    def run(_: int) -> float:
+        began = time.perf_counter()
+        refs: dict[str, Any] = {}
+        for name in (name for wave in dag.waves for name in wave):
+            refs[name] = call.remote(*(refs[up] for up in sorted(dag.dependencies(name))))
+        ray.get(list(refs.values()))
+        return time.perf_counter() - began
+
+    return run
+
+
+def _ray_call(*ups: int) -> int:
+    return 1
+
+
+def on_langgraph(dag: hx.Dag) -> Runs:
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import END, START, StateGraph
+
+    async def one(state: dict[str, int]) -> dict[str, int]:
+        return {"n": 1}
+
+    def run(round_: int) -> float:
+        began = time.perf_counter()
+        made = StateGraph(_Counts)
+        for name in dag:
+            made.add_node(name, one)
+        for name in dag:
+            ups = sorted(dag.dependencies(name))
+            made.add_edge(ups if len(ups) > 1 else ups[0] if ups else START, name)
+            if not dag.dependents(name):
+                made.add_edge(name, END)
+        options = {"recursion_limit": len(dag) + 50, "configurable": {"thread_id": str(round_)}}
+        graph = made.compile(checkpointer=InMemorySaver())
+        found = asyncio.run(graph.ainvoke({"n": 0}, options))
+        assert found["n"] == len(dag)
+        return time.perf_counter() - began
+
+    return run
+
+
+def _add(a: int, b: int) -> int:
+    return a + b
+
+
+class _Counts(TypedDict):
+    n: Annotated[int, _add]
+
+
+# -- the table
+
+
+def rows(stack: ExitStack) -> Iterator[Row]:
+    """What is measured, on clusters that the stack ends."""
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+    def lab(name: str, **options: Any) -> hx.Lab:
+        made = stack.enter_context(hx.Lab(store=f"sqlite:///{home / name}.db", **options))
+        made.start(wide(200)).wait(60)  # warm up: imports, code on the workers, the pace of a no-op node
+        return made
+
+    plain = lab("plain", workers=WORKERS, grouping=False)
+    address = plain.doors._pool.address
+    client = stack.enter_context(Client(address))
+    one_graph(client, wide(200))(-1)
+    for shape in (wide, layered):
+        for n in (1000, 5000):
+            dag = shape(n)
+            who = {OURS: ours(plain, dag), ONE_GRAPH: one_graph(client, dag), SUBMITS: submits(client, dag)}
+            yield Row(f"{shape.__name__} {n:,}", n, who, {ONE_GRAPH: 1.3, SUBMITS: 0.9})
+
+    bare = stack.enter_context(LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None))
+    theirs, dag = stack.enter_context(Client(bare)), chain(1000)
+    yield Row("chain 1,000", 1000, {OURS: ours(plain, dag), ONE_GRAPH: one_graph(theirs, dag)}, {ONE_GRAPH: 0.45})
+
+    dag, grouped = wide(5000), lab("grouped", pool=address)
+    who = {OURS: ours(grouped, dag), ONE_GRAPH: one_graph(client, dag)}
+    if find_spec("ray"):
+        import ray
+
+        ray.init(num_cpus=WORKERS, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        stack.callback(ray.shutdown)
+        who[RAY] = on_ray(dag)
+        on_ray(wide(200))(0)
+    yield Row("wide 5,000, short nodes in bundles", 5000, who, {ONE_GRAPH: 0.4, RAY: 1.0})
+
+    inline, dag = lab("inline", pool="inline", workers=WORKERS), layered(1000)
+    who = {OURS: ours(inline, dag)}
+    if find_spec("langgraph"):
+        who[LANGGRAPH] = on_langgraph(dag)
+    yield Row("layered 1,000, inline pool", 1000, who, {LANGGRAPH: 0.5})
+
+
+def measured(row: Row, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds a node of all who take part, round by round."""
+    took: dict[str, list[float]] = {who: [] for who in row.who}
+    for round_ in range(rounds):
+        for who in random.Random(round_).sample(list(row.who), len(row.who)):
+            took[who].append(row.who[who](round_) / row.nodes * 1e3)
+    return took
+
+
+def lines(row: Row, took: dict[str, list[float]]) -> Iterator[str]:
+    """The lines of a table, one for each rival: medians, their ratio, and the ratios of the rounds."""
+    mine = statistics.median(took[OURS])
+    rivals = [who for who in took if who != OURS]
+    for who in rivals:
+        theirs = statistics.median(took[who])
+        each = sorted(a / b for a, b in zip(took[OURS], took[who], strict=True))
+        ratio = f"{mine / theirs:.2f}x [{each[0]:.2f}-{each[-1]:.2f}]"
+        yield f"| {row.what} | {mine:.2f} | {who} | {theirs:.2f} | {ratio} | <= {row.targets[who]:g}x |"
+    if not rivals:
+        yield f"| {row.what} | {mine:.2f} | (its rival is not installed) | | | |"
+
+
+def table(rounds: int, only: str = "") -> str:
+    """The table, as it stands on the page."""
+    load, found = os.getloadavg()[0], []
+    with ExitStack() as stack:
+        for row in rows(stack):
+            if only in row.what:
+                found += lines(row, measured(row, rounds))
+                print(*found[-2:], sep="\n", flush=True)
+    return "\n".join(
+        [
+            f"{os.cpu_count()} cores, load {load:.1f} to {os.getloadavg()[0]:.1f}, {rounds} rounds.",
+            "",
+            "| graph | ours, ms a node | against | ms a node | ratio [of each round] | target |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *found,
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rounds", type=int, nargs="?", default=5)
+    parser.add_argument("--only", default="", help="only rows whose name has this in it")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args()
+    text = table(options.rounds, options.only)
+    print(text)
+    if options.write:
+        publish("overhead", text)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -47,6 +47,10 @@ def record(cls: type[T]) -> type[T]:
             item = getattr(value, name)
             if item is default:  # defaults stay out: rows are smaller and old rows can be read
                 continue
+            if type(item) is str:  # stands for itself, and most fields are one
+                if item != default:
+                    data[name] = item
+                continue
             said, usual = encode(item), default_of(name, default)
             if said != usual or repr(said) != repr(
                 usual

@@ -36,18 +36,15 @@ def _merge(a: Heap, b: Heap) -> Heap:
     # Walks down the two right spines, at most log2(n + 1) long each, then rebuilds upwards: no recursion.
     spine: list[HeapNode] = []
     while a is not None and b is not None:
-        if (b.key, b.item) < (a.key, a.item):
+        if b.key < a.key or (b.key == a.key and b.item < a.item):
             a, b = b, a
         spine.append(a)
         a = a.right
     merged = b if a is None else a
-    for node in reversed(spine):
-        left, right = node.left, merged
-        if _rank(left) < _rank(right):
-            left, right = right, left
-        merged = HeapNode(_rank(right) + 1, node.key, node.item, left, right)
+    for _, key, item, left, _ in reversed(spine):
+        right, low = merged, 0 if left is None else left.rank
+        rank = 0 if right is None else right.rank
+        if low < rank:
+            left, right, rank = right, left, low
+        merged = HeapNode(rank + 1, key, item, left, right)
     return merged
-
-
-def _rank(heap: Heap) -> int:
-    return 0 if heap is None else heap.rank

@@ -94,7 +94,7 @@ async def _worker(
 
     worker: Worker = LabWorker(
         scheduler, name=name, nthreads=nthreads, local_directory=directory, resources=resources, host="127.0.0.1",
-        dashboard=False, memory_limit=0, death_timeout=60, standby=standby,
+        dashboard=False, memory_limit=0, death_timeout=60, standby=standby, trails=directory,
     )  # fmt: skip
     async with worker:
         await worker.finished()

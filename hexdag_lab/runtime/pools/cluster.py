@@ -89,6 +89,17 @@ class OwnCluster:
         return _Child(process, time.monotonic())
 
     @property
+    def folder(self) -> Path | None:
+        """Where its processes write; None while there are none."""
+        return self._directory
+
+    def kill_workers(self) -> None:
+        """End the workers at once: without a scheduler nobody hears of what they do."""
+        with self._lock:
+            for child in self._workers.values():
+                _kill(child.process)
+
+    @property
     def scheduler_alive(self) -> bool:
         return self._scheduler is not None and self._scheduler.alive
 

@@ -113,6 +113,9 @@ class DaskPool:
     def _fall(self) -> None:
         """The scheduler is gone, and with it all that it had: say so."""
         self._up, self._offered = False, (0, 0, ())
+        self._link.kill_workers()
+        for address in self._roster.workers:
+            self._count_unheard(address)
         lost, self._code = self._handed.clear(), {}
         self._roster.clear()
         self._quiet.clear()
@@ -370,8 +373,16 @@ class DaskPool:
             if said.get("expected"):
                 self._roster.retired(address)
             keys = {*said.get("processing-tasks", ()), *said.get("lost-computed-tasks", ())}
+            self._count_unheard(address)
             self._roster.died(address, self._handed.attempts(keys))
         self._news.set()
+
+    def _count_unheard(self, address: str) -> None:
+        """What had begun on a worker that is dead, and of which nobody has heard, begins now for the journal."""
+        for attempt, worker in self._link.begun(self._topic, address).items():
+            if attempt in self._handed.held and self._roster.unheard(attempt, worker):
+                run, node, fence = attempt
+                self._put(run, self._roster.began(attempt, Started(time.time(), node, fence, worker)))
 
     async def _watch(self) -> None:
         """Notice what no worker can tell: dead workers, lost attempts, a dead scheduler."""

@@ -19,6 +19,7 @@ from ...worker import process
 from ...worker.blobs import FileBlobs
 from ...worker.dask import probe
 from ...worker.joining import nobody_at
+from ...worker.trail import Attempt, begun, trail_of
 from ..thread import cancelled
 from .cluster import OwnCluster
 
@@ -123,6 +124,16 @@ class Link:
         if self._own is not None and not self._own.scheduler_alive:
             return False
         return self._client is not None and self._client.status == "running"
+
+    def kill_workers(self) -> None:
+        """End the workers of an own cluster, whose scheduler is dead: nobody hears any more of what they do."""
+        if self._own is not None:
+            self._own.kill_workers()
+
+    def begun(self, topic: str, address: str) -> dict[Attempt, str]:
+        """What had begun in a dead worker of an own cluster, and its name; of others' workers nobody here can tell."""
+        folder = None if self._own is None else self._own.folder
+        return {} if folder is None else begun(trail_of(folder, topic, address))
 
     async def end_if_frozen(self, worker: str) -> None:
         """End a silent worker of an own cluster if its process is stopped; of others' processes nobody knows here."""

@@ -79,6 +79,10 @@ class Roster:
         """The worker that an attempt was with last, as far as anybody has heard; empty if nobody has."""
         return self._dropped.get(attempt) or self._runs.get(attempt) or self._made.get(attempt, "")
 
+    def unheard(self, attempt: Attempt, worker: str) -> bool:
+        """Whether nobody has heard that an attempt began on a worker: neither that it runs there, nor that it ended."""
+        return self._runs.get(attempt) != worker and self._made.get(attempt) != worker
+
     def where(self, attempts: Iterable[Attempt]) -> str:
         """The worker on which one of some attempts runs; empty if none does."""
         return next((self._runs[attempt] for attempt in attempts if attempt in self._runs), "")

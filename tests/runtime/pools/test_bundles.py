@@ -23,10 +23,12 @@ pytestmark = pytest.mark.dask
 MEASURED = 40  #: nodes of a kind that run before a test, so that bundles of so many are possible
 
 
-def step(name: str, witness: str = "", gate: str = "", fails: str = "") -> str:
+def step(name: str, witness: str = "", gate: str = "", fails: str = "", dies: str = "") -> str:
     """A short node, unless it is to wait at a gate; its result is the key of the task that it ran in."""
     if witness:
         ran(witness, name)
+    if dies and executions(Path(witness))[name] <= int(dies):
+        os.kill(os.getpid(), signal.SIGKILL)
     if gate:
         pass_gate(gate)
     if fails and hx.context().attempt <= int(fails):
@@ -35,7 +37,7 @@ def step(name: str, witness: str = "", gate: str = "", fails: str = "") -> str:
 
 
 def spec(name: str, witness: Path | None = None, gate: Path | None = None, **options: Any) -> hx.NodeSpec:
-    params = {"name": name, "fails": options.pop("fails", "")}
+    params = {"name": name, "fails": options.pop("fails", ""), "dies": options.pop("dies", "")}
     params |= {key: str(value) for key, value in (("witness", witness), ("gate", gate)) if value is not None}
     return hx.NodeSpec(name, step, params=params, **options)
 
@@ -171,6 +173,17 @@ def test_a_worker_that_dies_costs_only_what_of_its_bundle_had_not_ended(lab: hx.
     assert all(len(events(run, "NodeSucceeded", name)) == 1 for name in run.dag)
     assert run.nodes["n07"].attempt == 2
     assert {run.nodes[name].attempt for name in run.dag if name != "n07"} == {1}
+
+
+def test_each_execution_is_counted_also_where_its_worker_dies_before_anybody_has_heard_of_it(
+    lab: hx.Lab, witness: Path
+) -> None:
+    run = lab.start(front(20, spec("n07", witness, dies="1"), witness=witness))
+    run.wait(PATIENCE)
+    ran_ = executions(witness)
+    assert ran_["n07"] == 2
+    assert {name: len(events(run, "NodeStarted", name)) for name in run.dag} == dict(ran_)
+    assert {name: run.nodes[name].attempt for name in run.dag} == dict(ran_)
 
 
 def test_one_that_takes_long_does_not_hold_up_the_others_of_its_bundle(lab: hx.Lab, witness: Path, gate: Path) -> None:

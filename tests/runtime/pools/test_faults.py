@@ -267,6 +267,29 @@ def test_a_change_withdraws_what_it_touches_and_leaves_the_rest_of_the_cone(
     committed_once(run, witness)
 
 
+# -- before anybody has heard of it
+
+
+def dies_once(name: str, witness: str, **given: Any) -> str:
+    token = writes(name, witness, given)
+    if len(Path(witness).read_text().splitlines()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return token
+
+
+def test_an_execution_that_kills_its_worker_at_once_is_counted_with_its_worker(
+    lab: hx.Lab, witness: Witness, node: Any
+) -> None:
+    run = lab.start(hx.Dag.of(node("n", dies_once)))
+    run.wait(PATIENCE)
+    assert witness.executions == {"n": 2}
+    first, second = kinds(run, "NodeStarted", "n")
+    assert (first.repeat, second.repeat) == (0, 1)
+    assert second.why == f"its worker {first.worker} is gone; the pool ran it again"
+    assert run.nodes["n"].attempt == 2
+    committed_once(run, witness)
+
+
 # -- all at once
 
 
