@@ -52,7 +52,6 @@ pythons: install ## only the tests on the other Pythons
 
 bench: install ## the published figures: overhead over Dask, the graph, import, the search, drawing, proposals, votes, stores
 	@sh .ci/bench
-	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.makespan
 	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.live

@@ -21,8 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from platform import python_version
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from distributed import Client, Future, LocalCluster, wait
@@ -38,13 +40,20 @@ Runs = Callable[[int], float]
 """Runs a graph in some round; the seconds that it took."""
 
 
-class Row(NamedTuple):
-    """A line of the table: `who` takes part, ours first; `targets` are ratios that ours is to stay below."""
+class Contest(NamedTuple):
+    """Who takes part, ours first; `targets` are ratios that ours is to stay below."""
 
-    what: str
-    nodes: int
     who: dict[str, Runs]
     targets: dict[str, float]
+
+
+class Row(NamedTuple):
+    """A graph, and who runs it."""
+
+    what: str
+    shape: Callable[[int], hx.Dag]
+    nodes: int
+    make: Callable[[Bed, hx.Dag], Contest]
 
 
 def noop(**ups: object) -> int:
@@ -175,82 +184,127 @@ class _Counts(TypedDict):
 # -- the table
 
 
-def rows(stack: ExitStack) -> Iterator[Row]:
-    """What is measured, on clusters that the stack ends."""
-    home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+class Bed:
+    """Clusters and labs, each started when a row first needs it, and ended with the stack."""
 
-    def lab(name: str, **options: Any) -> hx.Lab:
-        made = stack.enter_context(hx.Lab(store=f"sqlite:///{home / name}.db", **options))
-        made.start(wide(200)).wait(60)  # warm up: imports, code on the workers, the pace of a no-op node
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+    def _lab(self, name: str, **options: Any) -> hx.Lab:
+        made = self._stack.enter_context(hx.Lab(store=f"sqlite:///{self._home / name}.db", **options))
+        made.start(wide(200)).wait(120)  # warm up: imports, code on the workers, the pace of a no-op node
         return made
 
-    plain = lab("plain", workers=WORKERS, grouping=False)
-    address = plain.doors._pool.address
-    client = stack.enter_context(Client(address))
-    one_graph(client, wide(200))(-1)
-    for shape in (wide, layered):
-        for n in (1000, 5000):
-            dag = shape(n)
-            who = {OURS: ours(plain, dag), ONE_GRAPH: one_graph(client, dag), SUBMITS: submits(client, dag)}
-            yield Row(f"{shape.__name__} {n:,}", n, who, {ONE_GRAPH: 1.3, SUBMITS: 0.9})
+    @cached_property
+    def plain(self) -> hx.Lab:
+        return self._lab("plain", workers=WORKERS, grouping=False)
 
-    bare = stack.enter_context(LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None))
-    theirs, dag = stack.enter_context(Client(bare)), chain(1000)
-    yield Row("chain 1,000", 1000, {OURS: ours(plain, dag), ONE_GRAPH: one_graph(theirs, dag)}, {ONE_GRAPH: 0.45})
+    @cached_property
+    def grouped(self) -> hx.Lab:
+        return self._lab("grouped", pool=self.plain.doors._pool.address)
 
-    dag, grouped = wide(5000), lab("grouped", pool=address)
-    who = {OURS: ours(grouped, dag), ONE_GRAPH: one_graph(client, dag)}
-    if find_spec("ray"):
+    @cached_property
+    def inline(self) -> hx.Lab:
+        return self._lab("inline", pool="inline", workers=WORKERS)
+
+    @cached_property
+    def client(self) -> Client:
+        """Raw Dask on the lab's cluster."""
+        client = self._stack.enter_context(Client(self.plain.doors._pool.address))
+        one_graph(client, wide(200))(-1)
+        return client
+
+    @cached_property
+    def theirs(self) -> Client:
+        """Raw Dask on a cluster as it comes."""
+        bare = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
+        return self._stack.enter_context(Client(self._stack.enter_context(bare)))
+
+    def ray(self) -> None:
+        """Ray, with as many processes."""
         import ray
 
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine
         ray.init(num_cpus=WORKERS, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-        stack.callback(ray.shutdown)
-        who[RAY] = on_ray(dag)
+        self._stack.callback(ray.shutdown)
         on_ray(wide(200))(0)
-    yield Row("wide 5,000, short nodes in bundles", 5000, who, {ONE_GRAPH: 0.4, RAY: 1.0})
 
-    inline, dag = lab("inline", pool="inline", workers=WORKERS), layered(1000)
-    who = {OURS: ours(inline, dag)}
+
+def against_dask(bed: Bed, dag: hx.Dag) -> Contest:
+    who = {OURS: ours(bed.plain, dag), ONE_GRAPH: one_graph(bed.client, dag), SUBMITS: submits(bed.client, dag)}
+    return Contest(who, {ONE_GRAPH: 1.3, SUBMITS: 0.9})
+
+
+def in_a_chain(bed: Bed, dag: hx.Dag) -> Contest:
+    return Contest({OURS: ours(bed.plain, dag), ONE_GRAPH: one_graph(bed.theirs, dag)}, {ONE_GRAPH: 0.45})
+
+
+def in_bundles(bed: Bed, dag: hx.Dag) -> Contest:
+    who = {OURS: ours(bed.grouped, dag), ONE_GRAPH: one_graph(bed.client, dag)}
+    if find_spec("ray"):
+        bed.ray()
+        who[RAY] = on_ray(dag)
+    return Contest(who, {ONE_GRAPH: 0.4, RAY: 1.0})
+
+
+def without_a_cluster(bed: Bed, dag: hx.Dag) -> Contest:
+    who = {OURS: ours(bed.inline, dag)}
     if find_spec("langgraph"):
         who[LANGGRAPH] = on_langgraph(dag)
-    yield Row("layered 1,000, inline pool", 1000, who, {LANGGRAPH: 0.5})
+    return Contest(who, {LANGGRAPH: 0.5})
 
 
-def measured(row: Row, rounds: int) -> dict[str, list[float]]:
+ROWS = (
+    Row("wide 1,000", wide, 1000, against_dask),
+    Row("wide 5,000", wide, 5000, against_dask),
+    Row("layered 1,000", layered, 1000, against_dask),
+    Row("layered 5,000", layered, 5000, against_dask),
+    Row("chain 1,000", chain, 1000, in_a_chain),
+    Row("wide 5,000, in bundles", wide, 5000, in_bundles),
+    Row("layered 1,000, inline pool", layered, 1000, without_a_cluster),
+)
+
+
+def measured(contest: Contest, nodes: int, rounds: int) -> dict[str, list[float]]:
     """Milliseconds a node of all who take part, round by round."""
-    took: dict[str, list[float]] = {who: [] for who in row.who}
+    took: dict[str, list[float]] = {who: [] for who in contest.who}
     for round_ in range(rounds):
-        for who in random.Random(round_).sample(list(row.who), len(row.who)):
-            took[who].append(row.who[who](round_) / row.nodes * 1e3)
+        for who in random.Random(round_).sample(list(took), len(took)):
+            took[who].append(contest.who[who](round_) / nodes * 1e3)
     return took
 
 
-def lines(row: Row, took: dict[str, list[float]]) -> Iterator[str]:
-    """The lines of a table, one for each rival: medians, their ratio, and the ratios of the rounds."""
+def lines(what: str, took: dict[str, list[float]], targets: dict[str, float]) -> Iterator[str]:
+    """The lines of a table, one for each rival: medians, their ratio, and the least and the largest of a round."""
     mine = statistics.median(took[OURS])
     rivals = [who for who in took if who != OURS]
     for who in rivals:
         theirs = statistics.median(took[who])
         each = sorted(a / b for a, b in zip(took[OURS], took[who], strict=True))
         ratio = f"{mine / theirs:.2f}x [{each[0]:.2f}-{each[-1]:.2f}]"
-        yield f"| {row.what} | {mine:.2f} | {who} | {theirs:.2f} | {ratio} | <= {row.targets[who]:g}x |"
+        yield f"| {what} | {mine:.2f} | {who} | {theirs:.2f} | {ratio} | <= {targets[who]:g}x |"
     if not rivals:
-        yield f"| {row.what} | {mine:.2f} | (its rival is not installed) | | | |"
+        yield f"| {what} | {mine:.2f} | (its rival is not installed) | | | |"
 
 
 def table(rounds: int, only: str = "") -> str:
     """The table, as it stands on the page."""
-    load, found = os.getloadavg()[0], []
+    loads, found = [os.getloadavg()[0]], []
     with ExitStack() as stack:
-        for row in rows(stack):
-            if only in row.what:
-                found += lines(row, measured(row, rounds))
-                print(*found[-2:], sep="\n", flush=True)
+        bed = Bed(stack)
+        for row in (row for row in ROWS if only in row.what):
+            contest = row.make(bed, row.shape(row.nodes))
+            made = list(lines(row.what, measured(contest, row.nodes, rounds), contest.targets))
+            loads.append(os.getloadavg()[0])
+            print(*made, sep="\n", flush=True)
+            found += made
     return "\n".join(
         [
-            f"{os.cpu_count()} cores, load {load:.1f} to {os.getloadavg()[0]:.1f}, {rounds} rounds.",
+            f"CPython {python_version()}, {os.cpu_count()} cores, load {min(loads):.1f} to {max(loads):.1f}, "
+            f"{rounds} rounds.",
             "",
-            "| graph | ours, ms a node | against | ms a node | ratio [of each round] | target |",
+            "| graph | ours, ms a node | against | ms a node | ratio [of a round] | target |",
             "| --- | --- | --- | --- | --- | --- |",
             *found,
         ]
