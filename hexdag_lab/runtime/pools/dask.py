@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
-import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -28,16 +26,15 @@ from ...core.runs.worker import Worker, WorkerState
 from ...ports import Put
 from ...worker import process
 from ...worker.bundle import Rerun, take_back
-from ...worker.dask import from_pool, hear_answers, picked, run_bundle, run_task, version_keys
+from ...worker.dask import from_pool, hear_answers, picked, version_keys
 from ...worker.needs import needed
 from ..thread import cancelled
 from .handed import Handed, Kinds, attempt_of
 from .link import Link
+from .packing import Packing
 from .roster import Attempt, Roster
 
 LOOKAHEAD = 128  #: attempts known to Dask beforehand, per slot
-LARGE_CODE = 16 * 1024  #: bytes; larger code is sent once per worker, not once per task
-MOST_CODE = 64  #: pieces of large code that stay on the cluster
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
 LOOK_EVERY, LOOK_SOON = 0.25, 0.05  #: seconds between looks at futures and workers; while an own cluster comes up
 
@@ -50,15 +47,14 @@ class DaskPool:
 
     def __init__(self, cluster: Any, blobs: str | None = None, grouping: bool = True) -> None:
         self._link = Link(cluster, blobs)
-        self._kinds = Kinds() if grouping else None
+        self._kinds = Kinds(grouping)
         self._roster = Roster(self._link.shared)
         self._topic = f"hexdag-{secrets.token_hex(6)}"  # of this lab only: others may use the same scheduler
+        self._packing = Packing(self._topic, self._link)
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._handed = Handed()
-        self._longest: dict[str, int] = {}  # by run, the longest chain of which something was submitted
         self._quiet: dict[Attempt, float] = {}  # since when some have been done without having said so
-        self._code: dict[str, Any] = {}
         self._offered: Offer | None = None
         self._published: dict[tuple[str, int], bytes] = {}
         self._placed: dict[Attempt, str] = {}  # on which worker, where that was said
@@ -88,12 +84,10 @@ class DaskPool:
         self._up = False
         if self._link.alive and self._link.shared:
             self._handed.release(list(self._handed.held))
-            for future in self._code.values():
-                future.release()
+            self._packing.release()
             with suppress(OSError):  # a scheduler that is gone has nothing to be cleaned
                 await self._link.publish([self._topic], {})
         self._handed.clear()
-        self._code.clear()
         await self._link.close()
 
     async def _rise(self) -> None:
@@ -116,7 +110,9 @@ class DaskPool:
         self._link.kill_workers()
         for address in self._roster.workers:
             self._count_unheard(address)
-        lost, self._code = self._handed.clear(), {}
+        lost = self._handed.clear()
+        self._kinds.ended(lost)
+        self._packing.clear()
         self._roster.clear()
         self._quiet.clear()
         self._placed.clear()
@@ -149,44 +145,25 @@ class DaskPool:
 
     def _submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
         place = self._roster.address(tasks[0].worker)  # one that is gone is no place
-        groups = self._kinds.group(tasks, self._roster.slots) if self._kinds else [(task,) for task in tasks]
         keys: dict[Attempt, str] = {}
         sent: dict[str, tuple[Task, ...]] = {}
         graph: dict[str, Any] = {}
-        for group in groups:
-            key = _key(self._topic, group)
-            made = self._alone(group[0], keys, code) if len(group) == 1 else self._together(key, group, code)
-            if made is not None:
-                graph[key], sent[key] = made, group
-                keys |= dict.fromkeys(map(attempt_of, group), key)
+        for group in self._kinds.group(tasks, self._roster.slots):
+            upstream = self._upstream(group[0], keys)  # none, for a bundle
+            if upstream is None:
+                continue
+            key, pack = self._packing.key(group), self._packing
+            alone = len(group) == 1
+            graph[key] = pack.alone(group[0], upstream, code) if alone else pack.together(key, group, code)
+            sent[key] = group
+            keys |= dict.fromkeys(map(attempt_of, group), key)
         if not graph:
             return
-        order = {key: self._order(group[0]) for key, group in sent.items()}
+        order = {key: self._packing.place(group[0]) for key, group in sent.items()}
         futures = self._link.get(graph, needed(tasks[0].requires), place, order)
         for key, group in sent.items():
             self._handed.add(key, group, futures[key])
         self._placed |= dict.fromkeys(keys, tasks[0].worker) if place else {}
-
-    def _alone(self, task: Task, keys: Mapping[Attempt, str], code: Callable[[str], bytes]) -> tuple[Any, ...] | None:
-        """One attempt as a Dask task; None if an input is lost, which is said."""
-        upstream = self._upstream(task, keys)
-        if upstream is None:
-            return None
-        payload = pickle.dumps((task, self._link.blobs), protocol=5)
-        return run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream
-
-    def _together(self, key: str, group: Sequence[Task], code: Callable[[str], bytes]) -> tuple[Any, ...]:
-        """A bundle as a Dask task. Its code is there once for each kind."""
-        kinds = {reference: number for number, reference in enumerate(dict.fromkeys(task.code for task in group))}
-        tasks = tuple((task, kinds[task.code]) for task in group)
-        payload = pickle.dumps((key, tasks, self._link.blobs), protocol=5)  # a key beside it would be a dependency
-        return run_bundle, self._topic, payload, [self._shipped(code(kind), kind) for kind in kinds]
-
-    def _order(self, task: Task) -> float:
-        """A task's place in Dask's own queue, the lowest first: which share of its run's longest chain is below it. It
-        is no Dask priority, by which a run with longer chains would keep all others waiting."""
-        longest = self._longest[task.run] = max(task.priority, self._longest.get(task.run, 1))
-        return -task.priority / longest
 
     def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
         """The inputs that are in the pool, or are being made there. None if one is not: that is said."""
@@ -203,19 +180,6 @@ class DaskPool:
                 return None
             found.append(made)
         return found
-
-    def _shipped(self, data: bytes, reference: str) -> Any:
-        """Small code goes with each task; large code is one more key that workers fetch once."""
-        if len(data) <= LARGE_CODE:
-            return data
-        future = self._code.pop(reference, None)
-        if future is None:
-            key = f"hexdag_code-{self._topic}_{reference.partition('.')[0]}"
-            future = self._link.get({key: (bytes, data)}, None)[key]
-        self._code[reference] = future  # the last that is let go
-        while len(self._code) > MOST_CODE:
-            self._code.pop(next(iter(self._code))).release()
-        return future
 
     async def answer(self, run: str, answer: Answer) -> None:
         said = (run, answer.node, answer.fence, answer.number, answer.go_on)
@@ -262,7 +226,7 @@ class DaskPool:
     async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
         kept = {(run, node, fence) for node, fence in keep}
         self._withdraw([a for a in (*self._handed.held, *self._early) if a[0] == run and a not in kept])
-        self._longest.pop(run, None)
+        self._packing.end(run)
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
         self._forget()
@@ -281,8 +245,7 @@ class DaskPool:
             self._quiet.pop(attempt, None)
             self._placed.pop(attempt, None)
         self._handed.release(attempts)
-        if self._kinds:
-            self._kinds.ended(attempts)
+        self._kinds.ended(attempts)
 
     async def value(self, run: str, node: str, fence: int) -> Any:
         future = self._handed.held.get((run, node, fence))
@@ -342,6 +305,7 @@ class DaskPool:
         for run, node, fence in attempts:
             why = f"worker {self._roster.had((run, node, fence)) or '(nobody heard which)'} died with it"
             self._put(run, Lost(now, node, fence, why))
+            self._roster.ended((run, node, fence))
         self._release(attempts)
 
     def _noted(self, run: str, message: Any) -> Any:
@@ -354,8 +318,7 @@ class DaskPool:
             return self._roster.began(attempt, message)
         if isinstance(message, Succeeded):
             self._roster.ended(attempt, made=message.worker)
-            if self._kinds:
-                self._kinds.succeeded(attempt, message.seconds, message.result.size)
+            self._kinds.succeeded(attempt, message.seconds, message.result.size)
             return message
         had = self._roster.has_made(attempt)
         self._roster.ended(attempt)
@@ -470,10 +433,3 @@ def _why(future: Any) -> str:
     if error is None or type(error).__name__ == "KilledWorker":
         return "its worker died"
     return f"Dask could not run it: {type(error).__name__}: {error}"
-
-
-def _key(topic: str, group: Sequence[Task]) -> str:
-    """A Dask key with a stable prefix: the scheduler learns durations by it."""
-    task = group[0]
-    label = re.sub(r"\W", "_", task.label.rpartition(".")[2]) or "node"
-    return f"{label}{'_bundle' if len(group) > 1 else ''}-{topic}_{task.run}_{task.node}_{task.fence}"

@@ -106,14 +106,18 @@ class Handed:
 
 
 class Kinds:
-    """How long nodes of a kind take, from what has succeeded: by the code that was shipped."""
+    """How long nodes of a kind take, from what has succeeded: by the code that was shipped. `grouping`: whether any go
+    together at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, grouping: bool = True) -> None:
+        self._grouping = grouping
         self._known: OrderedDict[str, Measured] = OrderedDict()
         self._kind: dict[Attempt, str] = {}  # of attempts that have not ended
 
     def group(self, tasks: Sequence[Task], slots: int) -> list[tuple[Task, ...]]:
         """Tasks as they go to Dask: those in a bundle wait for nothing in the pool, and come first."""
+        if not self._grouping:
+            return [(task,) for task in tasks]
         self._kind |= {attempt_of(task): task.code for task in tasks if task.shares}
         fit = [task for task in tasks if task.shares and _is_light(task)]
         bundles = [g for g in bundled(fit, lambda task: self._known.get(task.code), slots) if len(g) > 1]
