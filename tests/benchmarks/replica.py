@@ -22,8 +22,13 @@ from collections.abc import Callable, Iterator
 from time import thread_time
 from typing import Any, NamedTuple, Protocol
 
+from hexdag_lab.core.dag.changeset import Changeset
+from hexdag_lab.core.dag.dag import Dag
+from hexdag_lab.core.dag.node import NodeSpec
+from hexdag_lab.core.replica.draft import edit
 from hexdag_lab.core.replica.replica import Replica, Write
 from hexdag_lab.core.replica.sync import Sync
+from hexdag_lab.core.replica.view import View, moved, view
 from tests.benchmarks.dag import row, said
 from tests.benchmarks.page import publish
 
@@ -194,11 +199,42 @@ def table() -> list[str]:
     return lines
 
 
+def step(depth: int = 0) -> int:
+    return depth
+
+
+def drawn() -> list[str]:
+    """What it costs us to show such a change, where records are nodes and the copy shows them as a graph."""
+    lines = ["| nodes | edits | µs to take in | µs to show |", "| --- | --- | --- | --- |"]
+    for records in SIZES:
+        said(f"graphs of {records:,} nodes")
+        nodes = [NodeSpec(key(i), step) for i in range(records)]
+        left = edit(Replica("left"), Changeset.between(Dag.of(), Dag.of(*nodes)))
+        right = Replica("right").deliver(left.log.values())
+        graph, draw = view(right), random.Random(records)
+        for edits in EDITS:
+            costs = [_shown(left, right, graph, draw.sample(nodes, edits), turn) for turn in range(ROUNDS)]
+            took = [f"{statistics.median(part) * 1e6:,.0f}" for part in zip(*costs, strict=True)]
+            lines.append(row(f"{records:,} | {edits}", *took))
+    return lines
+
+
+def _shown(left: Replica, right: Replica, graph: View, nodes: list[NodeSpec], turn: int) -> tuple[float, float]:
+    """Seconds to take in a change of some nodes, and to show it."""
+    after = left.write({node.name: node.but(params={"depth": turn + 1}) for node in nodes}, "dana", turn)
+    _, message = Sync(right.seen).generate_message(after)
+    assert message is not None
+    new: list[Any] = []
+    taken = timed(lambda: new.append(Sync(right.seen).receive_message(right, message)[1]), lambda: new)
+    shown = timed(lambda: new.append(moved(graph, right, new[0])), lambda: new[1].dag)
+    return taken, shown
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
-    found = "\n".join([f"CPython {platform.python_version()}.", "", *table()])
+    found = "\n".join([f"CPython {platform.python_version()}.", "", *table(), "", *drawn()])
     print(found)
     if options.write:
         publish("replica", found)

@@ -51,7 +51,7 @@ def copies(replica: Replica, told: Mapping[str, Told]) -> tuple[Copy, ...]:
 
 def _copy(replica: Replica, name: str, told: Told | None, last: Write | None) -> Copy:
     here = name == replica.id
-    seen = replica.seen if here else replica.heard.get(name, NOTHING).joined(told.seen if told else NOTHING)
+    seen = replica.seen if here else replica.known(name).joined(told.seen if told else NOTHING)
     missing = [dot for dot in replica.seen.since(seen) if is_edit(dot)]
     times = [w.at for dot in missing if (w := replica.log.get(str(dot))) is not None]
     by = told.by if told else last.by if last else name

@@ -109,7 +109,7 @@ class Replica(NamedTuple):
     slots    key -> `Slot`
     log      "replica number" -> write, for those who have not seen it;  cut  what the log lacks: up to these numbers
     waiting  writes that came before their causes, by dot
-    heard    replica -> what it is known to have seen; who is not there is waited for by nobody
+    heard    replica -> what it has told of what it has seen; who is not there is waited for by nobody
     """
 
     id: str
@@ -138,7 +138,7 @@ class Replica(NamedTuple):
         seen = dict(self.seen)
         slots: dict[str, Slot | None] = {}
         logged: dict[str, Write | None] = {}
-        latest: dict[str, Write] = {}
+        authors = set[str]()
         late: list[Write] = []
         for again in (False, True):  # mostly causes come first, and nothing is sorted
             if again:
@@ -153,16 +153,17 @@ class Replica(NamedTuple):
                     _check_same(logged.get(place) or self.log.get(place), w)
                 elif number == known + 1 and _covered(w.seen, seen):
                     slots[w.key] = _applied(slots.get(w.key) or self.slots.get(w.key), w)
-                    logged[str(w.dot)] = latest[author] = w
+                    logged[str(w.dot)] = w
                     seen[author] = number
+                    authors.add(author)
                 else:
                     late.append(w)
-        heard = {author: w.after.joined(self.heard.get(author, NOTHING)) for author, w in latest.items()}
+        unknown = authors - self.heard.keys()
         return Replica(
             self.id, self.seen.updated(seen), self.slots.update(slots), self.log.update(logged), self.cut,
             # of what waits, what is let go is asked for again: it is not seen
             FrozenDict({str(w.dot): w for w in late[:MOST_WAITING]}) if late or self.waiting else self.waiting,
-            self.heard.updated(heard),
+            self.heard.updated(dict.fromkeys(unknown, NOTHING)) if unknown else self.heard,
         )  # fmt: skip
 
     def merge(self, other: Replica) -> Replica:
@@ -204,13 +205,19 @@ class Replica(NamedTuple):
         """Wait for a copy no longer. If it comes back it needs the whole state."""
         return self._replace(heard=FrozenDict({name: clock for name, clock in self.heard.items() if name != replica}))
 
+    def known(self, replica: str) -> Clock:
+        """What another copy is known to have seen: what it told, and what its last write has seen."""
+        last = self.log.get(str(Dot(replica, self.seen.get(replica, 0))))
+        told = self.heard.get(replica, NOTHING)
+        return told if last is None else told.joined(last.after)
+
     @property
     def stable(self) -> Clock:
         """What every known copy has seen."""
         clock = self.seen
-        for name, known in self.heard.items():
+        for name in self.heard:
             if name != self.id:
-                clock = clock.met(known)
+                clock = clock.met(self.known(name))
         return clock
 
     def trim(self) -> Replica:
@@ -222,8 +229,10 @@ class Replica(NamedTuple):
             slot = self.slots.get(w.key) if w.value is None else None
             if slot is not None and all(v.value is None and stable.has(v.dot) for v in slot.writes):
                 empty[w.key] = None
-        log = self.log.update({str(w.dot): None for w in gone})
-        return self._replace(slots=self.slots.update(empty), log=log, cut=self.cut.joined(stable))
+        return self._replace(
+            slots=self.slots.update(empty), log=self.log.update({str(w.dot): None for w in gone}),
+            cut=self.cut.joined(stable), heard=FrozenDict({name: self.known(name) for name in self.heard}),
+        )  # fmt: skip
 
 
 _order = attrgetter("order")
