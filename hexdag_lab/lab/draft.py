@@ -278,30 +278,30 @@ class SharedDraft:
                    is applied, and else the conflicts stay open. Without them, conflicts must be settled first
         running, finished   what a node becomes that was replaced and runs, or has finished: as for `replace_node`
         """
-        with self._lock:
-            target = run or self._run
-            if target is None:
-                text = f"draft {self.name} is of no run"
-                raise Refused(text, rule="no-run", fix="draft.submit(run)")
-            self._looked()
-            values = {key: value for choice in choices for key, value in chosen(self._replica, choice).items()}
-            after = edits.write(self._replica, values)
-            shown = moved(self._view, self._replica, after)
-            if shown.conflicts:
-                text = f"draft {self.name} has {len(shown.conflicts)} open conflicts"
-                fix = "draft.choose(draft.choices(draft.conflicts[0])[0]), or submit(choices=[…]) for a vote on them"
-                raise Refused(text, rule="open-conflicts", fix=fix)
-            change = _handled(self._change(shown.dag), target, Handling(running, finished))
-            proposal = target.propose(change, by=by, reason=reason or f"draft {self.name}")
-            if choices:
+        target = run or self._run
+        if target is None:
+            raise Refused(f"draft {self.name} is of no run", rule="no-run", fix="draft.submit(run)")
+        change = _handled(self._change(choices), target, Handling(running, finished))
+        proposal = target.propose(change, by=by, reason=reason or f"draft {self.name}")
+        if choices:
+            with self._lock:
                 question = Question(proposal, tuple(choices), name_of(by or self._lab.owner))
                 self._questions = (*self._questions, question)
-            return proposal
+        return proposal
 
-    def _change(self, dag: Dag) -> Changeset:
-        base = edits.began(self._replica)
+    def _change(self, choices: Sequence[Choice]) -> Changeset:
+        """What became of the graph that the draft began with, once some choices are made."""
+        with self._lock:
+            self._looked()
+            values = {key: value for choice in choices for key, value in chosen(self._replica, choice).items()}
+            shown = moved(self._view, self._replica, edits.write(self._replica, values))
+            base = edits.began(self._replica)
+        if shown.conflicts:
+            text = f"draft {self.name} has {len(shown.conflicts)} open conflicts"
+            fix = "draft.choose(draft.choices(draft.conflicts[0])[0]), or submit(choices=[…]) for a vote on them"
+            raise Refused(text, rule="open-conflicts", fix=fix)
         start = EMPTY.dag if base is None else moved(EMPTY, Replica(base.id), base).dag
-        return Changeset.between(start, dag)
+        return Changeset.between(start, shown.dag)
 
     def save(self, path: str | Path) -> None:
         """Write the draft and the code of its nodes into a file, to be merged elsewhere."""
@@ -315,7 +315,8 @@ class SharedDraft:
             return self._wrote(self._replica.merge(taken_in(Path(path), self._lab.shipping.blobs)))
 
     def __repr__(self) -> str:
-        held = f", {len(self.conflicts)} conflicts" if self.conflicts else ""
+        count = len(self.conflicts)
+        held = f", {count} conflict{'s' * (count != 1)}" if count else ""
         return f"<SharedDraft {self.name}: {len(self._view.dag)} nodes{held}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..core.base.errors import SchemaError
 from ..core.replica.clock import Clock
 from ..core.replica.copies import Told
-from ..core.replica.packing import clock_from_data, pack, reading, unpack, writes_from_data, writes_to_data
+from ..core.replica.packing import clock_from_data, moment, pack, reading, unpack, writes_from_data, writes_to_data
 from ..core.replica.replica import Write
 from ..ports import CommitRefused, Store
 from ..runtime import wire
@@ -85,7 +85,8 @@ def _told(data: bytes) -> dict[str, Told]:
 
     def read(found: Any) -> dict[str, Told]:
         return {
-            str(id_): Told(str(by), clock_from_data(seen), int(at)) for id_, (by, seen, at) in found["copies"].items()
+            str(id_): Told(str(by), clock_from_data(seen), moment(at))
+            for id_, (by, seen, at) in found["copies"].items()
         }
 
     try:

@@ -12,6 +12,7 @@ import hexdag_lab as hx
 from hexdag_lab.core.replica.copies import Copy
 from hexdag_lab.core.replica.replica import Replica
 from hexdag_lab.core.runs.region import Region
+from hexdag_lab.runtime import wire
 from hexdag_lab.views import drafts
 from hexdag_lab.views.draft_widget import DraftWidget
 from hexdag_lab.views.pages import Dashboard, Identity
@@ -147,6 +148,15 @@ def test_a_card_stays_the_same_while_nothing_has_changed(lab: hx.Lab, draft: Any
     (card,) = section._cards.values()
     page.look(())
     assert [*section._cards.values()] == [card]
+
+
+def test_a_draft_that_cannot_be_read_says_so_and_the_others_are_shown(lab: hx.Lab, draft: Any) -> None:
+    lab.draft("other", of=hx.Dag.of(load))
+    page, _ = page_of(lab, Identity("marie", "token"))
+    lab.in_store(lambda store: store.commit(append={wire.draft("next"): [b"nonsense"]}))
+    page.look(())
+    assert "no message of a draft" in page._shown["next"]._head.object
+    assert "1 node" in page._shown["other"]._head.object
 
 
 def test_regions_say_which_is_home_which_is_cut_off_and_who_is_behind() -> None:

@@ -123,7 +123,7 @@ def writes_from_data(data: Any, check: Check = check_draft, seen: Clock = NOTHIN
             before = Clock({names[i]: _number(n) for i, n in clock})
         else:
             before = latest[name].after if name in latest else _before(dot, seen)
-        last += int(at)
+        last = moment(last + at)
         w = Write(dot, before, str(key), decode(value), names[by], last, bool(pinned))
         if before.get(name, 0) != number - 1:
             raise SchemaError(f"{w.dot} says that it is not the next write of its replica")
@@ -144,6 +144,13 @@ def _before(dot: Dot, seen: Clock) -> Clock:
 def clock_from_data(data: Any) -> Clock:
     """A clock of JSON data."""
     return Clock({str(name): _number(number) for name, number in data.items()})
+
+
+def moment(value: Any) -> int:
+    """A time of JSON data, in unix milliseconds."""
+    if type(value) is not int or not -_HIGHEST < value < _HIGHEST:
+        raise SchemaError(f"{value!r} is no time")
+    return value
 
 
 def _number(value: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import panel as pn
 
+from ...core.base.errors import SchemaError
 from ...core.replica.conflicts import Choice
 from ...core.replica.view import Held
 from .. import drafts, html
@@ -58,7 +59,13 @@ class Section:
         )  # fmt: skip
 
     def look(self) -> None:
-        """The draft as it is."""
+        """The draft as it is; of one that cannot be read, why."""
+        try:
+            self._look()
+        except SchemaError as error:
+            self._head.put(html.note(str(error)))
+
+    def _look(self) -> None:
         draft, now, held = self._draft, time.time(), self._draft.conflicts
         self._head.put(drafts.head(draft, held))
         self._who.put(drafts.who(draft.copies(), now))

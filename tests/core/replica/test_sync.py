@@ -146,6 +146,8 @@ def written(**changes: Any) -> bytes:
         ({"writes": [[0, 1, [], "import", None, 0, 0]]}, "cannot name a node"),
         ({"writes": [[0, 1, [], "x", {"!": "Nothing"}, 0, 0]]}, "unknown record"),
         ({"writes": [[0, 1, [], "x", 7, 0, 0]]}, "about something else"),
+        ({"writes": [[0, 1, [], "x", None, 0, 10**400]]}, "is no time"),
+        ({"writes": [[0, 1, [], "x", None, 0, 0.5]]}, "is no time"),
         ({"names": [5]}, "names are text"),
         ({"seen": {"a": -1}}, "counts nothing"),
     ],
