@@ -86,6 +86,17 @@ def test_a_write_waits_for_its_causes() -> None:
     assert not b.deliver([first]).waiting
 
 
+def test_a_write_waits_for_what_its_author_had_seen_of_others() -> None:
+    a = Replica("a").write({"x": spec("x")})
+    b = Replica("b").merge(a).write({"x": spec("x", k=1)})
+    later = [w for w in b.log.values() if w.dot.replica == "b"]
+    c = Replica("c").deliver(later)
+    assert not c.slots
+    c = c.deliver(a.log.values())
+    assert [w.value.params for w in c.slots["x"].writes] == [{"k": 1}]
+    assert not c.waiting
+
+
 def test_writes_that_wait_do_not_fill_the_memory_and_are_asked_for_again() -> None:
     a = Replica("a").write({"x": spec("x")})
     forged = [Write(Dot("z", 2 + i), Clock({"z": 1 + i}), f"n{i}", None) for i in range(MOST_WAITING + 50)]

@@ -120,18 +120,20 @@ def test_an_edge_to_a_removed_node_is_held_back_and_comes_back_with_it() -> None
     assert not view(left).conflicts
 
 
-def test_of_edges_that_close_a_cycle_together_the_oldest_stay() -> None:
-    left, right = draft(node("a"), node("b"), node("c"))
-    left = edit(left, on(left).add_edge("a", "b").add_edge("b", "c"), "dana")
-    right = right.write({"other": None}).write({"other": None}).write({"other": None})  # its clock is ahead
-    right = edit(right, on(right).add_edge("c", "a"), "arun")
-    left, right = both(left, right)
-    assert view(left) == view(right)
-    assert view(left).dag.edges == {("a", "b"), ("b", "c")}
-    (conflict,) = view(left).conflicts.values()
+@pytest.mark.parametrize("names", [("left", "right"), ("right", "left")])
+def test_of_edges_that_close_a_cycle_together_the_oldest_stay(names: tuple[str, str]) -> None:
+    base, _ = draft(node("a"), node("b"), node("c"))
+    old, new = Replica(names[0]).merge(base), Replica(names[1]).merge(base)
+    old = edit(old, on(old).add_edge("a", "b").add_edge("b", "c"), "dana")
+    new = new.write({"other": None}).write({"other": None}).write({"other": None})  # its clock is ahead
+    new = edit(new, on(new).add_edge("c", "a"), "arun")
+    old, new = both(old, new)
+    assert view(old) == view(new)
+    assert view(old).dag.edges == {("a", "b"), ("b", "c")}
+    (conflict,) = view(old).conflicts.values()
     assert str(conflict) == "arun wants c -> a, but it would close the cycle c -> a -> b -> c"
-    left = edit(left, on(left).remove_edge("a", "b"), "dana")
-    assert view(left).dag.edges == {("b", "c"), ("c", "a")}
+    old = edit(old, on(old).remove_edge("a", "b"), "dana")
+    assert view(old).dag.edges == {("b", "c"), ("c", "a")}
 
 
 def test_a_parameter_is_filled_by_the_older_of_two_edges() -> None:
@@ -172,6 +174,18 @@ def test_removing_and_adding_again_works_at_any_distance() -> None:
     assert not view(left).conflicts
 
 
+def test_a_conflict_that_one_side_knows_more_of_keeps_all_its_sides() -> None:
+    left, right = draft(node("fit"))
+    third = Replica("third").merge(left)
+    left = edit(left, on(left).replace_node("fit", node("fit", depth=1)))
+    right = edit(right, on(right).replace_node("fit", node("fit", depth=2)))
+    third = edit(third, on(third).replace_node("fit", node("fit", depth=3)))
+    two = left.merge(right)
+    three = two.merge(third)
+    for merged in (two.merge(three), three.merge(two)):
+        assert {w.value.params["depth"] for w in merged.slots["fit"].writes} == {1, 2, 3}
+
+
 def test_a_removal_does_not_stay_for_ever() -> None:
     left, right = draft(node("fit"))
     left = edit(left, on(left).remove_node("fit"))
@@ -179,6 +193,19 @@ def test_a_removal_does_not_stay_for_ever() -> None:
     assert len(left.slots) == 1
     left = left.hear("right", right.seen).trim()
     assert len(left.slots) == len(left.log) == 0
+
+
+def test_a_removal_that_somebody_has_not_seen_stays() -> None:
+    a, b = draft(node("fit"))
+    c = Replica("third").merge(a)
+    a, b = edit(a, on(a).remove_node("fit"), "dana"), edit(b, on(b).remove_node("fit"), "arun")
+    c = c.merge(a)
+    c = edit(c, on(c).add_node(node("fit", depth=3)), "lea")  # she knows of dana's removal, and not of arun's
+    a, b = both(a, b)
+    trimmed = a.hear("right", b.seen).hear("third", c.seen).trim()
+    assert view(trimmed.merge(c)) == view(b.merge(c))
+    (conflict,) = view(trimmed.merge(c)).conflicts.values()
+    assert str(conflict) == "fit: lea's is shown, while at the same time arun removes it"
 
 
 def test_a_view_of_many_nodes_moves_on_without_being_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
