@@ -13,7 +13,7 @@ from hexdag_lab.core.replica.order import Happened, Place, merged
 NAMES = ("eu", "us", "asia")
 SKEWS = st.fixed_dictionaries({name: st.floats(-100, 100) for name in NAMES})
 MOVES = st.lists(st.tuples(st.sampled_from(NAMES), st.none() | st.integers(0, 30)), max_size=30)
-EXAMPLES = settings(max_examples=300)
+EXAMPLES = settings(max_examples=100)
 
 
 @st.composite

@@ -320,7 +320,19 @@ class Federation:
                 self._drop(attempt)
             else:
                 self._kept[attempt] = result
+                self._give(attempt, result)
             self._try_held()
+
+    def _give(self, attempt: Attempt, result: Kept) -> None:
+        """What is held gets a result at once: its region may let go of it before all others are there."""
+        for key, held in self._held.items():
+            task = held.task
+            inputs = tuple(
+                wanted._replace(kept=result) if (task.run, wanted.up, wanted.fence) == attempt else wanted
+                for wanted in task.inputs
+            )
+            if inputs != task.inputs:
+                self._held[key] = held._replace(task=task._replace(inputs=inputs))
 
     def _try_held(self) -> None:
         """Look soon at what is held: reports come in company."""

@@ -270,6 +270,21 @@ async def test_what_only_comes_after_a_node_of_another_region_waits_for_its_end_
 
 
 @scenario
+async def test_an_attempt_that_waits_keeps_what_its_own_region_has_made_and_let_go_of_meanwhile() -> None:
+    async with World() as world:
+        await world.submit(task("a", requires=EU), task("b", requires=US), task("c", of("a"), of("b"), requires=EU))
+        await world.say("eu", done("a", encode("mine")))
+        await world.federation.forget("r", [("a", 1)])
+        await world.say("us", done("b", encode("theirs")))
+        got = [
+            decode(wanted.kept, wanted.kept.inline or b"")
+            for wanted in world.pools["eu"].tasks[-1].inputs
+            if wanted.kept
+        ]
+        assert (world.sent("eu"), got) == (["a", "c"], ["mine", "theirs"])
+
+
+@scenario
 async def test_an_attempt_that_is_withdrawn_while_it_waits_is_never_sent() -> None:
     async with World() as world:
         await world.submit(task("a", requires=EU), task("b", of("a"), requires=US))
