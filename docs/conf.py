@@ -35,6 +35,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 140
+smartquotes = False  # "reject" in a docstring is code
 
 myst_heading_anchors = 4  # as forges make them
 nb_execution_mode = "off"

@@ -20,6 +20,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
+from sphinx.util.inspect import signature, stringify_signature
 
 import hexdag_lab
 
@@ -36,6 +37,7 @@ def structured(lines: list[str]) -> list[str]:
             result += ["::", "", *block]
         else:
             words = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in block]  # the s in "`Dag`s"
+            words = [re.sub(r"(?<=\w)://", r"\\://", line) for line in words]  # "tcp://…" is no link
             result += definitions(words) if any(FIRST.match(line) for line in words) else words
         result.append("")
     return result
@@ -94,8 +96,16 @@ def read(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: lis
     lines[:] = structured(lines)
 
 
+def signature_of(app: Sphinx, what: str, name: str, found: Any, options: Any, given: str, returns: str) -> Any:
+    """How an object is made: where a class also has a `__new__`, autodoc would show that."""
+    if what != "class" or not {"__new__", "__init__"} <= vars(found).keys():
+        return None
+    return stringify_signature(signature(found.__init__, bound_method=True)), returns
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("code-or-link", Code())
     app.config.default_role = "code-or-link"
     app.connect("autodoc-process-docstring", read)
+    app.connect("autodoc-process-signature", signature_of)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
