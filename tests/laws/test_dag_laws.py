@@ -106,6 +106,9 @@ def test_an_overlay_holds_what_a_dict_would(updates: Any) -> None:
     for version, wanted in versions:
         assert dict(version.items()) == wanted
         assert all(version.get(key) == wanted.get(key) for key in map("".join, product("abcd", repeat=2)))
+    for (a, was), (b, now) in [*pairwise(versions), (versions[0], versions[-1]), (versions[-1], versions[0])]:
+        differs = {(key, was.get(key), now.get(key)) for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
+        assert sorted(a.diff(b)) == sorted(differs)
 
 
 @examples(200)

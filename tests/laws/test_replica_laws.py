@@ -224,7 +224,7 @@ def test_conversations_bring_all_copies_together_whatever_is_lost(steps: Any, co
     assert not any(say(a, b, False) for a in range(count) for b in range(count) if a != b)
 
 
-@histories(300)
+@histories(100)
 @given(STEPS, COUNTS)
 def test_no_edge_leads_into_a_node_that_has_started_but_those_it_was_started_with(steps: Any, count: int) -> None:
     replica = met(lived(steps, count))

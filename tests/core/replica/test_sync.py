@@ -15,6 +15,7 @@ from hexdag_lab.core.replica.clock import Clock, Dot
 from hexdag_lab.core.replica.packing import LARGEST, from_bytes, pack, to_bytes, unpack
 from hexdag_lab.core.replica.replica import MOST_WAITING, Replica, Write
 from hexdag_lab.core.replica.sync import Frames, Sync, framed
+from hexdag_lab.core.replica.view import view
 
 
 def step(**inputs: int) -> int:
@@ -103,6 +104,28 @@ def test_writes_that_wait_do_not_fill_the_memory_and_are_asked_for_again() -> No
     a = a.deliver(forged)
     assert len(a.waiting) == MOST_WAITING
     assert "z" not in a.seen
+
+
+def test_what_somebody_writes_tells_what_she_has_seen_and_that_is_not_forgotten_with_the_write() -> None:
+    a = Replica("a").write({"x": spec("x")})
+    b = Replica("b").merge(a).write({"y": spec("y")})
+    a = a.deliver([w for w in b.log.values() if w.dot.replica == "b"])
+    assert a.known("b") == b.seen
+    trimmed = a.trim()
+    assert len(trimmed.log) == 0
+    assert trimmed.known("b") == b.seen
+    later = trimmed.write({"z": spec("z")})
+    assert later.trim().missing(b.seen) == tuple(later.log.values()), "b has not seen it yet"
+
+
+def test_a_log_that_two_cut_logs_make_has_no_hole_that_it_does_not_know_of() -> None:
+    a = Replica("a").write({"x": spec("x")}).write({"y": spec("y")})
+    old = Replica("old").merge(a)
+    cut = a.write({"z": spec("z")}).trim()
+    b = old.trim().merge(cut)
+    assert b.missing(old.seen) is None, "z is in no log any more"
+    assert Replica("c").deliver(b.missing(cut.seen) or ()).seen == {}
+    assert view(old.merge(b)) == view(cut)
 
 
 def test_both_ends_with_one_id_are_told() -> None:
