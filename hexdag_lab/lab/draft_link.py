@@ -35,13 +35,15 @@ class Link:
         self._told, self._told_at = Clock(), 0.0
         self.unsent = list[Write]()
 
-    def fresh(self) -> Iterator[tuple[Write, ...]]:
-        """What others wrote since the last look, row by row."""
+    def fresh(self) -> Iterator[list[Write]]:
+        """What others wrote since the last look, many rows at a time. Raises `SchemaError` for one that is damaged."""
         stream = wire.draft(self._name)
         while rows := self._lab.in_store(lambda store: store.read(stream, self._read)):
+            writes: list[Write] = []
             for row in rows:
-                yield reading(f"row {row.seq} of draft {self._name}", writes_from_data, unpack(row.data))
-                self._read = row.seq
+                writes += reading(f"row {row.seq} of draft {self._name}", writes_from_data, unpack(row.data))
+            yield writes
+            self._read = rows[-1].seq
 
     def send(self, writes: Sequence[Write] = ()) -> None:
         """Send these, after what waits."""
