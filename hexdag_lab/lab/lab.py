@@ -66,7 +66,8 @@ class Lab:
     policy   who decides: a policy or "solo", "pair", "owners", "committee", "autopilot"
     workers, threads   of the lab's own pool;  standby   further workers of it that take the place of one that fails
     regions  instead of a pool, one for each region by its name: {"eu": "tcp://…", "us": "tcp://…"}; nodes say where
-             they run, requires={"region:eu"}.   region   the one in which this process is
+             they run, requires={"region:eu"}
+    region   of these the one in which this process is
     owner    default: the login name
     grouping  whether nodes that are measured to be short may share a task of a Dask pool's; all else is their own
     leader   None: lead if nobody else does, else be a remote handle; True: lead or raise `LabInUse`; False: never lead

@@ -238,7 +238,7 @@ def test_the_page_runs_as_printed(page: Path, tmp_path: Path) -> None:
     parts = blocks(source)
     assert any(block.words == "python" for block in parts)
     (tmp_path / "page.py").write_text(program(parts, tmp_path), "utf-8")
-    printed = run(tmp_path, seconds=60)
+    printed = run(tmp_path, seconds=110 if page.name in LONG else 60)
     for number, block in enumerate(parts):
         if block.prints is not None:
             own = printed.partition(MARK.format(number))[2].partition("--- block ")[0].strip()
