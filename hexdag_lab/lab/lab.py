@@ -34,6 +34,7 @@ from ..runtime.feed import Feed
 from ..runtime.history import Journal, rows_of
 from ..runtime.notifier import Notifier
 from ..runtime.pools import checked_regions
+from ..runtime.regions import regions_seen
 from ..runtime.remote import Remote
 from ..runtime.webhook import Webhook
 from . import registry
@@ -139,7 +140,7 @@ class Lab:
             self._open = True
             registry.opened(self, self._store_key)
             self._session.look_after(lambda: bool(self.going_on()))
-            self._session.look_out(lambda: {run: self.feed(run).state.seq for run in self.going_on()})
+            self._session.look_out()
             if isinstance(owner, Agent) and (self.leads or launch is not None):
                 self.add_agent(owner)
 
@@ -403,7 +404,8 @@ class Lab:
         self._check_open()
         if isinstance(self.doors, Controller):
             return self.doors.regions()
-        return [] if self._session.outlook is None else self._session.outlook.regions()
+        outlook = self._session.outlook
+        return self._session.run(regions_seen(self._store)) if outlook is None else outlook.regions()
 
     @property
     def cut_off(self) -> str | None:

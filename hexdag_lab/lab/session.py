@@ -8,7 +8,7 @@ mean is the lab's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..core.base.errors import LabInUse, Refused
@@ -100,10 +100,10 @@ class Session:
 
     # -- what is said
 
-    def look_out(self, seen: Callable[[], Mapping[str, int]]) -> None:
+    def look_out(self) -> None:
         """Look whether this region is cut off, and tell the others what was seen here; if there are regions."""
         if self.outlook is not None:
-            self.thread.submit(self.outlook.keep(seen))
+            self.thread.submit(self.outlook.keep(lambda: self.doors.seqs()))
 
     def register(self, agent: str, functions: Functions) -> None:
         """An agent's functions are called in this process while it lives, whoever leads."""

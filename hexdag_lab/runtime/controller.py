@@ -109,7 +109,7 @@ class Controller:
         self._task(keep_logs(self._store, self._logs, lambda: self._lead.lease))
         self._task(keep_health(self._store, self.workers, lambda: self._lead.lease))
         if isinstance(self._pool, Regional):
-            self._census = Census(self._store, self._pool.regions, self._seqs)
+            self._census = Census(self._store, self._pool.regions, self.seqs)
             self._task(self._census.keep(lambda: self._lead.lease))
         self._task(keep_compact(Compaction(self._store, self._shipping.blobs, self._shipping.key), self._led))
         if not wait_for_pool:
@@ -236,7 +236,8 @@ class Controller:
         """The pool's regions, if it has any."""
         return [] if self._census is None else list(self._census.rows())
 
-    def _seqs(self) -> dict[str, int]:
+    def seqs(self) -> dict[str, int]:
+        """How many events each run has that goes on here."""
         return {run: state.seq for run, state in self._led().items()}
 
     def drain(self, worker: str) -> Future[None]:

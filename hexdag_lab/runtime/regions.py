@@ -70,12 +70,21 @@ class Census:
                 rows, held = self.rows(), lease()
                 still = [replace(row, seconds=None) for row in rows]  # without what changes by itself
                 if rows and held is not None and (still != written or time.monotonic() - at > WRITE_EVERY):
-                    done = await self._store.commit(puts={wire.REGIONS: dumps(rows)}, fence=held)
+                    done = await self._store.commit(puts={wire.REGIONS: dumps((held.owner, rows))}, fence=held)
                     if not isinstance(done, CommitRefused):
                         written, at = still, time.monotonic()
             except HexdagError as error:
                 _log.warning("the regions cannot be shown to other processes just now: %s", error)
             await asyncio.sleep(LOOK_EVERY)
+
+
+async def regions_seen(store: Store) -> list[Region]:
+    """The regions as who leads has written them down; none if nobody leads, or has one pool only."""
+    leader, found = await store.holder(wire.LEADER), await store.get(wire.REGIONS)
+    if leader is None or found is None:
+        return []
+    owner, rows = loads(found.data)
+    return list(rows) if owner == leader else []
 
 
 class Outlook:
@@ -95,7 +104,7 @@ class Outlook:
                 async with asyncio.timeout(SILENCE if self._answers else LOOK_AGAIN):
                     found = await self._store.get(wire.REGIONS)
                     answered, self.since, self._answers = time.time(), None, True
-                    self._rows = self._rows if found is None else loads(found.data)
+                    self._rows = self._rows if found is None else loads(found.data)[1]
                     if (now := dict(seen())) != told or time.monotonic() - told_at > WRITE_EVERY:
                         sighting = dumps(Sighting(time.time(), FrozenDict(now)))
                         await self._store.commit(puts={wire.region(self.region): sighting})

@@ -231,6 +231,12 @@ class Remote:
         """None is led here."""
         return ()
 
+    def seqs(self) -> dict[str, int]:
+        """How many events have been seen here of each run that goes on, and that somebody looks at."""
+        with self._lock:
+            states = {run: feed.state for run, feed in self._feeds.items()}
+        return {run: state.seq for run, state in states.items() if state.started and not state.over}
+
     def fail(self, why: Exception) -> None:
         """Nobody leads, and nobody will: whoever waits is told why."""
         self.broken = self.broken or why

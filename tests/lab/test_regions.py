@@ -11,6 +11,7 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.runs.region import Region
+from hexdag_lab.lab import registry
 from hexdag_lab.ports import CommitRefused, Row, StoreAway, Value
 from hexdag_lab.runtime import regions
 from hexdag_lab.runtime.pools import branch
@@ -140,6 +141,36 @@ def test_all_labs_of_a_store_see_the_regions_and_who_is_behind(tmp_path: Path) -
         assert (us.name, us.home, us.events, us.seconds) == ("us", False, None, None), "no lab is there"
         assert str(us) == "region us answers"
         assert lab.cut_off is None
+
+
+def another(**options: Any) -> hx.Lab:
+    """A lab as another process has it."""
+    live, registry._LIVE = registry._LIVE, {}
+    try:
+        return hx.Lab(leader=False, **options)
+    finally:
+        registry._LIVE = live
+
+
+def test_a_lab_of_another_region_sees_the_same_and_is_behind_while_it_has_not_seen_all(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/lab.db"
+    with hx.Lab(regions={"eu": "inline", "us": "inline"}, region="eu", store=store, workers=1) as lab:
+        gate = tmp_path / "gate"
+        waits = hx.NodeSpec("waits", pass_gate, params={"gate": str(gate)}, requires={"region:eu"})
+        run = lab.start(hx.Dag.of(waits))
+        until(lambda: run.nodes["waits"].state == "RUNNING")
+        with another(store=store, region="us") as there, another(store=store) as nowhere:
+            assert until(lambda: [(row.name, row.home) for row in there.regions()]) == [("eu", True), ("us", False)]
+            until(lambda: lab.regions()[1].events == run.view.seq, "us has seen nothing of the run")
+            there.attach(run.id)
+            until(lambda: lab.regions()[1].events == 0, "and now all")
+            assert lab.regions()[1].seconds is not None
+            assert [row.name for row in nowhere.regions()] == ["eu", "us"], "whoever looks sees them"
+            assert nowhere.cut_off is None
+        open_gate(gate)
+        run.wait(30)
+    with another(store=store) as later:
+        assert later.regions() == [], "nobody leads"
 
 
 class Severed(MemoryStore):
