@@ -89,7 +89,10 @@ class _Screen:
             if self._early is not None:
                 self._early.append(work)
                 return
-        self._document.add_next_tick_callback(work)
+        try:
+            self._document.add_next_tick_callback(work)
+        except AttributeError:  # Bokeh takes a document apart before it tells that its session has ended
+            self.close()
 
     def open(self) -> None:
         """It is shown: do what has waited. With the document locked."""

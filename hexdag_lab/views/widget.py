@@ -6,6 +6,7 @@ ipywidgets and anywidget; updates come from a thread of their own, so the cell i
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -20,6 +21,8 @@ from .kernel import DEAF, deaf_in_cells, heard_beside_cells
 from .module import graph_module
 from .visit import Visit
 
+#: what the hosts of widgets need to be told: VS Code lays white below all of them, whatever its theme is
+_HOSTS = f"<style>{(Path(__file__).parent / 'static' / 'widget.css').read_text('utf-8')}</style>"
 _WRAPPED = ipywidgets.Layout(flex_flow="row wrap")
 
 
@@ -59,8 +62,9 @@ class RunWidget(ipywidgets.VBox):  # type: ignore[misc]
         self._cards = ipywidgets.VBox([])
         self.output = ipywidgets.HTML()
         self.cards: dict[str, CardWidget] = {}
-        style = ipywidgets.HTML(html.style(), layout=ipywidgets.Layout(display="none"))
+        style = ipywidgets.HTML(html.style() + _HOSTS, layout=ipywidgets.Layout(display="none"))
         super().__init__([self._header, self.graph, self._cards, self.output, style])
+        self.add_class("hexdag-run")
         self._follower = Follower(feed, self.graph.draw, self._tell)
 
     def _tell(self, state: RunState) -> None:

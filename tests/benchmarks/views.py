@@ -1,6 +1,6 @@
 """How the dashboard draws, in headless Chromium: one table, with what it should come to.
 
-    python -m tests.benchmarks.views [seconds to look at each]
+    python -m tests.benchmarks.views [SECONDS] [--write]
 
 The dashboards are processes of their own. `frames with a change` counts only frames in which some node looks other than
 before; beside it is how many frames an empty page gets on this machine at that moment, which is the most there can be.
@@ -9,6 +9,7 @@ Needs Debian's chromium.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import random
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -27,6 +29,8 @@ import psutil
 
 import hexdag_lab as hx
 from hexdag_lab.views.layout import layout
+
+from .page import publish
 
 FIND = """() => { const find = (root) => { for (const el of root.querySelectorAll('*')) {
   if (el.hexdag) return el.hexdag;
@@ -212,38 +216,54 @@ def _heap(session: Any) -> float:
     return float(session.send("Runtime.getHeapUsage")["usedSize"])
 
 
-def main(seconds: float = 6) -> None:
+def table(bench: Bench, seconds: float) -> list[str]:
+    """The rows, in Markdown."""
+    small, large = first_render(bench, 100), first_render(bench, 5000)
+    fps, most, late, cost = frames(bench, 5000, 2000, seconds)
+    card, crowded = cards(bench, apart=1), cards(bench, apart=0)
+    server, heap = growth(bench)
+    rows = [
+        ("first render after navigation, 100 / 5,000 nodes", f"{small:.2f} / {large:.2f} s", "1.5 / 2 s"),
+        (
+            "frames a second with a change: 5,000 nodes, 2,000 changes a second",
+            f"{fps:.0f}, {fps / most:.0%} of the {most:.0f} that an empty page gets", "50",
+        ),
+        ("first change to its pixel, p95; of that, drawing", f"{late:.0f} ms; {cost:.1f} ms", "50 ms"),
+        ("proposal to its card in two open pages, p95", f"{card:.0f} ms", "150 ms"),
+        ("the same, if it comes at once after a decision", f"{crowded:.0f} ms", ""),
+        ("nodes of an unchanged wave that a new version moved", str(moved()), "0"),
+        ("requests to other hosts", str(len(bench.foreign)), "0"),
+        ("growth over 8 h of changes and 20 tabs: server, a page's heap", f"{server:+.1%}, {heap:+.1%}", "10 %"),
+    ]  # fmt: skip
+    return ["| what | figure | target |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def main() -> None:
     from playwright.sync_api import sync_playwright
 
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("seconds", type=float, nargs="?", default=6, help="to look at frames; default: %(default)s")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args()
+    before, root = os.getloadavg()[0], Path.cwd()
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         os.chdir(home)
         chromium = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        bench = Bench(chromium)
-        small, large = first_render(bench, 100), first_render(bench, 5000)
-        fps, most, late, cost = frames(bench, 5000, 2000, seconds)
-        card, crowded = cards(bench, apart=1), cards(bench, apart=0)
-        server, heap = growth(bench)
-        chromium.close()
-    rows = [
-        ("first render after navigation, 100 nodes", f"{small:.2f} s", "1.5 s"),
-        ("first render after navigation, 5,000 nodes", f"{large:.2f} s", "2 s"),
-        ("frames a second with a change: 5,000 nodes, 2,000 changes a second", f"{fps:.0f}", "50"),
-        ("    of those an empty page gets at that moment", f"{fps / most:.0%} of {most:.0f}", ""),
-        ("first change to its pixel, p95", f"{late:.0f} ms", "50 ms"),
-        ("    of that, drawing, p95", f"{cost:.1f} ms", ""),
-        ("proposal to its card in two open pages, p95", f"{card:.0f} ms", "150 ms"),
-        ("    if it comes at once after a decision", f"{crowded:.0f} ms", ""),
-        ("nodes of an unchanged wave that a new version moved", str(moved()), "0"),
-        ("requests to other hosts", str(len(bench.foreign)), "0"),
-        ("growth over 8 h of changes and 20 tabs: server", f"{server:+.1%}", "10 %"),
-        ("growth over 8 h of changes and 20 tabs: a page's heap", f"{heap:+.1%}", "10 %"),
-    ]
-    for what, found, wanted in rows:
-        print(f"{what:<70}{found:>12}   {wanted and 'target ' + wanted}")
+        version = chromium.version.partition(".")[0]
+        try:
+            lines = table(Bench(chromium), options.seconds)
+        finally:
+            chromium.close()
+            os.chdir(root)
+    load = f"load {before:.1f} to {os.getloadavg()[0]:.1f}"
+    about = f"{datetime.now(UTC):%Y-%m-%d}, Chromium {version} with software rendering, {os.cpu_count()} cores, {load}."
+    found = "\n".join([about, "", *lines])
+    print(found)
+    if options.write:
+        publish("views", found)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path.cwd()))
-    main(*map(float, sys.argv[1:]))
+    main()

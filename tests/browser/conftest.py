@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -72,6 +73,24 @@ def pages(browser: Any) -> Iterator[Pages]:
     found = Pages(browser)
     yield found
     found.close()
+
+
+def packed(package: str, file: str, home: Path) -> str:
+    """The text of a file of an npm package, fetched now; skips the test that asks if that cannot be."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(f"no npm here, by which {package} is fetched")
+    done = subprocess.run(
+        [npm, "pack", package, "--silent", "--pack-destination", str(home)],
+        cwd=home, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    name = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+    if done.returncode or not (home / name).is_file():
+        pytest.skip(f"npm could not fetch {package}: {(done.stderr or done.stdout).strip()[-200:]}")
+    with tarfile.open(home / name) as archive:
+        member = archive.extractfile(f"package/{file}")
+        assert member is not None
+        return member.read().decode()
 
 
 class Serving:

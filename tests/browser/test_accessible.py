@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 
 from hexdag_lab.views.pages.frame import PAGES
 
-from .conftest import PHONE, Pages, Process, Start, approve_button, tab
+from .conftest import PHONE, Pages, Process, Start, approve_button, packed, tab
 
 AXE = "axe-core@4.10.3"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -25,20 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The text of axe-core."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm here, by which axe-core is fetched")
-    home = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(
-        [npm, "pack", AXE, "--silent"], cwd=home, capture_output=True, text=True, timeout=120, check=False
-    )
-    packed = next(home.glob("axe-core-*.tgz"), None)
-    if packed is None:
-        pytest.skip(f"npm could not fetch {AXE}: {(done.stderr or done.stdout).strip()[-200:]}")
-    with tarfile.open(packed) as archive:
-        member = archive.extractfile("package/axe.min.js")
-        assert member is not None
-        return member.read().decode()
+    return packed(AXE, "axe.min.js", tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture
