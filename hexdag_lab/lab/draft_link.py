@@ -62,8 +62,8 @@ class Link:
         if seen == self._told and time.monotonic() < self._told_at + TELL_EVERY:
             return
         word = Told(by, seen, int(time.time() * 1000))
-        self._lab.in_store(lambda store: _tell(store, self._name, replica, word))
-        self._told, self._told_at = seen, time.monotonic()
+        if self._lab.in_store(lambda store: _tell(store, self._name, replica, word)):
+            self._told, self._told_at = seen, time.monotonic()
 
     def told(self) -> Mapping[str, Told]:
         """What copies have told of themselves, by replica."""
@@ -71,7 +71,8 @@ class Link:
         return {} if found is None else _told(found.data)
 
 
-async def _tell(store: Store, name: str, replica: str, word: Told) -> None:
+async def _tell(store: Store, name: str, replica: str, word: Told) -> bool:
+    """Whether it was told: not if others told again and again meanwhile."""
     key = wire.copies(name)
     for _ in range(TRIES):
         found = await store.get(key)
@@ -79,7 +80,8 @@ async def _tell(store: Store, name: str, replica: str, word: Told) -> None:
         data = pack({"copies": {id_: [*told] for id_, told in _named(known, replica).items()}})
         said = await store.commit(guards={key: 0 if found is None else found.rev}, puts={key: data})
         if not isinstance(said, CommitRefused):
-            return
+            return True
+    return False
 
 
 def _told(data: bytes) -> dict[str, Told]:

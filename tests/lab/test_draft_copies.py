@@ -141,7 +141,7 @@ def test_two_processes_write_one_draft_at_the_same_time_and_nothing_is_lost(url:
     with hx.Lab(pool="inline", store=url, owner="dana") as lab:
         draft = lab.draft("next", of=hx.Dag.of(load, hx.NodeSpec("fit", extra).after("load")))
         children = [subprocess.Popen([sys.executable, script, url, name, ready]) for name in ("arun", "lea")]
-        assert [child.wait(60) for child in children] == [0, 0]
+        assert [child.wait(100) for child in children] == [0, 0]
         assert {f"{name}_{i}" for name in ("arun", "lea") for i in range(12)} < set(draft.dag)
         assert len([edit for edit in draft.changes() if edit.text == "writes fit"]) == 24
         ends = {(intent.by) for conflict in draft.conflicts for intent in draft.intents(conflict)}

@@ -57,3 +57,20 @@ def test_of_many_edits_of_one_map_only_the_first_pays_for_its_layers() -> None:
     below = overlay.update({"y": 0})._layers[1:]
     again = overlay.update({"z": 0})._layers[1:]
     assert [id(layer) for layer in below] == [id(layer) for layer in again]
+
+
+def test_two_maps_that_share_nothing_differ_by_what_is_in_them() -> None:
+    large = {f"k{i}": i for i in range(9)}
+    a = Overlay({**large, "gone": 1}).update({"k1": 7, "gone": None})
+    b = Overlay({**large, "more": 2}).update({"k2": 8})
+    found = {("k1", 7, 1), ("k2", 2, 8), ("more", None, 2)}
+    assert set(a.diff(b)) == found
+    assert set(b.diff(a)) == {(key, there, here) for key, here, there in found}
+
+
+def test_a_map_differs_from_one_that_was_made_of_it_by_the_edits_alone() -> None:
+    a = Overlay({f"k{i}": i for i in range(1000)})
+    b = a.update({"k1": 7}).update({"k2": None}).update({"k1": 1})
+    assert set(a.diff(b)) == {("k2", 2, None)}
+    shared = a._layers[-1]
+    assert any(layer is shared for layer in b._layers), "the rest is not looked at"
