@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.runtime.kit import until
+
 from .conftest import Pages, Process, Start
 
 pytestmark = pytest.mark.timeout(240)
@@ -144,6 +146,36 @@ def test_it_decides_while_the_kernel_that_leads_the_lab_is_busy(jupyterlab: Any,
     side = side_bar(page)
     side.get_by_role("button", name="Approve").click(timeout=60_000)
     page.get_by_text("ended looked token").wait_for(timeout=60_000)
+
+
+@pytest.mark.slow
+def test_a_notebook_that_is_opened_without_its_kernel_shows_runs_as_pictures_and_is_not_changed(
+    jupyterlab: Any, tmp_path: Path
+) -> None:
+    from .test_jupyter import SHOW, notebook, run_cell
+
+    notebook(tmp_path / "saved.ipynb", SHOW)
+    page = jupyterlab("lab/tree/saved.ipynb?reset")
+    address = page.url.partition("?")[0] + "?token=tok&reset"
+    page.get_by_text(re.compile(r"Python 3.*\| Idle")).first.wait_for(timeout=90_000)
+    run_cell(page, 0)
+    page.get_by_role("button", name="Approve").click(timeout=60_000)
+    page.get_by_text("10/10 nodes").wait_for(timeout=60_000)
+    page.keyboard.press("Control+s")
+    until(lambda: "image/svg+xml" in (tmp_path / "saved.ipynb").read_text())
+    page.goto(address)
+    page.get_by_text("10/10 nodes").wait_for(timeout=90_000)  # its kernel lives: so does the view
+    page.evaluate(
+        """async () => {
+            const headers = { Authorization: 'token tok' };
+            for (const { id } of await (await fetch('/api/sessions', { headers })).json())
+                await fetch(`/api/sessions/${id}`, { method: 'DELETE', headers });
+        }"""
+    )
+    page.goto(address)
+    page.locator(".jp-OutputArea-output[data-mime-type='image/svg+xml']").wait_for(timeout=90_000)
+    assert page.get_by_text("model not found").count() == 0
+    assert page.locator(".jp-mod-dirty").count() == 0
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
  * palette entry that open a lab's dashboard in a tab. What they show is the Jupyter server's to say (client.js). */
 
 import { Client } from './client.js';
+import { showPictures } from './pictures.js';
 import { sidebar } from './sidebar.js';
 
 const SIDEBAR = 'hexdag-lab:sidebar';
@@ -13,9 +14,9 @@ const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width=
   /></svg>`;
 
 export async function plugin(shared, style) {
-  const names = ['application', 'apputils', 'coreutils', 'launcher', 'services', 'statusbar', 'ui-components'];
+  const names = ['application', 'apputils', 'coreutils', 'launcher', 'notebook', 'services', 'statusbar', 'ui-components'];
   const modules = await Promise.all(names.map(name => shared(`@jupyterlab/${name}`)));
-  const [application, apputils, coreutils, launcher, services, statusbar, ui] = modules;
+  const [application, apputils, coreutils, launcher, notebook, services, statusbar, ui] = modules;
   const { Widget } = await shared('@lumino/widgets');
   document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: style }));
 
@@ -23,8 +24,10 @@ export async function plugin(shared, style) {
     id: 'hexdag-lab:plugin',
     description: 'Runs and pending approvals of the labs on this machine.',
     autoStart: true,
-    optional: [application.ILayoutRestorer, launcher.ILauncher, statusbar.IStatusBar, apputils.ICommandPalette],
-    activate(app, restorer, tiles, bar, palette) {
+    optional: [
+      application.ILayoutRestorer, launcher.ILauncher, statusbar.IStatusBar, apputils.ICommandPalette, notebook.INotebookTracker
+    ],
+    activate(app, restorer, tiles, bar, palette, notebooks) {
       const icon = new ui.LabIcon({ name: 'hexdag-lab:icon', svgstr: ICON });
       const client = new Client(requester(services, coreutils));
       const news = new News();
@@ -62,6 +65,7 @@ export async function plugin(shared, style) {
         status.node.textContent = running || waiting ? `⬡ ${running} running${waiting ? ` · ${waiting} need you` : ''}` : '';
       });
       setInterval(() => view.tick(), 1000);
+      if (notebooks) showPictures(notebooks);
     }
   };
 }
