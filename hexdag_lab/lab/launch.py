@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..core.base.errors import HexdagError, PoolUnavailable
 from ..ports import Store
 from ..runtime.pools import pool_text
-from ..runtime.pools.cluster import child_environment
+from ..runtime.pools.processes import child_environment
 from .places import home_of
 
 LEADS = "leads"  #: what the service says once it leads, with its pool

@@ -1,4 +1,4 @@
-"""Two costs that people wait for: an uneven graph's makespan, and a lab's start.
+"""The makespan of an uneven graph.
 
     python -m tests.benchmarks.makespan [rounds] [--write]
 
@@ -7,9 +7,7 @@ lognormal distribution with a mean of 50 ms (sigma 1), on 8 slots. The makespan 
 last one's end, by the workers' own reports. The yardstick is the graph's lower bound, the longer of its critical path
 and its work divided by 8; and the same graph in waves, in the same rounds. A round has a graph of its own.
 
-*Start*: from `hx.Lab()` to the first node green, against a bare `LocalCluster` with as many workers of one thread and
-its first result. Each is in a fresh process, without its imports; interleaved. Medians; `--write` puts the table into
-docs/benchmarks.md.
+Medians; `--write` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,39 +16,14 @@ import argparse
 import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import hexdag_lab as hx
 from tests.benchmarks.page import publish
 
 LAYERS, WIDTH, MEAN, SIGMA = 10, 8, 0.050, 1.0
-
-OURS = """
-import time
-import hexdag_lab as hx, hexdag_lab.lab, distributed, tempfile
-home = tempfile.mkdtemp()
-began = time.perf_counter()
-lab = hx.Lab(store=f"sqlite:///{home}/lab.db", workers=2)
-run = lab.start(hx.Dag.of(hx.NodeSpec("one", lambda: 1)))
-run.wait(60)
-print(time.perf_counter() - began)
-lab.close()
-"""
-
-BARE = """
-import time
-from distributed import Client, LocalCluster
-if __name__ == "__main__":
-    began = time.perf_counter()
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
-        client.submit(lambda: 1).result(60)
-        print(time.perf_counter() - began)
-"""
 
 
 def sleeps(seconds: float, **ups: object) -> None:
@@ -109,27 +82,6 @@ def uneven_rounds(rounds: int, workers: int) -> Ratios:
     return ratios
 
 
-def starts(rounds: int) -> list[float]:
-    """Ours over a bare cluster's, for each round."""
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        scripts = {}
-        for name, text in (("ours", OURS), ("bare", BARE)):
-            scripts[name] = Path(folder) / f"{name}.py"
-            scripts[name].write_text(text)
-        for round_ in range(rounds):
-            order = ("ours", "bare") if round_ % 2 else ("bare", "ours")
-            seconds = {name: _timed(scripts[name]) for name in order}
-            print(f"  start: ours {seconds['ours']:.2f} s, bare {seconds['bare']:.2f} s", file=sys.stderr)
-            found.append(seconds["ours"] / seconds["bare"])
-    return found
-
-
-def _timed(script: Path) -> float:
-    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True, timeout=120)
-    return float(done.stdout.split()[-1])
-
-
 def row(what: str, ratios: list[float], target: str) -> str:
     return f"| {what} | {statistics.median(ratios):.2f}x [{min(ratios):.2f}-{max(ratios):.2f}] | {target} |"
 
@@ -143,7 +95,7 @@ def table(rounds: int) -> list[str]:
             row("over the same graph in waves", found.waves, "<= 0.70x"),
             row("from `lab.start` to the answer of `wait`, over the lower bound", found.whole, ""),
         ]
-    return [*lines, row("`hx.Lab()` to the first node green, over a bare `LocalCluster`", starts(rounds), "<= 1.5x")]
+    return lines
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from distributed import Client, LocalCluster, default_client
 
@@ -100,25 +102,29 @@ def test_a_lab_that_could_not_reach_its_pool_leaves_the_store_free(tmp_path: Pat
 
 def test_a_cluster_that_cannot_come_up_says_what_its_processes_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with hx.Lab(pool="dask", store="memory://", workers=1) as lab:
-        run = lab.start(hx.Dag.of(one))
-        with pytest.raises(PoolUnavailable, match="own Dask cluster does not come up"):
-            run.wait(30)
+    with (
+        hx.Lab(pool="dask", store="memory://", workers=1) as lab,
+        pytest.raises(PoolUnavailable, match=r"own Dask cluster does not come up: .* has ended; .*wrote last"),
+    ):
+        lab.start(hx.Dag.of(one)).wait(30)
 
 
 # -- the lab's own
 
 
-def test_nothing_is_left_of_a_lab_that_was_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("forks", [True, False])
+def test_nothing_is_left_of_a_lab_that_was_closed(forks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before = set(threading.enumerate())
+    monkeypatch.setattr("hexdag_lab.runtime.pools.processes.FORKS", forks)
+    before, children = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
     with hx.Lab(pool="dask", store="memory://", workers=2) as lab:
         assert lab.start(hx.Dag.of(one, two)).wait(30) == CHAIN
         assert list(tmp_path.iterdir())
         pids = lab.doors._pool._link._own.pids()
     assert len(pids) == 3
     assert not any(alive(pid) for pid in pids.values())
+    assert set(psutil.Process().children(recursive=True)) <= children
     assert list(tmp_path.iterdir()) == []
     until(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith("hexdag")])
 
@@ -316,6 +322,31 @@ def _known(dask_scheduler: Any) -> list[str]:
 
 def _metadata(dask_scheduler: Any) -> list[Any]:
     return [value for key, value in dask_scheduler.task_metadata.items() if key.startswith("hexdag") and value]
+
+
+def test_workers_that_were_forked_from_one_process_draw_different_random_numbers(
+    scheduler: OwnCluster, tmp_path: Path
+) -> None:
+    def draws(name: str, folder: str) -> tuple[float, float]:
+        Path(folder, name).touch()
+        pass_gate(str(Path(folder, "right" if name == "left" else "left")))  # until the other worker has its node, too
+        return random.random(), float(np.random.random())
+
+    specs = [hx.NodeSpec(name, draws, params={"name": name, "folder": str(tmp_path)}) for name in ("left", "right")]
+    with hx.Lab(pool=scheduler.address, store="memory://") as lab:
+        run = lab.start(hx.Dag.of(*specs))
+        drawn = run.wait(30)
+        assert run.nodes["left"].worker != run.nodes["right"].worker
+    assert len({*drawn["left"], *drawn["right"]}) == 4
+
+
+def test_a_node_that_reads_its_standard_input_finds_nothing_and_takes_nothing(scheduler: OwnCluster) -> None:
+    def reads() -> str:
+        return sys.stdin.read()
+
+    with hx.Lab(pool=scheduler.address, store="memory://") as lab:
+        assert lab.start(hx.Dag.of(reads)).wait(30) == {"reads": ""}
+        assert len(lab.workers()) == 2
 
 
 def test_two_labs_on_one_scheduler_do_not_take_each_others_results(scheduler: OwnCluster, tmp_path: Path) -> None:

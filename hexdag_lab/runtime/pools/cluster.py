@@ -1,4 +1,4 @@
-"""A lab's own Dask cluster: one scheduler process, some worker processes, all children of this one.
+"""A lab's own Dask cluster: one scheduler process, some worker processes, all begun by this one.
 
 The scheduler has a process of its own because one in the notebook's process shares its GIL: a busy cell would delay
 every node. All processes start at the same time on a port picked beforehand; they end with this process, however it
@@ -7,36 +7,20 @@ ends. A worker that dies is started again; one that is frozen is ended, so that 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import psutil
 
 from ...worker.needs import offered
+from .processes import Child, Processes
 
 SHORT_LIFE = 10.0  #: seconds; workers that die sooner are started again slower and slower
 LONGEST_PAUSE = 2.0  #: seconds
-
-
-class _Child(NamedTuple):
-    process: subprocess.Popen[bytes]
-    began: float
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
 
 
 class OwnCluster:
@@ -53,8 +37,9 @@ class OwnCluster:
         self.threads, self.standby = threads, standby
         self.resources = offered(capabilities)
         self.address = ""
-        self._scheduler: _Child | None = None
-        self._workers: dict[str, _Child] = {}
+        self._processes: Processes | None = None
+        self._scheduler: Child | None = None
+        self._workers: dict[str, Child] = {}
         self._started = 0
         self._short_lives = 0
         self._not_before = 0.0
@@ -62,31 +47,23 @@ class OwnCluster:
         self._lock = threading.Lock()  # a worker is started on one thread while the cluster is stopped on another
 
     def start(self) -> None:
-        """Start all processes; returns at once, while they come up."""
+        """Start all processes, and return while they come up. Raises `OSError` if that cannot be, or if the cluster is
+        stopped meanwhile."""
         with self._lock:
             self._directory = Path(tempfile.mkdtemp(prefix="hexdag-cluster-"))
             self.address = f"tcp://127.0.0.1:{_free_port()}"
-            self._scheduler = self._child("scheduler", {"port": int(self.address.rpartition(":")[2])})
+            self._processes = processes = Processes(self._directory)
+            self._scheduler = processes.begin("scheduler", {"port": int(self.address.rpartition(":")[2])})
             for number in range(self.count):
-                self._start_worker(standby=number >= self.count - self.standby)
+                self._start_worker(processes, standby=number >= self.count - self.standby)
 
-    def _start_worker(self, standby: bool) -> None:
+    def _start_worker(self, processes: Processes, standby: bool) -> None:
         name = f"w{self._started}"
         self._started += 1
-        self._workers[name] = self._child("worker", {
+        self._workers[name] = processes.begin("worker", {
             "scheduler": self.address, "name": name, "nthreads": self.threads, "resources": self.resources,
             "standby": standby,
         })  # fmt: skip
-
-    def _child(self, role: str, options: dict[str, Any]) -> _Child:
-        assert self._directory is not None
-        options |= {"path": import_paths(), "parent": os.getpid(), "directory": str(self._directory)}
-        command = [sys.executable, "-m", "hexdag_lab.runtime.pools.child", role, json.dumps(options)]
-        with (self._directory / f"{role}.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=child_environment(), start_new_session=True
-            )
-        return _Child(process, time.monotonic())
 
     @property
     def folder(self) -> Path | None:
@@ -106,7 +83,7 @@ class OwnCluster:
     def pids(self) -> dict[str, int]:
         """Process ids by name: "scheduler", "w0", "w1", ..."""
         children = {"scheduler": self._scheduler, **self._workers}
-        return {name: child.process.pid for name, child in children.items() if child is not None and child.alive}
+        return {name: child.pid for name, child in children.items() if child is not None and child.alive}
 
     @property
     def short_of_workers(self) -> bool:
@@ -117,7 +94,7 @@ class OwnCluster:
     def revive(self) -> None:
         """Start a new worker for each that died."""
         with self._lock:
-            if self._directory is None:
+            if (processes := self._processes) is None:
                 return  # stopped meanwhile
             now = time.monotonic()
             for name, child in list(self._workers.items()):
@@ -125,26 +102,26 @@ class OwnCluster:
                     short = now - child.began < SHORT_LIFE
                     self._short_lives = self._short_lives + 1 if short else 0
                     del self._workers[name]
-                    _reap(child)
+                    processes.reap(child)
             too_many = max(0, self._short_lives - self.count)
             self._not_before = now + min(LONGEST_PAUSE, 0.25 * too_many)
             while len(self._workers) < self.count:
-                self._start_worker(standby=self.standby > 0)  # a standby has the place of the one that died
+                self._start_worker(processes, standby=self.standby > 0)  # a standby has the place of the one that died
 
     def end_if_frozen(self, name: str) -> None:
         """Kill a worker that is silent because its process is stopped; one that computes and cannot answer goes on."""
         with self._lock:
             child = self._workers.get(name)
-            if child is not None and _stopped(child.process.pid):
-                _kill(child.process)
+            if child is not None and child.stopped:
+                child.kill()
 
     def dismiss(self, name: str) -> None:
         """Go on without a worker that was asked to leave."""
         with self._lock:
             child = self._workers.pop(name, None)
-            if child is not None:
+            if child is not None and self._processes is not None:
                 self.count -= 1
-                _reap(child)
+                self._processes.reap(child)
 
     def log_tail(self) -> str:
         """The last lines that the children wrote, to say why they did not come up."""
@@ -156,47 +133,21 @@ class OwnCluster:
 
     def stop(self) -> None:
         """End all processes and remove their files."""
+        if (processes := self._processes) is not None and self._scheduler is None:
+            processes.close()  # so that `start` on another thread does not wait for it to come up
         with self._lock:
-            for child in self._workers.values():
-                _reap(child)
-            if self._scheduler is not None:
-                _reap(self._scheduler)
-            self._workers, self._scheduler = {}, None
+            if (processes := self._processes) is None:
+                return
+            children = [*self._workers.values(), *([self._scheduler] if self._scheduler is not None else ())]
+            for child in children:
+                child.kill()
+            for child in children:
+                processes.reap(child)
+            processes.close()
+            self._processes, self._workers, self._scheduler = None, {}, None
             if self._directory is not None:
                 shutil.rmtree(self._directory, ignore_errors=True)
                 self._directory = None
-
-
-def import_paths() -> list[str]:
-    """Where this process finds modules; another one finds them there, too."""
-    return [path or str(Path.cwd()) for path in sys.path]
-
-
-def child_environment() -> dict[str, str]:
-    """The environment of another Python that imports what this one does."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(import_paths())}
-
-
-def _reap(child: _Child) -> None:
-    """End a child, its own children with it, and forget it. They have nothing that is worth a farewell."""
-    if child.process.stdin is not None:
-        child.process.stdin.close()
-    _kill(child.process)
-    child.process.wait()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
-    else:
-        process.kill()
-
-
-def _stopped(pid: int) -> bool:
-    with suppress(psutil.Error):
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    return False
 
 
 def _cores() -> int:

@@ -50,16 +50,23 @@ class Link:
         if self._own is None:
             return await self._connect(CONNECT)
         for boot in range(1, BOOTS + 1):
-            await asyncio.to_thread(self._own.start)
-            self.address = self._own.address
             try:
-                return await self._connect(BOOT)
+                return await self._boot(self._own)
             except PoolUnavailable:
                 retry = boot < BOOTS and not self._own.scheduler_alive
                 await asyncio.to_thread(self._own.stop)
                 if not retry:
                     raise
         return None
+
+    async def _boot(self, own: OwnCluster) -> None:
+        try:
+            async with asyncio.timeout(BOOT):
+                await asyncio.to_thread(own.start)
+        except OSError as error:  # TimeoutError is one
+            raise self._unavailable(error) from error
+        self.address = own.address
+        await self._connect(BOOT)
 
     async def reopen(self) -> None:
         """Forget what was, and open again."""
