@@ -415,11 +415,10 @@ class Lab:
     def drain(self, worker: str, timeout: float | None = None) -> None:
         """Let a worker finish what it runs, give it nothing more, move what only it has to others, and let it leave.
 
-        TimeoutError after so many seconds: it goes on leaving. Raises `Refused` if it is not there, or does not answer,
-        or has results that no other worker can take."""
-        self._must_lead("drain a worker")
-        if isinstance(self.doors, Controller):
-            self.doors.drain(worker).result(timeout)
+        Any process that has the lab open may ask for it. TimeoutError after so many seconds: it goes on leaving. Raises
+        `Refused` if it is not there, or does not answer, or has results that no other worker can take."""
+        self._check_open()
+        self._session.drain(worker, timeout)
 
     async def adrain(self, worker: str) -> None:
         """`drain`, for an event loop."""

@@ -132,6 +132,13 @@ class Session:
             self.doors.feed(run).until(lambda state: state.seq >= seq).result(10)
         return value
 
+    def drain(self, worker: str, timeout: float | None) -> None:
+        """Let a worker of the leader's leave. Raises the `Refused` that it may be; TimeoutError after some seconds."""
+        self.lead_if_free()
+        if not self.led:
+            raise Refused("nobody leads this lab now, so it has no workers", rule="no-leader", fix="open it to lead it")
+        answer(self.doors.drain(worker), timeout)
+
     def _signed(self, run: str, message: Any) -> Any:
         """The message as another process has to send it; the leader itself signs what comes from its own."""
         return message if self.leads else self._entrance.keys.signed(self.doors.feed(run).state, message)

@@ -57,7 +57,9 @@ class Consumer:
             self._starting.add(command.run)  # what comes for it after this is decided after this
         if isinstance(command.message, Refused):
             _log.warning("command %s in the inbox: %s", seq, command.message)
-        elif not (isinstance(command.message, wire.Fetch) or self._known(command.run) or command.run in self._starting):
+        elif not (
+            isinstance(command.message, wire.REQUESTS) or self._known(command.run) or command.run in self._starting
+        ):
             return  # it counts when somebody goes on with that run: see `catch_up`
         self._put(Item(command.run, command.message, command=command.id, offset=seq))
 

@@ -221,12 +221,22 @@ class Controller:
         """How results of a run are read, from any thread but the controller's own."""
         return self._results.reader(run)
 
-    async def _fetch(self, item: Item) -> None:
-        """Keep a result that only the pool has, for a process that cannot ask the pool."""
-        kept = await self._results.keep(item.run, item.message.node, item.message.fence)
-        if not isinstance(kept, Refused):
-            self.put(item.run, kept)
-        self._inbox.put(item._replace(message=kept if isinstance(kept, Refused) else True))
+    async def _serve(self, item: Item) -> None:
+        """Do what another process asks of the pool, and answer it."""
+        answer: bool | Refused = True
+        match item.message:
+            case wire.Fetch(node, fence):  # a result that only the pool has
+                kept = await self._results.keep(item.run, node, fence)
+                if isinstance(kept, Refused):
+                    answer = kept
+                else:
+                    self.put(item.run, kept)
+            case wire.Drain(worker):
+                try:
+                    await self._drain(worker)
+                except Refused as refused:
+                    answer = refused
+        self._inbox.put(item._replace(message=answer))
 
     def workers(self) -> list[Worker]:
         """The pool's workers."""
@@ -242,7 +252,14 @@ class Controller:
 
     def drain(self, worker: str) -> Future[None]:
         """Let a worker leave; the future ends when it has, or with the `Refused` that says why it cannot."""
-        return asyncio.run_coroutine_threadsafe(self._pool.drain(worker), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._drain(worker), self._loop)
+
+    async def _drain(self, worker: str) -> None:
+        try:
+            await self._pool.drain(worker)
+        except OSError as error:  # the scheduler or the worker went away; TimeoutError is one
+            text = f"worker {worker} was not seen to leave: {str(error) or type(error).__name__}"
+            raise Refused(text, rule="not-left", fix="if lab.workers() still has it, drain it again") from error
 
     def runs(self) -> tuple[str, ...]:
         """The runs that are led here."""
@@ -371,7 +388,7 @@ class Controller:
         """Messages for all runs become one for each; what the pool offers is remembered for runs to come."""
         spread = []
         for item in items:
-            if item.run:
+            if item.run or item.command:
                 spread.append(item)
                 continue
             if isinstance(item.message, ms.PoolChanged):
@@ -404,8 +421,8 @@ class Controller:
             case CodeBlob():
                 await asyncio.to_thread(self._shipping.accept, message.data)
                 return
-            case wire.Fetch():
-                self._task(self._fetch(item))
+            case wire.Fetch() | wire.Drain():
+                self._task(self._serve(item))
                 return
             case Refused() | bool():
                 batch.replies.append((item, message))

@@ -85,15 +85,12 @@ class Remote:
         return wire.pack_command(run, message, self._shipping.key)
 
     async def _command(self, run: str, message: Any) -> Any:
-        id_, data = self._packed(run, message)
-        outcome = await self._store.commit(append={wire.INBOX: [data]})
-        assert not isinstance(outcome, CommitRefused)
+        id_ = await self._sent(run, message)
         give_up, pause = time.monotonic() + PATIENCE, SOONEST
         while time.monotonic() < give_up:
             with suppress(StoreAway):  # the command is in the inbox, and the answer there when the store is back
-                answer = await self._store.get(wire.reply_key(id_))
-                if answer is not None:
-                    return wire.unpack_reply(answer.data)
+                if (answer := await self._answer(id_)) is not None:
+                    return answer
             await asyncio.sleep(pause)
             pause = min(2 * pause, LOOK_EVERY)
         raise StoreUnavailable(
@@ -101,6 +98,18 @@ class Remote:
             f"not go on with this run; the command is in the inbox and counts when somebody attaches the run "
             f"(hexdag-lab attach {run})"
         )
+
+    async def _sent(self, run: str, message: Any) -> str:
+        """The id of a command that is in the inbox now."""
+        id_, data = self._packed(run, message)
+        outcome = await self._store.commit(append={wire.INBOX: [data]})
+        assert not isinstance(outcome, CommitRefused)
+        return id_
+
+    async def _answer(self, command: str) -> Any:
+        """The answer to a command; None if there is none yet."""
+        answer = await self._store.get(wire.reply_key(command))
+        return None if answer is None else wire.unpack_reply(answer.data)
 
     def feed(self, run: str) -> Feed:
         """The published states of a run, followed from its journal; anew, if the store did not answer once."""
@@ -226,6 +235,25 @@ class Remote:
     def workers(self) -> list[Worker]:
         """The leader's workers, as it has last written them down; not on our own loop."""
         return asyncio.run_coroutine_threadsafe(health(self._store), self._loop).result(PATIENCE)
+
+    def drain(self, worker: str) -> Future[Any]:
+        """Ask the leader to let a worker leave; the future ends when it has, or with a `Refused` as its result."""
+        return asyncio.run_coroutine_threadsafe(self._drain(worker), self._loop)
+
+    async def _drain(self, worker: str) -> Any:
+        """A node may take hours to end: the answer is waited for as long as the leader leads that has heard of it."""
+        leader = await self._store.holder(wire.LEADER)
+        id_ = await self._sent("", wire.Drain(worker))
+        while True:
+            with suppress(StoreAway):
+                gone = await self._store.holder(wire.LEADER) != leader  # asked first: its last words count
+                if (answer := await self._answer(id_)) is not None:
+                    return answer
+                if gone:
+                    break
+            await asyncio.sleep(LOOK_EVERY)
+        text = f"the process that was to drain worker {worker} leads no more"
+        return Refused(text, rule="not-left", fix="if lab.workers() still has it, drain it again")
 
     def runs(self) -> tuple[str, ...]:
         """None is led here."""

@@ -112,6 +112,16 @@ class Fetch:
     fence: int
 
 
+@record
+class Drain:
+    """Asks the leader to let a worker leave; it is answered when the worker has left, or cannot."""
+
+    worker: str
+
+
+REQUESTS = (Fetch, Drain)  #: what the leader does itself: no run decides it, and nothing of it is journaled
+
+
 class Command(NamedTuple):
     """A command from another process. `message` is a `Refused` if it cannot be read, or is not from one of us: neither
     has it the lab's key, nor is it a ballot or proposal that an agent has signed."""
@@ -141,7 +151,7 @@ def unpack_command(data: bytes, seal: Seal) -> Command:
         if not seal.good(mac, "command", body) and not _by_agent(message):
             text = "this command does not carry the lab's key, so it is not executed"
             return Command(id_, "", NotAllowed(text, rule="unsigned-command", fix="share the key file"))
-        if not isinstance(message, (*COMMANDS, *ANSWERS, Fetch)):
+        if not isinstance(message, (*COMMANDS, *ANSWERS, *REQUESTS)):
             raise SchemaError(f"{type(message).__name__} is no command")
         return Command(id_, str(inner["run"]), message)
     except (ValueError, LookupError, TypeError, AttributeError, SchemaError, RecursionError) as error:

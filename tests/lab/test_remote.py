@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import hexdag_lab as hx
+from tests.runtime.kit import until
 
 LEADER = """
 import sys, time
@@ -38,20 +41,28 @@ lab.close()
 """
 
 
+@contextmanager
+def led_by(script: str, home: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that leads the lab in `home`; its run `run-1` waits for the file "go"."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "led\n"
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
 @pytest.fixture
 def leader(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that leads the lab in `tmp_path`; its run `run-1` waits for the file "go"."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", LEADER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "led\n"
-    yield child
-    child.kill()
-    child.wait()
-    for pipe in (child.stdin, child.stdout):
-        assert pipe is not None
-        pipe.close()
+    with led_by(LEADER, tmp_path) as child:
+        yield child
 
 
 def test_a_second_leader_is_refused_and_a_handle_is_given(leader: object, tmp_path: Path) -> None:
@@ -158,3 +169,61 @@ def test_a_handle_that_may_lead_goes_on_with_a_run_once_its_leader_is_gone(
         assert again.wait(10) == {"load": 1, "held": 2}
         assert run.status == "SUCCEEDED"
         assert lab.start(hx.Dag.of(hx.NodeSpec("a", lambda: 1))).wait(10) == {"a": 1}
+
+
+# -- workers of the leader's
+
+DRAINED = """
+import os, sys
+from pathlib import Path
+import hexdag_lab as hx
+
+def held(home, name):
+    import os, time
+    from pathlib import Path
+    with open(Path(home) / "witness", "a") as file:
+        file.write(f"{name}\\n")
+    while not (Path(home) / "go").exists():
+        time.sleep(0.01)
+
+home = sys.argv[1]
+lab = hx.Lab(pool="dask", workers=2, store=f"sqlite:///{home}/lab.db", owner="dana")
+names = ("left", "right")
+run = lab.start(hx.Dag.of(*(hx.NodeSpec(name, held, params={"home": home, "name": name}) for name in names)))
+print("led", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.dask
+def test_a_handle_lets_a_worker_of_the_leader_leave_when_its_node_has_ended(tmp_path: Path) -> None:
+    with led_by(DRAINED, tmp_path) as leader, hx.Lab(store=f"sqlite:///{tmp_path}/lab.db", leader=False) as lab:
+        run = lab.attach("run-1")
+        until(lambda: all(node.state == "RUNNING" for node in run.nodes.values()))
+        until(lambda: len(lab.workers()) == 2)
+        leaves, stays = run.nodes["left"].worker, run.nodes["right"].worker
+        with pytest.raises(hx.Refused, match="there is no worker 'w99'; the workers are: w"):
+            lab.drain("w99")
+        with pytest.raises(TimeoutError):
+            lab.drain(leaves, timeout=0.2)
+        until(lambda: {row.id: row.state for row in lab.workers()}[leaves] == "paused")
+        (tmp_path / "go").touch()
+        run.wait(30)
+        until(lambda: [row.id for row in lab.workers()] == [stays])
+        assert sorted((tmp_path / "witness").read_text().split()) == ["left", "right"], "no node was repeated"
+        assert not leader.poll()
+
+
+@pytest.mark.dask
+def test_who_drains_a_worker_is_told_if_the_leader_goes_meanwhile(tmp_path: Path) -> None:
+    with led_by(DRAINED, tmp_path) as leader, hx.Lab(store=f"sqlite:///{tmp_path}/lab.db", leader=False) as lab:
+        run = lab.attach("run-1")
+        until(lambda: all(node.state == "RUNNING" for node in run.nodes.values()))
+        drains = ThreadPoolExecutor(1).submit(lab.drain, run.nodes["left"].worker)
+        until(lambda: "paused" in {row.state for row in lab.workers()})
+        leader.kill()
+        with pytest.raises(hx.Refused, match="leads no more"):
+            drains.result(30)
+        leader.wait()  # its lease has a dead holder now
+        with pytest.raises(hx.Refused, match="nobody leads this lab now"):
+            lab.drain("w0")

@@ -204,7 +204,7 @@ def test_an_attempt_whose_report_was_lost_is_tried_again(
     deaf: list[Any] = []
     monkeypatch.setitem(pool._link._client._event_handlers, pool._topic, deaf.append)
     run = lab.start(hx.Dag.of(node(small, witness, gate)))
-    until(lambda: deaf)
+    until(lambda: any(b"Succeeded" in data for _, rows in deaf for _, data in rows))
     monkeypatch.setitem(pool._link._client._event_handlers, pool._topic, pool._heard)
     assert run.wait(30) == {"small": 1}
     assert any("its report was lost" in line for line in run.story("small"))
