@@ -1,21 +1,23 @@
 """A chain of large frames that stay in workers' memory, beside the same chain in raw Dask: time and peak memory.
 
-    python -m tests.benchmarks.frames [MiB a frame] [frames] [rounds]
+    python -m tests.benchmarks.frames [MiB a frame] [frames] [rounds] [--write]
 
 Each node makes a new frame of the one before. Ours is `durable=False`; raw Dask is one graph with every node a future,
 since a run can be asked for each of its results. One worker, so that nothing is copied between processes; rounds in
-turns, medians. Memory is the most that the worker's process had over what it has when idle.
+turns, medians. Memory is the most that the worker's process had over what it has when idle. `--write` puts the table
+into docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import psutil
 from distributed import Client
 
 import hexdag_lab as hx
+from tests.benchmarks.page import publish
 
 
 def first(size: int) -> Any:
@@ -91,27 +94,40 @@ def measured(kind: Callable[..., float], size: int, count: int) -> tuple[float, 
             return peak(worker, lambda: kind(lab, client, size, count))
 
 
-def main(mib: int = 256, count: int = 6, rounds: int = 5) -> None:
-    size = mib * 2**20
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("mib", type=int, nargs="?", default=1024, help="MiB a frame")
+    parser.add_argument("count", type=int, nargs="?", default=6, help="frames, all in memory at the end")
+    parser.add_argument("rounds", type=int, nargs="?", default=3)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    options = parser.parse_args()
+    size, before = options.mib * 2**20, os.getloadavg()[0]
     seconds: dict[str, list[float]] = {"raw": [], "ours": []}
     memory: dict[str, list[int]] = {"raw": [], "ours": []}
-    for number in range(rounds):
+    for number in range(options.rounds):
         for name, kind in (("raw", raw), ("ours", ours))[:: 1 if number % 2 else -1]:
-            took, most = measured(kind, size, count)
+            took, most = measured(kind, size, options.count)
             seconds[name].append(took)
             memory[name].append(most)
-    print(f"{count} frames of {mib} MiB, 1 worker, {rounds} interleaved rounds, load {psutil.getloadavg()[0]:.1f}")
-    print("| | seconds, median [min-max] | peak memory of the worker, median |\n| --- | --- | --- |")
+    lines = [
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load {before:.1f} to {os.getloadavg()[0]:.1f}; "
+        f"{options.count} frames of {options.mib:,} MiB, {options.rounds} rounds.",
+        "",
+        "| | seconds, median [min-max] | peak memory of the worker, median |",
+        "| --- | --- | --- |",
+    ]
     for name, label in (("raw", "raw Dask, one graph"), ("ours", "hexdag_lab, `durable=False`")):
-        took = seconds[name]
-        print(
-            f"| {label} | {statistics.median(took):.2f} [{min(took):.2f}-{max(took):.2f}] "
-            f"| {statistics.median(memory[name]) / 2**20:,.0f} MiB |"
-        )
-    time_ratio = statistics.median(seconds["ours"]) / statistics.median(seconds["raw"])
-    memory_ratio = statistics.median(memory["ours"]) / statistics.median(memory["raw"])
-    print(f"| ratio (target <= 1.1 each) | {time_ratio:.2f} | {memory_ratio:.2f} |")
+        took, most = seconds[name], statistics.median(memory[name]) / 2**20
+        lines.append(f"| {label} | {statistics.median(took):.2f} [{min(took):.2f}-{max(took):.2f}] | {most:,.0f} MiB |")
+    time_ratio, memory_ratio = (
+        statistics.median(of["ours"]) / statistics.median(of["raw"]) for of in (seconds, memory)
+    )
+    lines.append(f"| ratio (target <= 1.1 each) | {time_ratio:.2f} | {memory_ratio:.2f} |")
+    text = "\n".join(lines)
+    print(text)
+    if options.write:
+        publish("frames", text)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

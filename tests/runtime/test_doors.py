@@ -19,7 +19,7 @@ from hexdag_lab.core.machine.state import RunState
 from hexdag_lab.runtime import remote, wire
 from hexdag_lab.runtime.feed import Feed
 from hexdag_lab.runtime.inbox import Inbox, Item, settle
-from hexdag_lab.runtime.thread import LoopThread, cancelled, on_thread
+from hexdag_lab.runtime.thread import TURN, LoopThread, cancelled, on_thread
 from tests.runtime.kit import open_gate, pass_gate, until
 
 # -- the inbox
@@ -154,6 +154,35 @@ def test_a_loop_ends_though_a_call_hangs() -> None:
     thread.stop()
     assert ended.wait(5)
     assert thread.loop.is_closed()
+
+
+@pytest.mark.parametrize("theirs", [0.002, 0.0001])
+def test_threads_take_turns_sooner_while_a_loop_runs_and_as_before_afterwards(theirs: float) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(theirs)
+    try:
+        first, second = LoopThread("first"), LoopThread("second")
+        first.start()
+        second.start()
+        first.stop()
+        first.stop()
+        assert sys.getswitchinterval() == pytest.approx(min(theirs, TURN), abs=2e-6)
+        second.stop()
+        assert sys.getswitchinterval() == pytest.approx(theirs, abs=2e-6)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_how_threads_take_turns_is_left_alone_if_somebody_sets_it_meanwhile() -> None:
+    before = sys.getswitchinterval()
+    thread = LoopThread("a loop")
+    thread.start()
+    try:
+        sys.setswitchinterval(0.003)
+        thread.stop()
+        assert sys.getswitchinterval() == pytest.approx(0.003, abs=2e-6)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
