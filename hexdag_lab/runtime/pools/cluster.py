@@ -74,7 +74,7 @@ class OwnCluster:
         """End the workers at once: without a scheduler nobody hears of what they do."""
         with self._lock:
             for child in self._workers.values():
-                _kill(child.process)
+                child.kill()
 
     @property
     def scheduler_alive(self) -> bool:
