@@ -24,7 +24,7 @@ from hexdag_lab.core.replica.draft import edit, settle
 from hexdag_lab.core.replica.packing import from_bytes, to_bytes
 from hexdag_lab.core.replica.replica import Replica, Write
 from hexdag_lab.core.replica.sync import Frames, Sync, framed
-from hexdag_lab.core.replica.view import EMPTY, View, edge_key, moved, started, view
+from hexdag_lab.core.replica.view import EMPTY, View, edge_key, moved, pinned, view
 
 
 def histories(count: int) -> Callable[[Any], Any]:
@@ -229,7 +229,7 @@ def test_conversations_bring_all_copies_together_whatever_is_lost(steps: Any, co
 def test_no_edge_leads_into_a_node_that_has_started_but_those_it_was_started_with(steps: Any, count: int) -> None:
     replica = met(lived(steps, count))
     dag = view(replica).dag
-    for down in started(replica, NAMES):
+    for down in pinned(replica, NAMES):
         if down in dag:
             assert all(replica.slots[edge_key(w.up, down)].shown.pinned for w in dag.wires(down))
 

@@ -18,7 +18,7 @@ from ..dag.changeset import Changeset
 from ..dag.dag import Dag
 from .clock import Dot
 from .replica import Replica, Write
-from .view import edge_key, edge_of, named, started
+from .view import edge_key, edge_of, named, pinned
 
 BASE = "base-"  #: begins the name of the replica that "wrote" the graph a draft began with: everybody makes it alike
 PINS = "pins-"  #: begins the name of the author of a replica's pins
@@ -38,7 +38,7 @@ def values(change: Changeset) -> dict[str, Any]:
 
 def write(replica: Replica, wanted: Mapping[str, Any], by: str = "", at: int = 0) -> Replica:
     """With other values for keys, `at` in unix milliseconds; what is pinned stays so."""
-    return replica.write(wanted, by, at, started(replica, wanted))
+    return replica.write(wanted, by, at, pinned(replica, wanted))
 
 
 def edit(replica: Replica, change: Changeset, by: str = "", at: int = 0) -> Replica:
@@ -65,7 +65,7 @@ def frozen(replica: Replica, wanted: Mapping[str, Any]) -> FrozenNode | None:
     for key, value in wanted.items():
         edge, slot = edge_of(key), replica.slots.get(key)
         node = edge[1] if edge else key
-        if not started(replica, [node]) or (slot is not None and slot.shown.value == value):
+        if not pinned(replica, [node]) or (slot is not None and slot.shown.value == value):
             continue
         if edge is None and value is None:
             text, fix = f"{node} has started, so it cannot be removed", "propose that to the run itself"
@@ -89,7 +89,7 @@ def pins(replica: Replica, ran: Dag, nodes: Iterable[str], by: str = "", at: int
     are not pinned yet. They are to be delivered, and sent like any edit."""
     base = began(replica)
     known = [name for name in sorted(nodes) if base is not None and name in base.slots]
-    fresh = sorted({*known} - started(replica, known))
+    fresh = sorted({*known} - pinned(replica, known))
     if base is None or not fresh:
         return ()
     wanted: dict[str, Any] = {name: ran.nodes[name] for name in fresh}

@@ -96,16 +96,16 @@ def view(replica: Replica) -> View:
             specs[key] = shown.value
         else:
             edges.append(shown)
-    wires, reasons = _let_in(specs, edges, started(replica, specs))
+    wires, reasons = _let_in(specs, edges, pinned(replica, specs))
     for key, reason in reasons.items():
         held[key] = _held_edge(replica.slots[key], reason)
     pairs = [(spec, tuple(sorted(wires.get(name, ()), key=lambda w: w.up))) for name, spec in sorted(specs.items())]
     return View(Dag.from_entries(pairs), MerkleMap(held))
 
 
-def started(replica: Replica, names: Iterable[str]) -> set[str]:
-    """Those of some nodes that a run has started: their writes are pinned."""
-    return {name for name in names if (slot := replica.slots.get(name)) is not None and slot.shown.pinned}
+def pinned(replica: Replica, keys: Iterable[str]) -> set[str]:
+    """Those of some keys that are pinned: nodes that a run has started, and the edges into them."""
+    return {key for key in keys if (slot := replica.slots.get(key)) is not None and slot.shown.pinned}
 
 
 def moved(old: View, before: Replica, after: Replica) -> View:
@@ -148,7 +148,7 @@ def _wire(dag: Dag, edge: Edge) -> Wire | None:
 def _shuts_out(old: View, after: Replica, key: str, was: Slot | None, slot: Slot | None) -> bool:
     """Whether a change means that an edge into a node that has started has to be held back, or let in."""
     if (edge := edge_of(key)) is not None:
-        return _unpinned(slot) and bool(started(after, edge[1:]))
+        return _unpinned(slot) and bool(pinned(after, edge[1:]))
     if (was is not None and was.shown.pinned) == (slot is not None and slot.shown.pinned):
         return False
     return key in old.dag and any(_unpinned(after.slots.get(edge_key(w.up, key))) for w in old.dag.wires(key))
