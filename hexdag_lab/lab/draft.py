@@ -155,8 +155,8 @@ class SharedDraft:
                 self.refresh()
             except StoreUnavailable:  # what is here is shown
                 self.offline = True
+            self._hear_votes()  # first: what was applied may have started
             self._pin()
-            self._hear_votes()
             return self._view
 
     def refresh(self) -> None:
@@ -197,7 +197,7 @@ class SharedDraft:
         for question in decided:
             if question.proposal.state is ProposalState.APPLIED:
                 for choice in question.choices:
-                    with suppress(DagError):  # somebody wrote there since: that is another conflict
+                    with suppress(DagError, Refused):  # somebody wrote there since: that is another conflict
                         self.choose(choice, question.by)
 
     # -- editing

@@ -146,6 +146,9 @@ def disputed(labs: Labs, run: hx.Run) -> Any:
 
 
 def of_arun(held: str) -> str:
+    from tests.lab import gates
+
+    gates.pass_through("last")
     return held + " of arun"
 
 
@@ -165,7 +168,24 @@ def test_a_vote_for_one_side_settles_the_conflict_everywhere(labs: Labs, run: hx
     assert disputed.conflicts == labs[1].draft("next").conflicts == disputed.questions == ()
     assert disputed.dag == labs[1].draft("next").dag
     gates.open_gate("held")
+    gates.open_gate("last")
     assert run.wait(30)["last"] == "DATA.CSV of arun"
+
+
+def test_what_was_decided_may_have_started_before_anybody_looks_at_the_draft(
+    labs: Labs, run: hx.Run, disputed: Any
+) -> None:
+    arun = labs[1].draft("next")
+    p = disputed.submit(choices=[_arun(disputed)], by="dana")
+    gates.open_gate("held")
+    p.vote("lea", "approve")
+    p.vote("arun", "approve")
+    gates.reached("last")
+    until(lambda: run.nodes["last"].state == "RUNNING")
+    arun.join(of=labs[1].attached(run.id))  # it pins, and knows nothing of the vote
+    assert {intent.by for conflict in arun.conflicts for intent in arun.intents(conflict)} >= {"dana", f"run {run.id}"}
+    assert disputed.conflicts == arun.conflicts == ()
+    gates.open_gate("last")
 
 
 def test_a_vote_against_it_leaves_the_conflict_open(labs: Labs, run: hx.Run, disputed: Any) -> None:

@@ -23,8 +23,8 @@ class Intent(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A way to settle a conflict: what keys are to be, and the writes under them that this is made of. It fits as long
-    as these are all that is there."""
+    """A way to settle a conflict: what keys are to be, and the writes that this was made of. It fits as long as nobody
+    has written something else there."""
 
     label: str
     values: Mapping[str, Any]
@@ -58,10 +58,11 @@ def _keys(held: Held) -> tuple[str, ...]:
 
 
 def chosen(replica: Replica, choice: Choice) -> Mapping[str, Any]:
-    """What a choice writes. Raises `DagError` if somebody has written there since."""
+    """What a choice writes. Raises `DagError` if somebody has written something else there since."""
     for key, dots in choice.saw.items():
         slot = replica.slots.get(key)
-        if slot is None or slot.dots != dots:
+        since = [w for w in slot.writes if w.dot not in dots] if slot is not None else []
+        if any(key not in choice.values or w.value != choice.values[key] for w in since):
             raise DagError(f"{named(key)} was written anew meanwhile: look at the draft again")
     return choice.values
 

@@ -143,9 +143,11 @@ def test_a_choice_fits_only_what_it_was_made_of() -> None:
     lea = edit(lea, on(lea).replace_node("fit", node("fit", depth=2)), "lea")
     both = dana.merge(lea)
     choice: Choice = choices(both, view(both).conflicts["fit"])[0]
-    after = edit(both, on(both).replace_node("fit", node("fit", depth=3)), "arun")
+    other = edit(both, on(both).replace_node("fit", node("fit", depth=3)), "arun")
     with pytest.raises(DagError, match="fit was written anew meanwhile"):
-        chosen(after, choice)
+        chosen(other, choice)
+    alike = write(both, choice.values, "arun")
+    assert chosen(alike, choice) == choice.values, "who wanted the same is in nobody's way"
 
 
 def test_a_cycle_can_be_settled_by_giving_up_any_of_its_edges() -> None:
