@@ -121,7 +121,9 @@ def test_groups_collapse_to_a_box_with_counts_and_expand_by_a_click(page: Any) -
     page.get_by_role("button", name="Groups").click()
     page.wait_for_function(f"stats().frames > {drawn}")
     assert page.get_by_role("button", name="Groups").get_attribute("aria-pressed") == "true"
-    assert svg_texts(page) == {"load", "fit × 5", "board", "? new"}
+    assert svg_texts(page) == {"load", "fit × 5", "board", "? new", "1", "2"}, (
+        "of the group two wait; one each runs, is done, has failed"
+    )
     canvas(page).focus()
     page.keyboard.press("g")
     page.wait_for_function("document.querySelector('button[aria-pressed=true]') === null")

@@ -101,12 +101,13 @@ def notebook(path: Path, *cells: str) -> None:
 
 @pytest.fixture
 def open_notebook(start: Start, port: int, tmp_path: Path, pages: Pages) -> Any:
-    def opened(*cells: str) -> Any:
+    def opened(*cells: str, theme: str = "JupyterLab Light") -> Any:
         notebook(tmp_path / "live.ipynb", *cells)
         config = tmp_path / "config"
         settings = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)
         (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+        (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
         server = start(
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
             "--IdentityProvider.token=tok", f"--ServerApp.root_dir={tmp_path}",
@@ -210,6 +211,20 @@ def test_the_dashboard_in_a_cell_decides_and_asks_no_other_host(open_notebook: A
     page.get_by_text("10/10 nodes").first.wait_for(timeout=10_000)
     assert pages.foreign() == []
     assert pages.errors == []
+
+
+@pytest.mark.slow
+def test_a_run_and_the_dashboard_are_dark_where_jupyterlab_is(open_notebook: Any) -> None:
+    page = open_notebook(SHOW, "lab.dashboard()", theme="JupyterLab Dark")
+    for number in (0, 1):
+        run_cell(page, number)
+        cell = page.locator(".jp-Cell").nth(number)
+        for place in ("b.status", "[role=toolbar] button"):
+            each = cell.locator(place).locator("visible=true").first
+            each.wait_for(timeout=60_000)
+            colour = each.evaluate("(e) => getComputedStyle(e).color")
+            bright = sum(float(part) for part in re.findall(r"[\d.]+", colour)[:3]) > 3 * 128
+            assert bright, f"{place} of cell {number} is written in {colour}"
 
 
 def test_a_kernel_restart_in_mid_run(open_notebook: Any, pages: Pages, tmp_path: Path) -> None:

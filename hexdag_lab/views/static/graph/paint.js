@@ -100,20 +100,41 @@ function paintNode(c, scene, item, colours, small, chosen) {
   text(c, (mark ? mark.sign + " " : "") + g.names[n], item, colours);
 }
 
-// A group: how many nodes, and a bar of what they are at.
+// A group: how many nodes, and a bar of how many are in each state, by colour, shape and number.
 function paintGroup(c, scene, item, colours, small, chosen) {
   const counts = scene.counts(item.nodes), whole = item.nodes.length;
   box(c, { ...item, x: item.x + 4, y: item.y + 4 }, colours, "#9aa0a6", "#9aa0a6", 1, []); // more lies below
   box(c, item, colours, "#9aa0a6", colours.dim, 1, []);
+  const present = counts.filter((count) => count).length, least = Math.min(26, (item.w - 4) / present); // each can be read
   let x = item.x + 2;
   counts.forEach((count, code) => {
-    const w = count / whole * (item.w - 4);
-    c.fillStyle = STATES[code].colour;
-    if (w) c.fillRect(x, item.y + HEIGHT - 8, w, 6);
+    if (!count) return;
+    const w = least + count / whole * (item.w - 4 - present * least);
+    paintShare(c, STATES[code], count, { x, y: item.y + 15, w, h: HEIGHT - 17 }, colours, small);
     x += w;
   });
   if (chosen) frame(c, item, colours);
-  if (!small) text(c, `${item.group} × ${whole}`, item, colours, 10, 14);
+  if (!small) text(c, `${item.group} × ${whole}`, item, colours, 8, 12);
+}
+
+function paintShare(c, state, count, at, colours, small) {
+  c.fillStyle = small ? state.colour : state.colour + (colours.dark ? "88" : "55");
+  c.fillRect(at.x, at.y, at.w, at.h);
+  const words = String(count), wide = words.length * 6;
+  if (small || at.w < wide + 2) return;
+  const shaped = at.w >= wide + 13;
+  c.fillStyle = c.strokeStyle = colours.ink;
+  if (shaped) {
+    c.save();
+    c.translate(at.x + 7, at.y + at.h / 2);
+    c.beginPath();
+    c.lineWidth = 1;
+    GLYPHS[state.shape](c, 3);
+    c.stroke();
+    c.restore();
+  }
+  c.font = `9px ${FONT}`;
+  c.fillText(words, at.x + (shaped ? 13 : 2), at.y + at.h - 2);
 }
 
 function box(c, item, colours, fill, stroke, width, dash) {
