@@ -23,10 +23,9 @@ from tests.runtime.kit import executions, open_gate, pass_gate, ran, until
 
 DASK = pytest.param("dask", marks=pytest.mark.dask)
 TWO_INLINE = pytest.param({"eu": "inline", "us": "inline"}, id="regions")
-TWO_DASK = pytest.param({"eu": "dask", "us": "dask"}, id="regions of dask", marks=[pytest.mark.dask, pytest.mark.slow])
 
 
-@pytest.fixture(scope="module", params=["inline", DASK, TWO_INLINE, TWO_DASK])
+@pytest.fixture(scope="module", params=["inline", DASK, TWO_INLINE])
 def lab(request: pytest.FixtureRequest) -> Iterator[hx.Lab]:
     """One lab on each kind of pool, with two slots, none of which has a gpu."""
     regions = isinstance(request.param, dict)

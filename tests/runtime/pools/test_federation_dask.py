@@ -71,6 +71,34 @@ def test_large_results_cross_as_blobs_whether_their_nodes_keep_them_or_not(lab: 
     assert [run.nodes[name].worker.partition("/")[0] for name in ("large", "total", "back")] == ["eu", "us", "eu"]
 
 
+LAYERS, WIDTH = 5, 8
+
+
+def counts(name: str, witness: str, **ups: int) -> int:
+    ran(witness, name)
+    return 1 + max(ups.values(), default=0)
+
+
+def test_layers_that_cross_again_and_again_run_each_node_once_where_it_asks_to(lab: hx.Lab, witness: Path) -> None:
+    asked = [frozenset({"region:eu"}), frozenset({"region:us"}), frozenset[str]()]
+    specs = []
+    for number in range(LAYERS * WIDTH):
+        layer, place = divmod(number, WIDTH)
+        params = {"name": f"n{number}", "witness": str(witness)}
+        ups = {(layer - 1) * WIDTH + (place + k) % WIDTH for k in (0, 1)} if layer else set()
+        spec = hx.NodeSpec(f"n{number}", counts, params=params, requires=asked[number % 3])
+        specs.append(spec.after(*(f"n{up}" for up in sorted(ups))))
+    run = lab.start(hx.Dag.of(*specs))
+    results = run.wait(60)
+    assert results[f"n{LAYERS * WIDTH - 1}"] == LAYERS
+    assert set(executions(witness).values()) == {1}
+    assert len(executions(witness)) == len(specs)
+    assert {event.kind for event in run.events()} & {"NodeRetrying", "NodeRepeated", "AttemptsWithdrawn"} == set()
+    regions = [run.nodes[f"n{number}"].worker.partition("/")[0] for number in range(len(specs))]
+    assert set(regions[0::3]) == {"eu"}
+    assert set(regions[1::3]) == {"us"}
+
+
 @hx.node(requires={"region:us"})
 def far(witness: str, gate: str) -> int:
     ran(witness, "far")
