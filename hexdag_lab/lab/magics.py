@@ -25,6 +25,7 @@ from IPython.display import display
 from ..agents.llm import LLMAgent
 from ..core.base.errors import HexdagError
 from ..core.dag.changeset import Changeset
+from ..core.dag.conflict import Conflict
 from ..core.dag.dag import Dag
 from ..core.dag.diff import diff
 from ..core.dag.node import node
@@ -272,9 +273,13 @@ def _done_beside(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _asked(run: Run, change: Changeset, by: str | None, at_once: bool) -> Any:
-    """The change as a picture, and the question."""
-    if change.target is not None:
-        display(diff(run.dag, change.target))
+    """The change as a picture, against the graph as it is now, and the question."""
+    head = run.dag
+    fits = change.rebase(head)
+    if isinstance(fits, Conflict):
+        raise UsageError(f"%%propose: the graph has moved on meanwhile, and the change no longer fits: {fits}")
+    if fits.target is not None:
+        display(diff(head, fits.target))
     if at_once:
         return run.propose(change, by=by)
     how = f"run {run.id}: nothing is proposed yet"

@@ -300,6 +300,17 @@ def test_an_interrupted_cell_asks_no_more_and_leaves_lab_and_run_as_they_were(no
     assert "+ clean_1" in notebook.run(f"%%propose\n{WORDS}")
 
 
+def test_what_others_change_while_the_model_answers_is_no_part_of_what_is_shown(notebook: Notebook) -> None:
+    def script(prompt: str) -> Any:
+        run.propose(run.dag.add_node(hx.NodeSpec("more", notebook.names["load"])))
+        return change(CLEANS)
+
+    run, _ = with_a_model(notebook, script)
+    shown = notebook.run(f"%%propose\n{WORDS}")
+    assert "+ clean_1" in shown
+    assert "more" not in shown
+
+
 @pytest.mark.parametrize(
     ("line", "cell", "said"),
     [

@@ -16,7 +16,7 @@ from typing import Any
 from jupyter_client.manager import KernelManager
 
 SIX = Path(__file__).parents[2] / ".venv-ipykernel-6"
-PATIENCE = 20.0  #: seconds that anything in a kernel may take
+PATIENCE = 60.0  #: seconds that anything in a kernel may take
 
 
 @dataclass
