@@ -54,7 +54,7 @@ def navigation(page: str) -> str:
     below = {title.lower().replace(" ", "-"): body for title, _, body in (s.partition("\n") for s in sections)}
     seen: set[str] = set()
     trees = []
-    for row in re.findall(r"(?m)^\| \*\*(.+)$", head) or [f"**{page}"]:
+    for row in re.findall(r"(?m)^\| \*\*(.+)$", head) or [f"**{page}"]:  # a map without such rows is one list
         entries = []
         for path, anchor in LINK.findall(row):
             entries += LINK.findall(below.get(anchor, "")) if not path else [(path, anchor)]

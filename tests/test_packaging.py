@@ -21,7 +21,13 @@ REQUIREMENTS = [Requirement(line.split("--hash", maxsplit=1)[0].strip()) for lin
 NAMED = [
     *PYPROJECT["build-system"]["requires"],
     *PYPROJECT["project"]["dependencies"],
-    *(text for extra in PYPROJECT["project"]["optional-dependencies"].values() for text in extra),
+    *(
+        text
+        for extra in PYPROJECT["project"]["optional-dependencies"].values()
+        for text in extra
+        if Requirement(text).name != PYPROJECT["project"]["name"]
+    ),  # an extra of ours is named by its own line
+    *PYPROJECT["dependency-groups"]["docs"],
 ]
 
 
