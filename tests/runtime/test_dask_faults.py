@@ -196,6 +196,19 @@ def test_what_is_asked_while_the_cluster_comes_up_again_is_done_then(lab: hx.Lab
     assert executions(witness) == {"small": 1}
 
 
+def test_when_the_process_that_begins_the_others_is_killed_they_end_and_all_come_up_again(
+    lab: hx.Lab, witness: Path, gate: Path
+) -> None:
+    processes, old = cluster(lab)._processes, cluster(lab).pids()
+    assert processes is not None
+    assert processes._server is not None
+    kill(processes._server.pid)
+    until(lambda: not any(alive(pid) for pid in old.values()), "none goes on without it")
+    run = lab.start(hx.Dag.of(node(small, witness, gate)))
+    assert run.wait(30) == {"small": 1}
+    assert executions(witness) == {"small": 1}
+
+
 def test_an_attempt_whose_report_was_lost_is_tried_again(
     lab: hx.Lab, witness: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
