@@ -106,6 +106,7 @@ def service(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_service_says_so_as_well_and_so_does_the_standby_that_takes_its_place(
     tmp_path: Path, runtime: Path, service: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
