@@ -31,6 +31,7 @@ lab.add_agent(hx.Agent("critic"))
 p = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", first)), by="critic", reason="one more look")
 run
 """
+NEW_CODE = "%%node\ndef held(first):\n    return 7"
 BUSY = """
 print("busy")
 while p.state == "OPEN" and not Path("enough").exists():
@@ -195,6 +196,7 @@ def test_after_a_restart_the_run_is_attached_and_goes_on(notebooks: Callable[[],
     kernel.restart()
     _opened(kernel, "sqlite:///.hexdag/lab.db")
     kernel.run("run = lab.attach('r')\nrun")
+    assert "run.reload(held) proposes it" in kernel.run(NEW_CODE).text
     kernel.click("Approve")
     (kernel.folder / "go").touch()
     results = kernel.run("print(await run)\nprint([v.by for v in run.versions])")
@@ -206,6 +208,7 @@ def test_of_two_notebooks_on_one_lab_each_sees_what_the_other_decides(notebooks:
     one, other = notebooks(), notebooks()
     one.run(START + PROPOSE)
     other.run("run = lab.attach('r')\nrun")
+    assert "run.reload(held) proposes it" in other.run(NEW_CODE).text
     assert other.run("print(lab.leads, [str(p.id) for p in lab.inbox()])").text == "False ['r/p1']\n"
     other.click("Approve")
     one.until(lambda: one.reads("v2") and not one.button("Edit first"), "the first shows what the second decided")
