@@ -100,7 +100,8 @@ def signature_of(app: Sphinx, what: str, name: str, found: Any, options: Any, gi
     """How an object is made: where a class also has a `__new__`, autodoc would show that."""
     if what != "class" or not {"__new__", "__init__"} <= vars(found).keys():
         return None
-    return stringify_signature(signature(found.__init__, bound_method=True)), returns
+    how = signature(found.__init__, bound_method=True)
+    return stringify_signature(how, show_return_annotation=False, unqualified_typehints=True), ""
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
