@@ -50,17 +50,13 @@ def lost(step: Step, m: ms.Lost) -> None:
 
 
 def _result_lost(step: Step, m: ms.Lost) -> None:
-    """The pool has lost an accepted result. If it was nowhere else, its node runs again; what was chained to it is
-    taken back in any case."""
+    """An accepted result that was nowhere but in the pool is gone: its node runs again."""
     rec = step.record(m.node)
     if rec is None or rec.fence != m.fence or rec.result is None or step.state.over:
-        return None
-    if rec.state is not NodeState.SUCCEEDED:
-        return None
-    if rec.result.where != "pool":
-        return step.take_back_below(m.node, f"the pool has lost the result of {m.node}, which is kept: they get that")
-    step.take_back_below(m.node, f"upstream {m.node} runs again")
-    return step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}")
+        return
+    if rec.state is NodeState.SUCCEEDED and rec.result.where == "pool":
+        step.take_back_below(m.node, f"upstream {m.node} runs again")
+        step.emit(ev.NodeRetrying, node=m.node, version=step.state.version, why=f"its result was lost: {m.why}")
 
 
 def _give_up(step: Step, node: str, failure: Failure, seconds: float) -> None:

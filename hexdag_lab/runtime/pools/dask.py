@@ -300,13 +300,18 @@ class DaskPool:
 
     def _rerun(self, key: str) -> None:
         """A bundle has died with its worker, and Dask has begun it again, in vain: the lab tries again what has not
-        ended, and gives whatever waited for the rest in the pool the results that it has."""
-        attempts, now = self._handed.attempts([key]), time.time()
-        for run, node, fence in attempts:
-            why = f"worker {self._roster.had((run, node, fence)) or '(nobody heard which)'} died with it"
+        ended, and what still waited for a result of it there."""
+        attempts, below, now = self._handed.attempts([key]), self._handed.chained_to(key), time.time()
+        for attempt in attempts:
+            run, node, fence = attempt
+            why = f"worker {self._roster.had(attempt) or '(nobody heard which)'} died with it"
             self._put(run, Lost(now, node, fence, why))
-            self._roster.ended((run, node, fence))
-        self._release(attempts)
+        waiting = [attempt for attempt in below if not self._roster.has_begun(attempt)]
+        for run, node, fence in waiting:
+            self._put(run, Lost(now, node, fence, "what it waited for died with its worker"))
+        for attempt in attempts:
+            self._roster.ended(attempt)
+        self._release([*attempts, *waiting])
 
     def _noted(self, run: str, message: Any) -> Any:
         """What a worker says, as it is passed on."""

@@ -34,6 +34,7 @@ class Handed:
         self._keys: dict[str, tuple[Attempt, ...]] = {}
         self._bundle: dict[Attempt, str] = {}  # under which key, of those that are wanted
         self._left: dict[str, tuple[int, dict[Attempt, Task]]] = {}  # of a bundle: how many are wanted, its tasks
+        self._below: dict[str, list[Attempt]] = {}  # by the key of a bundle, what is chained to it
         self._heard: dict[str, float] = {}  # when a bundle that has begun was last heard of, by a clock that only rises
 
     def add(self, key: str, tasks: Sequence[Task], future: Any) -> None:
@@ -43,6 +44,10 @@ class Handed:
         if len(attempts) > 1:
             self._bundle |= dict.fromkeys(attempts, key)
             self._left[key] = len(attempts), dict(zip(attempts, tasks, strict=True))
+        for task in tasks:
+            for above in {self._bundle.get((task.run, wanted.up, wanted.fence)) for wanted in task.inputs}:
+                if above is not None:
+                    self._below.setdefault(above, []).append(attempt_of(task))
 
     def release(self, attempts: Iterable[Attempt]) -> None:
         """Nobody wants these any more."""
@@ -78,6 +83,10 @@ class Handed:
         """What some keys stand for, wanted or not, sorted by key."""
         return [attempt for key in sorted(keys) for attempt in self._keys.get(key, ())]
 
+    def chained_to(self, key: str) -> list[Attempt]:
+        """What waits, or waited, for something of a bundle, and is wanted."""
+        return [attempt for attempt in self._below.get(key, ()) if attempt in self.held]
+
     def in_bundles(self, attempts: Iterable[Attempt]) -> list[Attempt]:
         """Those of some attempts that travel in bundles, and are wanted."""
         return [attempt for attempt in attempts if attempt in self._bundle]
@@ -97,11 +106,12 @@ class Handed:
     def forget(self, live: Container[str]) -> None:
         """Keep only what is known of runs that go on."""
         self._keys = {key: attempts for key, attempts in self._keys.items() if attempts and attempts[0][0] in live}
+        self._below = {key: attempts for key, attempts in self._below.items() if attempts[0][0] in live}
 
     def clear(self) -> list[Attempt]:
         """The scheduler is gone, and all that it had: which of it was wanted."""
         lost = list(self.held)
-        self.held, self._keys, self._bundle, self._left, self._heard = {}, {}, {}, {}, {}
+        self.held, self._keys, self._bundle, self._left, self._heard, self._below = {}, {}, {}, {}, {}, {}
         return lost
 
 

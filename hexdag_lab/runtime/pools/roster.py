@@ -87,6 +87,10 @@ class Roster:
         """The worker on which one of some attempts runs; empty if none does."""
         return next((self._runs[attempt] for attempt in attempts if attempt in self._runs), "")
 
+    def has_begun(self, attempt: Attempt) -> bool:
+        """Whether an attempt has said that it began; what has failed or was taken back is not known any more."""
+        return attempt in self._runs or attempt in self._made
+
     def has_made(self, attempt: Attempt) -> bool:
         """Whether an attempt has said that it has its result."""
         return attempt in self._made

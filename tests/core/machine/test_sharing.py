@@ -43,17 +43,3 @@ def test_nor_does_a_second_attempt_whether_the_first_failed_or_was_lost() -> Non
         lab.begins("fit")
         getattr(lab, ends)("fit")
         assert [task.shares for task in tasks(lab)] == [True, False]
-
-
-def test_what_the_pool_has_lost_of_a_result_that_is_kept_takes_back_what_waited_for_it_there() -> None:
-    lab = Diary("fit > report")
-    lab.start(slots=1, lookahead=4)
-    lab.succeeds("fit")
-    before = lab.state.nodes["fit"]
-    lab.loses("fit")
-    assert lab.state.nodes["fit"] == before
-    assert [(e.nodes, e.why) for e in lab.events if e.kind == "AttemptsWithdrawn"] == [
-        (("report",), "the pool has lost the result of fit, which is kept: they get that")
-    ]
-    first, again = [task for task in tasks(lab) if task.node == "report"]
-    assert (first.inputs[0].kept, again.inputs[0].kept) == (None, before.result)

@@ -84,6 +84,19 @@ def test_a_bundle_is_let_go_with_the_last_that_is_wanted() -> None:
     assert handed.attempts(["key"]) == []
 
 
+def test_what_is_chained_to_a_bundle_is_known_while_it_is_wanted() -> None:
+    handed, made = Handed(), tasks(2)
+    waits = task("waits", inputs=(Input("x", "n0", 1), Input("y", "n1", 1), Input("z", "elsewhere", 1)))
+    handed.add("key", made, Future())
+    handed.add("alone", [waits], Future())
+    handed.release(map(attempt_of, made))
+    assert handed.chained_to("key") == [attempt_of(waits)]
+    handed.release([attempt_of(waits)])
+    assert handed.chained_to("key") == []
+    handed.forget(live={"another run"})
+    assert handed.attempts(["key"]) == []
+
+
 def test_what_leaves_a_bundle_is_no_longer_in_it_and_nothing_is_lost_of_the_rest() -> None:
     handed, future, made = Handed(), Future(), tasks(3)
     a, b, c = map(attempt_of, made)
