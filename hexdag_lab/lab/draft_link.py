@@ -1,7 +1,8 @@
 """Where a draft meets the others: a stream with everybody's writes, and a key with what each copy has seen.
 
-What the store has not taken yet waits here. A copy tells of itself when it has seen something new, and now and then
-while it is looked at; one that has been silent for long is no longer named, and names itself again when it is back.
+What the store has not taken yet waits here. A copy that is looked at tells of itself: within a second when it has seen
+something new (what it writes says so at once), else now and then. One that has been silent for long is no longer named,
+and names itself again when it is back.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..ports import CommitRefused, Store
 from ..runtime import wire
 
 ROW = 48 * 1024  #: bytes of a row of the store; larger edits take more rows
-TELL_EVERY = 10.0  #: seconds between two words of a copy that has seen nothing new
+TELL_SOON, TELL_EVERY = 1.0, 10.0  #: seconds between two words of a copy, and of one that has seen nothing new
 SILENT_FOR = 7 * 86_400_000  #: milliseconds after which a copy is not named any more
 REPLACED_AFTER = 600_000  #: the same, for one whose owner has a newer one
 MOST_COPIES = 200  #: that are named, the latest
@@ -32,7 +33,7 @@ class Link:
     def __init__(self, lab: Any, name: str) -> None:
         self._lab, self._name, self._read = lab, name, 0
         self._listed = False  #: that this draft is in the list of drafts
-        self._told, self._told_at = Clock(), 0.0
+        self._told, self._told_at = Clock(), float("-inf")
         self.unsent = list[Write]()
 
     def fresh(self) -> Iterator[list[Write]]:
@@ -59,7 +60,7 @@ class Link:
 
     def tell(self, replica: str, by: str, seen: Clock) -> None:
         """Let the others know what this copy has seen."""
-        if seen == self._told and time.monotonic() < self._told_at + TELL_EVERY:
+        if time.monotonic() < self._told_at + (TELL_EVERY if seen == self._told else TELL_SOON):
             return
         word = Told(by, seen, int(time.time() * 1000))
         if self._lab.in_store(lambda store: _tell(store, self._name, replica, word)):

@@ -17,7 +17,7 @@ from hexdag_lab.core.replica.clock import Clock
 from hexdag_lab.core.replica.copies import Told
 from hexdag_lab.lab import draft_link
 from hexdag_lab.runtime import wire
-from tests.lab.conftest import fit, load
+from tests.lab.conftest import fit, load, until
 
 Labs = tuple[hx.Lab, hx.Lab]
 
@@ -69,7 +69,27 @@ def test_who_is_offline_is_behind_by_so_many_changes_since_the_first_of_them(
         assert copy_of(arun, "arun").behind == 0, "it cannot know"
     assert arun.dag == dana.dag
     assert not arun.offline
-    assert copy_of(dana, "arun").behind == 0
+    until(lambda: arun.dag and copy_of(dana, "arun").behind == 0)
+    dana.add_node(hx.NodeSpec("late", extra).after("load"))
+    arun.add_node(hx.NodeSpec("more", extra).after("load"))
+    assert copy_of(dana, "arun").behind == 0, "what it writes says what it has seen"
+
+
+def test_many_looks_are_told_of_once(labs: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
+    dana, arun = labs[0].draft("next", of=hx.Dag.of(load, fit)), labs[1].draft("next")
+    told: list[str] = []
+    tell = draft_link._tell
+
+    async def counted(store: Any, name: str, replica: str, word: Told) -> bool:
+        told.append(word.by)
+        return await tell(store, name, replica, word)
+
+    monkeypatch.setattr(draft_link, "_tell", counted)
+    monkeypatch.setattr(draft_link, "TELL_SOON", 1000.0)
+    for i in range(5):
+        dana.add_node(hx.NodeSpec(f"check{i}", extra).after("load"))
+        assert arun.dag == dana.dag
+    assert told == []
 
 
 def test_a_copy_that_came_by_file_is_named(labs: Labs, tmp_path: Path) -> None:

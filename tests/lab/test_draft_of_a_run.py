@@ -177,9 +177,10 @@ def test_what_was_decided_may_have_started_before_anybody_looks_at_the_draft(
 ) -> None:
     arun = labs[1].draft("next")
     p = disputed.submit(choices=[_arun(disputed)], by="dana")
-    gates.open_gate("held")
     p.vote("lea", "approve")
     p.vote("arun", "approve")
+    assert p.wait(10) == "APPLIED"
+    gates.open_gate("held")
     gates.reached("last")
     until(lambda: run.nodes["last"].state == "RUNNING")
     arun.join(of=labs[1].attached(run.id))  # it pins, and knows nothing of the vote
