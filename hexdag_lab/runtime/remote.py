@@ -242,16 +242,18 @@ class Remote:
 
     async def _drain(self, worker: str) -> Any:
         """A node may take hours to end: the answer is waited for as long as the leader leads that has heard of it."""
-        leader = await self._store.holder(wire.LEADER)
-        id_ = await self._sent("", wire.Drain(worker))
+        id_, leader = await self._sent("", wire.Drain(worker)), None
+        give_up, pause = time.monotonic() + PATIENCE, SOONEST
         while True:
             with suppress(StoreAway):
-                gone = await self._store.holder(wire.LEADER) != leader  # asked first: its last words count
+                now = await self._store.holder(wire.LEADER)  # asked first: a leader's last words count
+                leader = leader or now
                 if (answer := await self._answer(id_)) is not None:
                     return answer
-                if gone:
+                if now != leader or (now is None and time.monotonic() > give_up):
                     break
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LOG_EVERY)
         text = f"the process that was to drain worker {worker} leads no more"
         return Refused(text, rule="not-left", fix="if lab.workers() still has it, drain it again")
 
