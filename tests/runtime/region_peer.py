@@ -95,20 +95,23 @@ class Peer:
             return
 
     def propose(self) -> None:
-        """Changes of the run, which its owner approves: where a region is cut off that cannot be."""
+        """Changes of the run, which its owner approves: where a region is cut off that cannot be.
+
+        One that is on its way when the link is cut waits for its answer, and those after it do not wait for it."""
         for number in count(1):
             time.sleep(PROPOSE_EVERY)
-            if not self.editing:
-                continue
-            name = f"p-{self.name}{number}"
-            try:
-                change = hx.Changeset.on(self.run.dag).add_node(hx.NodeSpec(name, step, params={"number": 0}))
-                proposal = self.run.propose(change)
-            except HexdagError as error:
-                self.refused.append((time.time(), str(error)))
-            else:
-                if proposal.state == "APPLIED":
-                    self.approved.append((time.time(), name))
+            if self.editing:
+                threading.Thread(target=self.propose_one, args=(f"p-{self.name}{number}",), daemon=True).start()
+
+    def propose_one(self, name: str) -> None:
+        try:
+            change = hx.Changeset.on(self.run.dag).add_node(hx.NodeSpec(name, step, params={"number": 0}))
+            proposal = self.run.propose(change)
+        except HexdagError as error:
+            self.refused.append((time.time(), str(error)))
+        else:
+            if proposal.state == "APPLIED":
+                self.approved.append((time.time(), name))
 
     def tell(self) -> None:
         """How it is, for the test: whole or not at all."""
