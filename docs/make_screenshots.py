@@ -78,7 +78,7 @@ def shoot(page: Any, address: str) -> None:
         page.wait_for_timeout(1500)
         page.screenshot(path=IMAGES / f"{name.lower()}.png")
     page.locator(".bk-tab", has_text=re.compile("^Run$")).click()
-    page.wait_for_timeout(9000)  # the card that was decided lingers for eight seconds
+    page.wait_for_timeout(13_000)  # the cards that were decided linger for eight seconds, and are looked at each two
     page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=IMAGES / "run.png")
 

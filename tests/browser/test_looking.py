@@ -41,7 +41,7 @@ class Desk:
 
     def open(self, pages: Pages, run: hx.Run, **options: Any) -> Any:
         page = pages.open(f"{self.serving.address}?token=t&run={run.id}", **options)
-        page.locator("canvas").wait_for(timeout=30_000)
+        page.get_by_text(re.compile(r"^succeeded \d+$")).first.wait_for(timeout=30_000)  # the graph is drawn
         return page
 
     def close(self) -> None:

@@ -116,7 +116,8 @@ class Dashboard:
             *((name, self._pages[name].view) for name in PAGES), sizing_mode="stretch_width", stylesheets=[READABLE]
         )
         self._tabs.active = PAGES.index(page) if page in PAGES else 0
-        self._tabs.param.watch(lambda _: self._turned(), "active")
+        # A tab may be pressed before the browser has told that it has all of the page: then it waits for that.
+        self._tabs.param.watch(lambda _: self._schedule(self._turned), "active")
         foot = Html(html.said(f"What the store has acknowledged survives {self.visit.lab.durability.words}."))
         self.view = pn.Column(top, self._header, self._said, self._time, self._tabs, foot, sizing_mode="stretch_width")
 
