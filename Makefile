@@ -1,6 +1,8 @@
 # `make demo` and `make test` need make and a Python (3.11 - 3.14), nothing else. Each target first brings .venv
 # up to requirements.lock and pyproject.toml; where it is, the network is not asked.
 BIN := .venv/bin
+# These start no servers and measure no time, so they share the cores; what does has them for itself.
+SHARING := tests/core tests/laws tests/simulation tests/testing tests/acceptance tests/views
 NOTEBOOKS := $(BIN)/python -m pytest -q --nbval --nbval-current-env notebooks
 
 .PHONY: help install demo test test-slow local-llm lint docs format pythons bench screenshots lock clean
@@ -17,7 +19,8 @@ demo: install ## the demo
 
 test: lint docs ## everything that must hold: lint, the documentation, the suite, the notebooks, the graph on every other Python present
 	@sh .ci/packages
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal $(SHARING)
+	$(BIN)/python -m pytest -m "not slow" $(SHARING:%=--ignore=%)
 	$(NOTEBOOKS)
 	@sh .ci/pythons tests/core/base tests/core/dag tests/pythons
 
