@@ -14,7 +14,7 @@ from typing import Any
 from ..agents.mind import Endpoint, check_extra
 from ..core.base.errors import HexdagError
 from ..lab import Lab
-from ..lab.lab import GOING_ON
+from ..lab.rows import GOING_ON
 from .commands import Commands, given, must_exist, screen
 from .loading import load
 

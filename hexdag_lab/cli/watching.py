@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from ..lab.lab import GOING_ON
+from ..lab.rows import GOING_ON
 from .commands import Commands, screen, watched
 
 

@@ -8,30 +8,27 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ..agents import Agent, HumanAgent, name_of
-from ..core.base.errors import HexdagError, LabInUse, Refused, SchemaError
+from ..core.base.errors import HexdagError, LabInUse, Refused
 from ..core.base.frozen import FrozenDict
 from ..core.dag.catalog import Catalog
 from ..core.dag.dag import Dag
 from ..core.dag.node import exact
 from ..core.machine import messages as ms
-from ..core.machine.lessons import lessons
 from ..core.machine.state import RunState
 from ..core.runs.region import Region
-from ..core.runs.run import NodeState
-from ..core.runs.value import Kept
 from ..core.runs.worker import Worker
 from ..core.votes.agent import Seat
 from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
 from ..core.votes.presets import policy_of
 from ..core.votes.proposal import ProposalState
-from ..core.votes.trust import Lesson, Standing, Trust, standing
+from ..core.votes.trust import Standing, standing
 from ..ports import Durability, Store
 from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
-from ..runtime.history import Journal, rows_of
+from ..runtime.history import rows_of
 from ..runtime.notifier import Notifier
 from ..runtime.pools import checked_regions
 from ..runtime.regions import regions_seen
@@ -39,7 +36,6 @@ from ..runtime.remote import Remote
 from ..runtime.webhook import Webhook
 from . import registry
 from .bench import Bench
-from .cells import watch_cells
 from .draft import SharedDraft
 from .entrance import Entrance
 from .inputs import check_start
@@ -47,13 +43,13 @@ from .launch import Launch
 from .live import Announcement
 from .places import key_of, login
 from .proposal import ProposalHandle
-from .rows import RunRow, checked_id, free_id, lessons_of, run_rows, summary_of
+from .rows import GOING_ON, RunRow, checked_id
 from .run import Run
+from .runs import Runs
 from .seats import EXECUTOR, seat_of, seats_of
 from .session import Session
 
 DEFAULT_STORE = "sqlite:///.hexdag/lab.db"
-GOING_ON = ("RUNNING", "PAUSED")
 
 T = TypeVar("T")
 
@@ -134,9 +130,9 @@ class Lab:
             may_lead = leader is not False and launch is None
             self._entrance = Entrance.of(*own, may_lead, launch=launch, region=region, grouping=grouping)
             self._store, self.shipping, self.keys = self._entrance.store, self._entrance.shipping, self._entrance.keys
-            self._here: list[str] = []
             self._notifiers: dict[Webhook, Notifier] = {}
             self._session = Session(self._entrance, leader, Announcement(store, self.owner.id))
+            self._runs = Runs(self, self._session, self._entrance, self._agents)
             self._open = True
             registry.opened(self, self._store_key)
             self._session.look_after(lambda: bool(self.going_on()))
@@ -188,7 +184,8 @@ class Lab:
             self.command(run, ms.Join(time.time(), seat))
         return agent
 
-    def _seats(self) -> tuple[Seat, ...]:
+    def seats(self) -> tuple[Seat, ...]:
+        """What runs have to know of the agents, by name."""
         return seats_of(self.owner, self._agents, self.shipping, self.keys, self.doors.desk_id)
 
     # -- runs
@@ -215,100 +212,32 @@ class Lab:
         kept = FrozenDict({name: self.shipping.keep(value) for name, value in given.items()})
         rule = self.policy if policy is None else policy_of(policy)
         limit = budget if budget is None or isinstance(budget, Budget) else Budget(cost=exact(budget, "budget"))
-        return self._start(self.shipping.dag(dag), kept, FrozenDict(), run_id, schedule, rule, limit)
-
-    def _start(
-        self, dag: Dag, inputs: FrozenDict[Kept], done: FrozenDict[Kept], run_id: str | None, schedule: str,
-        policy: Policy, budget: Any,
-    ) -> Run:  # fmt: skip
-        self._must_be_led("start a run")
-        id_ = self._session.run(free_id(self._store)) if run_id is None else checked_id(run_id)
-        if self._session.run(self._store.get(wire.summary(id_))) is not None:
-            raise Refused(f"run {id_} exists already", rule="run-exists", fix="choose another run_id, or attach it")
-        by, trust = self.owner.id, Trust().after(self._lessons()) if policy.learns() else Trust()
-        message = ms.StartRun(
-            time.time(), id_, dag, inputs, policy, self._seats(), by, by, schedule, budget, done, trust,
-            self.catalog.listed,
-        )  # fmt: skip
-        self.doors.desk.catalog = self.catalog
-        try:
-            self.command(id_, message)
-        except Refused as refused:
-            if run_id is not None or refused.rule != "run-exists":
-                raise
-            return self._start(dag, inputs, done, None, schedule, policy, budget)  # another client took the name
-        self.feed(id_).until(lambda state: state.started).result(30)
-        self._works_on(id_)
-        return Run(self, id_)
-
-    def _works_on(self, run_id: str) -> None:
-        """From now on it is a run of this process: its agents join it, cells are watched for new code of its nodes."""
-        if run_id not in self._here:
-            self._here.append(run_id)
-        watch_cells(registry.going_on)
+        return self._runs.start(self.shipping.dag(dag), kept, FrozenDict(), run_id, schedule, rule, limit)
 
     def going_on(self) -> tuple[str, ...]:
         """The runs that this lab has started or attached and that have not ended, in that order."""
-        return tuple(run for run in self._here if not self.feed(run).state.over)
+        return self._runs.going_on()
 
     def fork(self, state: RunState, run_id: str | None = None) -> Run:
         """A new run from a state: its graph and inputs, and what had finished."""
-        done = {
-            name: rec.result
-            for name, rec in state.nodes.items()
-            if rec.state is NodeState.SUCCEEDED and rec.result is not None and rec.result.where != "pool"
-        }
-        dag = state.dag.numbered(1)
-        return self._start(dag, state.inputs, FrozenDict(done), run_id, state.schedule, state.policy, state.budget)
+        self._must_be_led("start a run")
+        return self._runs.fork(state, run_id)
 
     def attach(self, run_id: str) -> Run:
         """A run of this store: go on with it if its controller is gone, else watch it; also one that has ended."""
-        self._followed(run_id)
-        self._works_on(run_id)
-        return Run(self, run_id)
-
-    def _followed(self, run_id: str) -> None:
-        """Go on with a run that nobody leads, if that may be here, and wait for its state."""
         self._check_open()
-        self._session.lead_if_free()
-        summary = self._summary(run_id)
-        self.doors.desk.catalog = self.catalog
-        if isinstance(self.doors, Controller):
-            self._session.run(self.doors.adopt(run_id, self.owner.id), 60)
-        else:
-            self.doors.again(run_id)
-        if self.leads or self._agents:
-            self._works_on(run_id)
-        state = self.feed(run_id).until(lambda state: state.started and state.seq >= summary["seq"]).result(30)
-        if not self.leads and not state.over:
-            for agent in self._agents.values():  # they are asked in this process from now on
-                seat = seat_of(agent, self.shipping, self.keys, self.doors.desk_id)
-                if state.seats.get(agent.id) != seat:
-                    self.command(run_id, ms.Join(time.time(), seat))
+        return self._runs.attach(run_id)
 
     def attached(self, run_id: str) -> Run:
         """A run to be looked at: unlike `attach`, this never goes on with one whose controller is gone, and of one
         whose journal is damaged it shows what is before that."""
         self._check_open()
-        if not self.feed(run_id).state.started:
-            if self.leads and self._summary(run_id)["status"] in GOING_ON:
-                text = f"nobody goes on with run {run_id} now"
-                raise Refused(text, rule="orphaned", fix=f"lab.attach({run_id!r})")
-            try:
-                self._followed(run_id)
-            except SchemaError:
-                if not self.feed(run_id).state.started:
-                    raise
-        return Run(self, run_id)
-
-    def _summary(self, run_id: str) -> dict[str, Any]:
-        return self._session.run(summary_of(self._store, run_id))
+        return self._runs.attached(run_id)
 
     def runs(self) -> list[RunRow]:
         """The runs of this store, the latest last."""
         self._check_open()
-        here = set(self._here) if self.leads else None
-        return self._session.run(run_rows(self._store, here))
+        return self._runs.listed()
 
     # -- drafts
 
@@ -363,15 +292,8 @@ class Lab:
 
         `LogOdds` weighs ballots by it; to other policies the weight is the `trust` that the agent was added with."""
         self._check_open()
-        seats = {seat.id: seat for seat in self._seats()}
-        return standing(self._lessons(), seats.get(name_of(agent)) or Seat(name_of(agent)), seats.values())
-
-    def _lessons(self) -> list[Lesson]:
-        """What all runs have taught: of those that go on here, as they are at this moment."""
-        here = {run: lessons(self.feed(run).state) for run in self.going_on()} if self.leads else {}
-        return self._session.run(
-            lessons_of(self._store, Journal(self._store, self._entrance.blobs, self.shipping.key), here)
-        )
+        seats = {seat.id: seat for seat in self.seats()}
+        return standing(self._runs.lessons(), seats.get(name_of(agent)) or Seat(name_of(agent)), seats.values())
 
     def inbox(self) -> list[ProposalHandle]:
         """Open proposals of all runs that are going on, the most urgent first."""
@@ -392,7 +314,7 @@ class Lab:
 
     def _watched(self) -> list[RunState]:
         """The runs, as they are now, that people are told of."""
-        runs = self.doors.runs() if isinstance(self.doors, Controller) else tuple(self._here)
+        runs = self.doors.runs() if isinstance(self.doors, Controller) else self._runs.here
         return [state for run in runs if (state := self.feed(run).state).started and not state.over]
 
     def workers(self) -> list[Worker]:

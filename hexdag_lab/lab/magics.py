@@ -31,8 +31,9 @@ from ..core.dag.diff import diff
 from ..core.dag.node import node
 from ..runtime.thread import LoopThread
 from ..views.kernel import in_kernel
-from .lab import GOING_ON, Lab
+from .lab import Lab
 from .registry import open_labs
+from .rows import GOING_ON
 from .run import Run
 
 T = TypeVar("T")

@@ -14,6 +14,8 @@ from ..ports import Store
 from ..runtime import wire
 from ..runtime.history import Journal
 
+GOING_ON = ("RUNNING", "PAUSED")
+
 
 class RunRow(NamedTuple):
     """A run in a list. `led`: a live process goes on with it."""

@@ -21,10 +21,9 @@ from ..runtime.controller import Controller
 from ..runtime.lead import SERVICE_SECONDS, holding
 from ..runtime.stores import store_of
 from .entrance import Entrance
-from .lab import GOING_ON
 from .launch import LEADS
 from .live import Announcement
-from .rows import run_rows
+from .rows import GOING_ON, run_rows
 
 LOOK_EVERY = 0.2  #: seconds between looks whether anybody leads
 PATIENCE = 20.0  #: seconds for a service to end that was told to

@@ -179,7 +179,7 @@ def started(lab: hx.Lab, run: str, dag: hx.Dag) -> ms.StartRun:
     from hexdag_lab.core.base.frozen import FrozenDict
 
     shipped = lab.shipping.dag(dag)
-    return ms.StartRun(time.time(), run, shipped, FrozenDict(), lab.policy, lab._seats(), lab.owner.id, lab.owner.id)
+    return ms.StartRun(time.time(), run, shipped, FrozenDict(), lab.policy, lab.seats(), lab.owner.id, lab.owner.id)
 
 
 # -- the lead
