@@ -198,6 +198,9 @@ class _Stream:
 
 _running = 0
 _running_lock = threading.Lock()
+#: Those that stood last. Up to CPython 3.13 `print` holds no reference to the stream that it writes to, and crashes the
+#: process if that goes meanwhile: when the last attempt ends, or somebody else puts another stream there.
+_stood: deque[_Stream] = deque(maxlen=64)
 
 
 @contextmanager
@@ -222,7 +225,8 @@ def _stand_in() -> None:
         for name in STREAMS:
             stream = getattr(sys, name)
             if not isinstance(stream, _Stream):
-                setattr(sys, name, _Stream(name, stream))
+                _stood.append(_Stream(name, stream))
+                setattr(sys, name, _stood[-1])
 
 
 def _stand_back() -> None:

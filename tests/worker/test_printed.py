@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -142,6 +143,40 @@ def test_streams_that_were_replaced_meanwhile_stay(monkeypatch: pytest.MonkeyPat
         with printing(lambda _: None):
             patch.setattr(sys, "stdout", mine)
         assert sys.stdout is mine
+
+
+PRINTS_WHILE_STREAMS_CHANGE = """
+import sys, threading
+from hexdag_lab.worker.printed import printing
+
+inside, go_on, real, said = threading.Event(), threading.Event(), sys.stdout, []
+
+class Slow:
+    def write(self, text):
+        inside.set()
+        assert go_on.wait(30)
+
+def node():
+    with printing(lambda told: said.append(told.text)):
+        print("a", "b", "c")
+
+sys.stdout = Slow()
+thread = threading.Thread(target=node)
+thread.start()
+assert inside.wait(30)
+sys.stdout = real
+go_on.set()
+thread.join()
+print(said)
+"""
+
+
+def test_a_print_under_way_outlives_a_change_of_streams() -> None:
+    """In a process of its own: CPython's `print` crashes it if its stream is gone before it has ended."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINTS_WHILE_STREAMS_CHANGE], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "['a b c']\n"), ended.stderr
 
 
 def test_a_flood_is_cut_with_an_exact_count() -> None:
