@@ -130,6 +130,28 @@ def test_going_back_to_a_version_is_a_proposal_that_keeps_results(pages: Dashboa
     assert going_back(run.feed.state, 1).empty
 
 
+def test_a_new_version_takes_the_place_of_the_last_and_leaves_a_choice_and_what_was_said(
+    pages: Dashboard, run: hx.Run
+) -> None:
+    def chosen() -> tuple[int, int]:
+        versions.show(run, pages._film.now())
+        return versions._old.value, versions._new.value
+
+    def more(name: str) -> None:
+        run.propose(hx.Changeset.on(run.dag).add_node(fit.as_node(name).after("load")), by="dana")
+
+    versions = look(pages, "Versions")
+    more("deep")
+    assert chosen() == (1, 2)
+    more("wide")
+    assert chosen() == (2, 3)
+    versions._old.value = 1
+    versions._revert()
+    assert "back to v1" in run.versions[-1].reason
+    assert chosen() == (1, 3)
+    assert "Proposed: back to v1" in versions._said.object
+
+
 def test_the_inbox_has_all_runs_and_decides_what_is_alike_together(lab: hx.Lab, pages: Dashboard, run: hx.Run) -> None:
     other = lab.start(hx.Dag.of(load, held.after("load")))
     found = [asked(run, "one"), asked(run, "two"), asked(other, "three")]

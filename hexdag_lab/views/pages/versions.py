@@ -40,15 +40,22 @@ class VersionsPage:
 
     def show(self, run: Any, moment: Moment) -> None:
         state, self._run, self._live = moment.state, run, moment.live
-        fresh = self._state is None or (self._state.run, self._state.versions) != (state.run, state.versions)
-        self._state = state
-        if fresh:
-            numbers = [version.number for version in state.versions]
+        before, self._state = self._state, state
+        if before is None or (before.run, before.versions) != (state.run, state.versions):
             self._table.put(versions(state))
-            self._old.options = self._new.options = numbers
-            if numbers:
-                self._old.value, self._new.value = max(1, numbers[-1] - 1), numbers[-1]
-            self._compare()
+            self._offer(before if before is not None and before.run == state.run else None)
+
+    def _offer(self, before: RunState | None) -> None:
+        """The versions to choose from. Those that were chosen stay; the last two give way to the last two."""
+        last, chosen = len(self._state.versions) if self._state else 0, (self._old.value, self._new.value)
+        shown = len(before.versions) if before is not None else 0
+        if before is None:
+            self._said.put("")
+        stays = bool(shown) and chosen != _last_two(shown) and max(chosen) <= last
+        self._old.options = self._new.options = list(range(1, last + 1))
+        if last and not stays:
+            self._old.value, self._new.value = _last_two(last)
+        self._compare()
 
     def _compare(self) -> None:
         state = self._state
@@ -58,12 +65,15 @@ class VersionsPage:
         earlier = self._old.value < state.version
         self._back.name = f"Go back to v{self._old.value}"
         self._back.visible = earlier and self._live and not state.over
-        self._said.put("")
 
     def _revert(self) -> None:
         number = self._old.value
         text = self._visit.propose(self._run, lambda: going_back(self._run.feed.state, number), f"back to v{number}")
         self._said.put(html.note(text) if text else html.said(f"Proposed: back to v{number}. See Proposals."))
+
+
+def _last_two(versions: int) -> tuple[int, int]:
+    return max(1, versions - 1), versions
 
 
 def going_back(state: RunState, number: int) -> Changeset:
