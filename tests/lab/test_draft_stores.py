@@ -17,6 +17,7 @@ from hexdag_lab.core.replica.view import view
 from hexdag_lab.lab import registry
 from hexdag_lab.ports import Store
 from hexdag_lab.runtime.stores import store_of
+from tests.runtime.kit import until
 
 pytestmark = pytest.mark.slow  # real servers
 
@@ -71,7 +72,7 @@ def test_two_notebooks_write_a_draft_and_settle_a_conflict(labs: tuple[hx.Lab, h
     arun.settle(conflict)
     assert dana.conflicts == arun.conflicts == ()
     assert dana.dag == arun.dag
-    assert {copy.by: copy.behind for copy in dana.copies()} == {"dana": 0, "arun": 0}
+    until(lambda: arun.dag and {copy.by: copy.behind for copy in dana.copies()} == {"dana": 0, "arun": 0})
 
 
 def step(**inputs: int) -> int:
