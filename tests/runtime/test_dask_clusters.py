@@ -122,7 +122,10 @@ def test_nothing_is_left_of_a_lab_that_was_closed(forks: bool, tmp_path: Path, m
         assert lab.start(hx.Dag.of(one, two)).wait(30) == CHAIN
         assert list(tmp_path.iterdir())
         pids = lab.doors._pool._link._own.pids()
+        shown = [{process.name(), *process.cmdline()} for process in map(psutil.Process, pids.values())]
     assert len(pids) == 3
+    known = sorted(word for words in shown for word in words if word in ("dask-scheduler", "dask-worker"))
+    assert known == ["dask-scheduler", "dask-worker", "dask-worker"], "people see in `ps` what is what"
     assert not any(alive(pid) for pid in pids.values())
     assert set(psutil.Process().children(recursive=True)) <= children
     assert list(tmp_path.iterdir()) == []

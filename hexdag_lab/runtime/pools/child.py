@@ -1,4 +1,5 @@
-"""What the processes of a lab's own cluster run: `python -m hexdag_lab.runtime.pools.child DIRECTORY fork|once`.
+"""What the processes of a lab's own cluster run: `python -m hexdag_lab.runtime.pools.child DIRECTORY fork`,
+or `… once NAME`, where the name is for people who look at processes.
 
 It imports what all of them need, and reads from its standard input what to become, as a line of JSON. To fork, it lets
 a copy of itself become that, answers with the copy's process id, and reads on; an id tells it to reap that copy.
@@ -21,13 +22,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 LOOK = 1.0  #: seconds between looks at the parent
 
 
 def main() -> None:
-    directory, mode = sys.argv[1:]
+    directory, mode = sys.argv[1:3]
     _settings(directory)
     import distributed  # noqa: F401
 
@@ -69,6 +72,8 @@ def _lines(parent: int) -> Iterator[bytes]:
 
 def _become(options: dict[str, Any], directory: str, parent: int) -> None:
     role = options.pop("role")
+    with suppress(OSError):  # what `ps` and `top` show, where a process may say it
+        Path("/proc/self/comm").write_text(f"dask-{role}")
     sys.path[:0] = [path for path in options.pop("path") if path not in sys.path]
     asked, (nothing, end) = os.dup(0), os.pipe()
     os.close(end)

@@ -66,7 +66,7 @@ class Processes:
         line = json.dumps({"role": role, "path": import_paths(), **options})
         if self._forks:
             return Child(self._ask(line), time.monotonic())
-        process = self._interpreter()
+        process = self._interpreter("once", f"dask-{role}")
         self._interpreters[process.pid] = process
         _write(process, line)
         return Child(process.pid, time.monotonic())
@@ -92,7 +92,7 @@ class Processes:
         with self._closing:
             if self._closed:
                 raise OSError("the cluster is being stopped")
-            self._server = self._server or self._interpreter()
+            self._server = self._server or self._interpreter("fork")
         with suppress(BrokenPipeError):
             _write(self._server, line)
         assert self._server.stdout is not None
@@ -100,9 +100,8 @@ class Processes:
             raise OSError("the process that begins the others has ended")
         return int(said)
 
-    def _interpreter(self) -> subprocess.Popen[bytes]:
-        mode = "fork" if self._forks else "once"
-        command = [sys.executable, "-m", "hexdag_lab.runtime.pools.child", str(self._directory), mode]
+    def _interpreter(self, *mode: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "hexdag_lab.runtime.pools.child", str(self._directory), *mode]
         with (self._directory / "begin.log").open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE if self._forks else log, stderr=log,
