@@ -3,8 +3,8 @@
     python -m tests.benchmarks.flood NODES CHANGES_A_SECOND [HOURS]
 
 It serves until it is ended, and prints its address. With HOURS, the changes of so many hours, one a second, come as
-fast as they can; it prints `flooded` after them. Closed tabs are then forgotten as much sooner: twenty tabs of eight hours are
-not twenty at once. What is measured is what views cost: there is no journal.
+fast as they can; it prints `flooded` after them. Closed tabs are then forgotten as much sooner: twenty tabs of eight
+hours are not twenty at once. What is measured is what views cost: there is no journal.
 """
 
 from __future__ import annotations
