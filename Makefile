@@ -19,7 +19,7 @@ demo: install ## the demo
 
 test: lint docs ## everything that must hold: lint, the documentation, the suite, the notebooks, the graph on every other Python present
 	@sh .ci/packages
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal $(SHARING)
+	$(BIN)/python -m pytest -m "not slow" -n logical --dist worksteal $(SHARING)
 	$(BIN)/python -m pytest -m "not slow" $(SHARING:%=--ignore=%)
 	$(NOTEBOOKS)
 	@sh .ci/pythons tests/core/base tests/core/dag tests/pythons
