@@ -14,8 +14,6 @@ fast anything is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
-from functools import partial
 from heapq import heappop, heappush
 from math import ceil
 from random import Random
@@ -23,8 +21,6 @@ from typing import Any
 
 from ..core.base.codec import dumps, loads
 from ..core.base.errors import Refused
-from ..core.base.frozen import FrozenDict
-from ..core.dag.changeset import Changeset
 from ..core.dag.dag import Dag
 from ..core.machine import decide
 from ..core.machine import effects as ef
@@ -35,12 +31,9 @@ from ..core.machine.invariants import violations
 from ..core.machine.state import RunState
 from ..core.runs.attempt import Task
 from ..core.runs.reuse import Found, Made
-from ..core.runs.run import RunStatus
-from ..core.votes.agent import Seat
-from ..core.votes.budget import Budget
 from ..core.votes.policy import Policy
-from ..core.votes.steer import End, Move
 from . import crowd
+from .actors import Actors
 from .audit import audit, differences
 from .outcome import START, Outcome, Seen, WorldBroken, in_words
 from .simleases import SimLeases
@@ -100,16 +93,15 @@ class World:
         self.sent: dict[tuple[str, int], int] = {}
         self.seen = Seen()
         self.life = 0
-        self.waking = self.resuming = False
+        self.waking = False
         self.pool = self._new_pool()
         self.leases, self.looking = SimLeases(self.more), False
-        self.known: set[str] = set()
-        self.hooking: set[str] = set()
+        self.actors = Actors(self)
 
     def run(self) -> Outcome:
         """Play it to the end; raises `WorldBroken` if something happens that must not."""
         try:
-            self._prepare()
+            self.actors.begin()
             while self.agenda:
                 self._next()
             self._check_end()
@@ -240,7 +232,7 @@ class World:
                     found = [Found(node, key, self.index.get(key)) for node, key in effect.sought]
                     self.post(ms.LookedUp(self.now, tuple(found)))
                 case ef.AskVote():
-                    self._asked(effect.proposal, effect.agent)
+                    self.actors.asked(effect.proposal, effect.agent)
 
     def _write_index(self, effects: list[ef.Effect]) -> None:
         """What the commit of the events makes findable."""
@@ -258,7 +250,8 @@ class World:
                 command.answered = True
                 if command.then is not None:
                     command.then(answer)
-        self._look()
+        self.actors.look()
+        self._look_at_leases()
         due = self.state.next_due()
         if due is not None:
             self.later(max(0.0, due - self.now) + 0.001, lambda: self._wake(0))
@@ -277,13 +270,13 @@ class World:
             raise Broken("the journal gives another state: " + "; ".join(wrong))
         self.state = state
         self.pool, self.leases = self._new_pool(), SimLeases(self.more)
-        self.hooking = set()
+        self.actors.crashed()
         self._perform(decide.recover(state))
         absent = ("hal",) if self.rng.random() < 0.2 else ()
         if state.started:
             self.inbox.insert(0, (ms.Attach(self.now, "lab", absent), None))
             if absent:
-                self.later(20, lambda: self._join(self.seats[-1]))
+                self.later(20, lambda: self.actors.join(self.seats[-1]))
         self.inbox.append((self.pool.offer(), None))
         self._wake(self.rng.uniform(0.1, 3))
 
@@ -291,158 +284,11 @@ class World:
         self.life += 1
         return SimPool(self, f"w{self.life}.", self.rng.randrange(1, 5), self.rng.choice((0, 8, 16)))
 
-    # -- the agents
-
-    def _prepare(self) -> None:
-        rng = self.rng
-        schedule = rng.choice(("ready", "ready", "waves"))
-        start = ms.StartRun(
-            self.now, "sim", self.dag, FrozenDict(), self.policy, self.seats, crowd.OWNER, crowd.OWNER, schedule,
-            crowd.budget(self.more, self.dag) if self.busy else None,
-        )  # fmt: skip
-        self.ask(lambda: start, lambda _: self.tell(self.pool.offer()))
-        voices = (crowd.OWNER, "bea", "cal", "dan", "eve", "eve", "hal", "fay", "zoe")
-        for number in range(rng.randrange(12)):
-            by = rng.choice(voices)
-            self.later(rng.uniform(0.5, 40), partial(self._propose, f"p{number}", by))
-        for _ in range(rng.randrange(4)):
-            self.later(rng.uniform(2, 50), lambda: self.pool.kill_worker())
-        if rng.random() < 0.3:
-            self.later(rng.uniform(1, 15), lambda: self._join(Seat("lia", votes="here")))
-        if rng.random() < 0.2:
-            self.later(rng.uniform(1, 20), lambda: self._steer(ms.Pause, crowd.OWNER))
-        if rng.random() < 0.1:
-            self.later(rng.uniform(5, 60), lambda: self._cancel(crowd.OWNER))
-        if rng.random() < 0.2:
-            self.later(rng.uniform(1, 30), lambda: self._cancel(rng.choice(("fay", "zoe", "eve"))))
-        for _ in range(self.judged):
-            self.later(rng.uniform(5, 60), self._judge)
-        for _ in range(self.moves):
-            self.later(self.more.uniform(1, 40), self._migrate)
-
-    def _steer(self, kind: type, by: str) -> None:
-        self.ask(lambda: kind(self.now, by))
-
-    def _cancel(self, by: str) -> None:
-        """Somebody wants the run to end, whether she may say so or not."""
-        id_, versions = f"end{self.seen.counts['actions']}", self.state.versions
-        if versions:
-            empty = Changeset(versions[-1].digest)
-            self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is no use", steers=End()))
-
-    def _migrate(self) -> None:
-        """Somebody wants a node to go on on some worker, whether that can be or not."""
-        rng, versions = self.more, self.state.versions
-        if versions:
-            id_, empty = f"move{self.seen.counts['actions']}", Changeset(versions[-1].digest)
-            to = rng.choice(("", *(worker.name for worker in self.pool.workers)))
-            busy = [name for name, rec in self.state.nodes.items() if rec.submitted]
-            move = Move(rng.choice(busy or self.names), to, rng.choice((0.5, 5.0)), rng.random() < 0.3)
-            by = rng.choice((crowd.OWNER, crowd.OWNER, "bea", "eve", "fay"))
-            self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is needed elsewhere", steers=move))
-
-    def _judge(self) -> None:
-        """Somebody says how some proposal turned out, whether she may or not, whether it is decided or not."""
-        proposal = self.rng.choice(sorted(self.state.proposals) or ["p0"])
-        by, good = self.rng.choice((crowd.OWNER, crowd.OWNER, "dan", "bea", "zoe")), self.rng.random() < 0.5
-        self.ask(lambda: ms.Judge(self.now, proposal, by, good))
-
-    def _resume(self) -> None:
-        self.resuming = False
-        if self.state.status is RunStatus.PAUSED:
-            self._steer(ms.Resume, "bea")
-
-    def _raise_budget(self) -> None:
-        """The run has paused for want of it, and somebody asks for more, perhaps not enough."""
-        state = self.state
-        if state.budget is None or state.over:
-            return
-        if sum(p.raises is not None for p in state.proposals.values()) > 9:
-            self._cancel(crowd.OWNER)  # nobody wants to pay for it
-            return
-        id_ = f"raise{self.seen.counts['actions']}"
-        limits = (state.budget.seconds, state.budget.cost, state.budget.nodes)
-        more = [None if limit is None else self.more.randrange(1, 60) for limit in limits]
-        raises = Budget(more[0], None if more[1] is None else Fraction(more[1]), more[2])
-        by, empty = self.more.choice((crowd.OWNER, "bea", "eve")), Changeset(state.dag.digest)
-        self.ask(lambda: ms.Propose(self.now, id_, empty, by, "it is worth it", raises=raises))
-
-    def _join(self, seat: Seat) -> None:
-        self.ask(lambda: ms.Join(self.now, seat))
-
-    def _propose(self, id_: str, by: str) -> None:
-        rng, versions = self.rng, self.state.versions
-        if not versions:
-            return
-        base = rng.choice(versions[-3:]).dag if rng.random() < 0.4 else versions[-1].dag
-        if rng.random() < 0.05:
-            base = base.add_node(crowd.spec(rng, "elsewhere")) if "elsewhere" not in base else base
-        change = crowd.change(rng, base, self.names)
-        if change is None:
-            return
-        self._submit_proposal(id_, change, by)
-        if rng.random() < 0.1:
-            withdrawer = rng.choice((by, crowd.OWNER, "bea"))
-            self.later(rng.uniform(0.1, 20), lambda: self.ask(lambda: ms.Withdraw(self.now, id_, withdrawer)))
-
-    def _submit_proposal(self, id_: str, change: Changeset, by: str) -> None:
-        rng, state, priority = self.more, self.state, self.rng.randrange(-5, 200)
-        moment = crowd.moment(rng, self.names) if self.busy else "now"
-        mine = sorted(p.id for p in state.proposals.values() if p.by == by and not p.terminal)
-        old = rng.choice(mine) if mine and self.busy and rng.random() < 0.3 else ""
-        old = old if old != id_ else ""
-        cause = rng.choice(self.names) if rng.random() < 0.3 else ""
-        self.ask(
-            lambda: ms.Propose(
-                self.now, id_, change, by, "because", priority, moment, in_reply_to=old, cause=cause
-            )
-        )  # fmt: skip
+    # -- others
 
     def node_proposes(self, task: Task, version: Dag) -> str:
-        """A node that runs proposes something and will wait for it; called again, it proposes the same."""
-        id_ = f"{task.node}.{len(task.decisions or ())}"
-        change = crowd.change(self.rng, version, self.names)
-        if change is not None:
-            self.post(ms.Propose(self.now, id_, change, "eve", "I found something"), _Command(lambda: None, None))
-        return id_
-
-    def _asked(self, proposal: str, agent: str) -> None:
-        """An agent is asked for its vote: it votes, fails, or says nothing."""
-        kind = self.rng.random()
-        delay = self.rng.choice((self.rng.uniform(0.2, 3), self.rng.uniform(3, 25)))
-        if kind < 0.85:
-            self.later(delay, lambda: self._vote(proposal, agent))
-        elif kind < 0.95:
-            self.later(delay, lambda: self.post(ms.VoterAbsent(self.now, proposal, agent, "it crashed")))
-
-    def _vote(self, proposal: str, by: str) -> None:
-        choice = self.rng.choice(crowd.CHOICES)
-        self.ask(lambda: ms.CastBallot(self.now, proposal, by, choice, "I think so", "notebook"))
-
-    def _look(self) -> None:
-        """What people and hooks do when they see a new state."""
-        rng, state = self.rng, self.state
-        if state.status is RunStatus.PAUSED and not self.resuming:
-            self.resuming = True
-            if state.short is not None and self.more.random() < 0.7:
-                self.later(self.more.uniform(1, 20), self._raise_budget)
-            self.later(rng.uniform(5, 30), self._resume)
-        for id_ in state.open:
-            if id_ in self.known:
-                continue
-            self.known.add(id_)
-            for person in (crowd.OWNER, "dan"):
-                for _ in range(rng.choice((0, 1, 1, 1, 2))):
-                    self.later(rng.uniform(0.5, 60), partial(self._vote, id_, person))
-            if rng.random() < 0.3:
-                other = rng.choice(("fay", "zoe", "lia", state.proposals[id_].by))
-                self.later(rng.uniform(0.5, 30), partial(self._vote, id_, other))
-        for agent, upto in state.hooks.items():
-            if upto < state.hookable and agent not in self.hooking and not state.over:
-                self.hooking.add(agent)
-                self.later(rng.uniform(0.1, 2), partial(self._hooked, agent, state.hookable, self.life))
-
-        self._look_at_leases()
+        """A node that runs proposes something: under which id."""
+        return self.actors.node_proposes(task, version)
 
     def _look_at_leases(self) -> None:
         """What becomes of claims; somebody else may hold a lease, and then there is another look."""
@@ -455,14 +301,6 @@ class World:
     def _look_again(self) -> None:
         self.looking = False
         self._look_at_leases()
-
-    def _hooked(self, agent: str, upto: int, life: int) -> None:
-        if life != self.life:
-            return
-        self.hooking.discard(agent)
-        if self.rng.random() < 0.01:
-            self._propose(f"h{upto}", agent)
-        self.post(ms.HooksReturned(self.now, agent, upto))
 
     # -- the end
 
