@@ -40,6 +40,7 @@ from .lead import GuardFailed, Lead
 from .log import Log, keep_logs, kept_log
 from .past import Past
 from .regions import Census
+from .requests import drained, serve
 from .results import Results
 from .sections import Sections, claims_of, results_of
 from .shipping import Shipping
@@ -221,23 +222,6 @@ class Controller:
         """How results of a run are read, from any thread but the controller's own."""
         return self._results.reader(run)
 
-    async def _serve(self, item: Item) -> None:
-        """Do what another process asks of the pool, and answer it."""
-        answer: bool | Refused = True
-        match item.message:
-            case wire.Fetch(node, fence):  # a result that only the pool has
-                kept = await self._results.keep(item.run, node, fence)
-                if isinstance(kept, Refused):
-                    answer = kept
-                else:
-                    self.put(item.run, kept)
-            case wire.Drain(worker):
-                try:
-                    await self._drain(worker)
-                except Refused as refused:
-                    answer = refused
-        self._inbox.put(item._replace(message=answer))
-
     def workers(self) -> list[Worker]:
         """The pool's workers."""
         return self._pool.workers()
@@ -252,14 +236,7 @@ class Controller:
 
     def drain(self, worker: str) -> Future[None]:
         """Let a worker leave; the future ends when it has, or with the `Refused` that says why it cannot."""
-        return asyncio.run_coroutine_threadsafe(self._drain(worker), self._loop)
-
-    async def _drain(self, worker: str) -> None:
-        try:
-            await self._pool.drain(worker)
-        except OSError as error:  # the scheduler or the worker went away; TimeoutError is one
-            text = f"worker {worker} was not seen to leave: {str(error) or type(error).__name__}"
-            raise Refused(text, rule="not-left", fix="if lab.workers() still has it, drain it again") from error
+        return asyncio.run_coroutine_threadsafe(drained(self._pool, worker), self._loop)
 
     def runs(self) -> tuple[str, ...]:
         """The runs that are led here."""
@@ -422,7 +399,7 @@ class Controller:
                 await asyncio.to_thread(self._shipping.accept, message.data)
                 return
             case wire.Fetch() | wire.Drain():
-                self._task(self._serve(item))
+                self._task(serve(item, self._pool, self._results, self._inbox.put))
                 return
             case Refused() | bool():
                 batch.replies.append((item, message))

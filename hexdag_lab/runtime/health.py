@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..core.base.codec import dumps, loads
+from ..core.base.codec import dumps
 from ..core.base.errors import HexdagError
 from ..core.runs.worker import Worker
 from ..ports import CommitRefused, Lease, Store
 from . import wire
+from .lead import said_by_leader
 
 LOOK_EVERY = 1.0  #: seconds; what has changed is written then
 WRITE_EVERY = 5.0  #: seconds between two records, if nothing but memory and heartbeats has changed
@@ -39,8 +40,4 @@ async def keep_health(store: Store, workers: Callable[[], Sequence[Worker]], lea
 
 async def health(store: Store) -> list[Worker]:
     """The workers of the process that leads; none if nobody does, or while a new leader has not told of its own."""
-    leader, found = await store.holder(wire.LEADER), await store.get(wire.WORKERS)
-    if leader is None or found is None:
-        return []
-    owner, rows = loads(found.data)
-    return list(rows) if owner == leader else []
+    return await said_by_leader(store, wire.WORKERS)

@@ -12,7 +12,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
+from ..core.base.codec import loads
 from ..core.base.errors import LabInUse, StoreUnavailable
 from ..ports import CommitRefused, Lease, Store, StoreAway
 from . import wire
@@ -179,3 +181,12 @@ async def _renewed(store: Store, name: str, owner: str, ttl: float, lease: list[
             lease[:] = [taken] if taken is not None else []
     except StoreUnavailable as error:
         _log.warning("the lease %r could not be renewed: %s", name, error)
+
+
+async def said_by_leader(store: Store, key: str) -> list[Any]:
+    """The rows that the leader has written down under `key`, as `(owner, rows)`; none of a leader that is gone."""
+    leader, found = await store.holder(wire.LEADER), await store.get(key)
+    if leader is None or found is None:
+        return []
+    owner, rows = loads(found.data)
+    return list(rows) if owner == leader else []

@@ -20,6 +20,7 @@ from ..core.base.frozen import FrozenDict
 from ..core.runs.region import Region, clock
 from ..ports import CommitRefused, Lease, Store, StoreAway
 from . import wire
+from .lead import said_by_leader
 
 LOOK_EVERY = 0.5  #: seconds between looks
 WRITE_EVERY = 2.0  #: seconds between two notes, if nothing new was seen
@@ -80,11 +81,7 @@ class Census:
 
 async def regions_seen(store: Store) -> list[Region]:
     """The regions as who leads has written them down; none if nobody leads, or has one pool only."""
-    leader, found = await store.holder(wire.LEADER), await store.get(wire.REGIONS)
-    if leader is None or found is None:
-        return []
-    owner, rows = loads(found.data)
-    return list(rows) if owner == leader else []
+    return await said_by_leader(store, wire.REGIONS)
 
 
 class Outlook:
