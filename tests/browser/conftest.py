@@ -176,6 +176,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.stop()
 
 
+def lab_script(start: Start, directory: Path, *arguments: str) -> Process:
+    """The lab of `lab_script.py`, in a process of its own in a test's directory."""
+    shutil.copy(Path(__file__).parent / "lab_script.py", directory / "lab_script.py")
+    return start(sys.executable, "lab_script.py", *arguments)
+
+
 @pytest.fixture
 def port() -> int:
     with socket.socket() as probe:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from .conftest import Pages, Process, Start, approve_button, open_proposals, without_token
+from .conftest import Pages, Process, Start, approve_button, lab_script, open_proposals, without_token
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,8 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture
 def lab(start: Start, tmp_path: Path) -> Process:
     """A lab whose run waits for a decision on one proposal."""
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    process = start(sys.executable, "lab_script.py", "9", "marie")
+    process = lab_script(start, tmp_path, "9", "marie")
     process.line("ready")
     return process
 

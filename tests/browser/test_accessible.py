@@ -5,8 +5,6 @@ part of the package; without npm or its registry the test is left out, and says 
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 
 from hexdag_lab.views.pages.frame import PAGES
 
-from .conftest import PHONE, Pages, Process, Start, approve_button, packed, tab
+from .conftest import PHONE, Pages, Process, Start, approve_button, lab_script, packed, tab
 
 AXE = "axe-core@4.10.3"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -29,8 +27,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def lab(start: Start, tmp_path: Path) -> Process:
     """A lab whose run waits for a decision on one proposal."""
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    process = start(sys.executable, "lab_script.py")
+    process = lab_script(start, tmp_path)
     process.line("ready")
     return process
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import Pages, Process, Start, approve_button, dashboard_of, open_proposals, tab, without_token
+from .conftest import (
+    Pages,
+    Process,
+    Start,
+    approve_button,
+    dashboard_of,
+    lab_script,
+    open_proposals,
+    tab,
+    without_token,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -17,8 +26,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture
 def lab(start: Start, tmp_path: Path) -> Process:
     """A lab whose run waits for a decision on one proposal."""
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    process = start(sys.executable, "lab_script.py")
+    process = lab_script(start, tmp_path)
     process.line("ready")
     return process
 
@@ -120,8 +128,7 @@ def test_panels_own_server_serves_the_same_pages(lab: Process, start: Start, pag
 
 
 def test_what_happens_while_a_slow_browser_makes_the_page_is_on_it(start: Start, tmp_path: Path, pages: Pages) -> None:
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    lab = start(sys.executable, "lab_script.py", "9", "", "go")
+    lab = lab_script(start, tmp_path, "9", "", "go")
     lab.line("open")
     page = pages.open("about:blank")
     slow = page.context.new_cdp_session(page)

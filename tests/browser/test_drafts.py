@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 import hexdag_lab as hx
 
-from .conftest import PHONE, Pages, Process, Start, tab, without_token
+from .conftest import PHONE, Pages, Process, Start, lab_script, tab, without_token
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -20,8 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 @pytest.fixture
 def lab(start: Start, tmp_path: Path) -> Process:
     """A lab with a draft in which lea and the owner disagree about the node `look`."""
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    process = start(sys.executable, "lab_script.py", "9", "marie")
+    process = lab_script(start, tmp_path, "9", "marie")
     process.line("ready")
     return process
 

@@ -6,9 +6,7 @@ import asyncio
 import gc
 import logging
 import re
-import shutil
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +21,7 @@ from hexdag_lab.views.visit import Identity, Visit
 from hexdag_lab.views.widget import RunWidget
 from tests.runtime.kit import open_gate, until
 
-from .conftest import Pages, Process, Serving, Start, approve_button, open_proposals, tab
+from .conftest import Pages, Process, Serving, Start, approve_button, lab_script, open_proposals, tab
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -34,8 +32,7 @@ pytestmark = [
 @pytest.fixture
 def lab(start: Start, tmp_path: Path) -> Process:
     """A lab whose run waits for a decision on one proposal."""
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    process = start(sys.executable, "lab_script.py")
+    process = lab_script(start, tmp_path)
     process.line("ready")
     return process
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 from hexdag_lab.views.pages.frame import PAGES
 
-from .conftest import PHONE, Pages, Process, Start, approve_button, tab
+from .conftest import PHONE, Pages, Process, Start, approve_button, lab_script, tab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 THUMB = 44  #: pixels that a button is high, at least
@@ -23,8 +21,7 @@ DECIDING["Proposals"] = DECIDING["Run"]
 @pytest.fixture
 def lab(start: Start, tmp_path: Path) -> Process:
     """A lab whose run waits for a decision on one proposal."""
-    shutil.copy(Path(__file__).parent / "lab_script.py", tmp_path / "lab_script.py")
-    process = start(sys.executable, "lab_script.py")
+    process = lab_script(start, tmp_path)
     process.line("ready")
     return process
 

@@ -26,16 +26,6 @@ from hexdag_lab.runtime.stores.memory import MemoryStore
 from tests.runtime.kit import executions, open_gate, pass_gate, ran, until
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
-@pytest.fixture
-def witness(tmp_path: Path) -> Path:
-    return tmp_path / "witness"
-
-
 def one() -> int:
     return 1
 

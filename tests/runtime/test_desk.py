@@ -26,11 +26,6 @@ def held(gate: str) -> int:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
-@pytest.fixture
 def lab() -> Iterator[hx.Lab]:
     with hx.Lab(pool="inline", store="memory://") as lab:
         yield lab

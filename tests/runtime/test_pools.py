@@ -52,16 +52,6 @@ def known_to(pool: Any) -> set[Any]:
     return set(pool._handed.held) if isinstance(pool, DaskPool) else {*pool._wanted, *pool._outcomes}
 
 
-@pytest.fixture
-def witness(tmp_path: Path) -> Path:
-    return tmp_path / "witness"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 # -- shapes
 
 

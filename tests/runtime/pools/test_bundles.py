@@ -57,11 +57,6 @@ def lab() -> Iterator[hx.Lab]:
 
 
 @pytest.fixture
-def witness(tmp_path: Path) -> Path:
-    return tmp_path / "witness"
-
-
-@pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "gate"
     open_gate(tmp_path / "gate")  # else a test that fails leaves its worker to the next one

@@ -126,11 +126,6 @@ def witness(tmp_path: Path) -> Witness:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
-@pytest.fixture
 def node(witness: Witness, gate: Path) -> Any:
     def make(name: str, fn: Any, *ups: str, **options: Any) -> hx.NodeSpec:
         params = {"name": name, "witness": str(witness.file)}

@@ -27,16 +27,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hx.Lab]:
         yield lab
 
 
-@pytest.fixture
-def witness(tmp_path: Path) -> Path:
-    return tmp_path / "witness"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def pids(lab: hx.Lab, region: str) -> dict[str, int]:
     """The processes of a region's cluster."""
     found: dict[str, int] = lab.doors._pool._branches[region].pool._link._own.pids()

@@ -36,16 +36,6 @@ def lab(theirs: Cluster) -> Iterator[hx.Lab]:
         yield lab
 
 
-@pytest.fixture
-def witness(tmp_path: Path) -> Path:
-    return tmp_path / "witness"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def held(name: str, witness: str, gate: str) -> str:
     ran(witness, name)
     pass_gate(gate)

@@ -32,16 +32,6 @@ def lab(opened: hx.Lab) -> hx.Lab:
     return opened
 
 
-@pytest.fixture
-def witness(tmp_path: Path) -> Path:
-    return tmp_path / "witness"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def states(lab: hx.Lab) -> dict[str, str]:
     return {worker.id: worker.state.value for worker in lab.workers()}
 
