@@ -11,7 +11,6 @@ process, while no lab is open. SQLite at full durability. `--write` puts the tab
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 from distributed import Client, LocalCluster
 
 import hexdag_lab as hx
-from tests.benchmarks.page import publish
+from tests.benchmarks.page import command
 
 WORKERS, THREADS = 2, 2
 PAUSE = 0.03  #: seconds between two samples
@@ -154,16 +153,5 @@ def table(samples: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("samples", type=int, nargs="?", default=200)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    options = parser.parse_args()
-    text = table(options.samples)
-    print(text)
-    if options.write:
-        publish("adding", text)
-
-
 if __name__ == "__main__":
-    main()
+    command("adding", __doc__ or "", table, 200, what="samples")

@@ -11,7 +11,6 @@ docs/benchmarks.md.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -26,7 +25,7 @@ import psutil
 
 import hexdag_lab as hx
 from tests.benchmarks.overhead import layered, ours
-from tests.benchmarks.page import publish
+from tests.benchmarks.page import command
 
 SMALL, LARGE = 1_000, 10_000
 CHILD = "--child"
@@ -92,15 +91,8 @@ def table(rounds: int) -> str:
 def main() -> None:
     if CHILD in sys.argv:
         print(*cost(int(sys.argv[-1])))
-        return
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rounds", type=int, nargs="?", default=3)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    options = parser.parse_args()
-    text = table(options.rounds)
-    print(text)
-    if options.write:
-        publish("large", text)
+    else:
+        command("large", __doc__ or "", table, 3)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Medians; `--write` puts the table into docs/benchmarks.md.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import statistics
@@ -21,7 +20,7 @@ import time
 from typing import NamedTuple
 
 import hexdag_lab as hx
-from tests.benchmarks.page import publish
+from tests.benchmarks.page import command
 
 LAYERS, WIDTH, MEAN, SIGMA = 10, 8, 0.050, 1.0
 
@@ -110,19 +109,12 @@ def table(rounds: int) -> list[str]:
     return lines
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rounds", type=int, nargs="?", default=7)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    options = parser.parse_args()
-    before = os.getloadavg()[0]
-    lines = table(options.rounds)
-    text = f"{os.cpu_count()} cores, load {before:.1f} to {os.getloadavg()[0]:.1f}, {options.rounds} rounds."
-    found = "\n".join([text, "", *lines])
-    print(found)
-    if options.write:
-        publish("makespan", found)
+def published(rounds: int) -> str:
+    """The table, and how busy the machine was."""
+    before, lines = os.getloadavg()[0], table(rounds)
+    load = f"{os.cpu_count()} cores, load {before:.1f} to {os.getloadavg()[0]:.1f}, {rounds} rounds."
+    return "\n".join([load, "", *lines])
 
 
 if __name__ == "__main__":
-    main()
+    command("makespan", __doc__ or "", published, 7)

@@ -9,7 +9,6 @@ fresh process, after its imports; interleaved, medians. `--write` puts the table
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks.page import publish
+from tests.benchmarks.page import command
 
 OURS = """
 import time
@@ -62,25 +61,18 @@ def _timed(script: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rounds", type=int, nargs="?", default=9)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    options = parser.parse_args()
-    before = os.getloadavg()[0]
-    found = starts(options.rounds)
+def table(rounds: int) -> str:
+    """The table, in Markdown, and how busy the machine was."""
+    before, found = os.getloadavg()[0], starts(rounds)
     ratios = [ours / bare for ours, bare in zip(found["ours"], found["bare"], strict=True)]
     load = f"load {before:.1f} to {os.getloadavg()[0]:.1f}"
-    text = "\n".join([
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {load}, {options.rounds} rounds.", "",
+    return "\n".join([
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {load}, {rounds} rounds.", "",
         "| what | median [min-max] | target |", "| --- | --- | --- |",
         f"| a bare `LocalCluster` to its first result | {_spread(found['bare'])} s | |",
         f"| `hx.Lab()` to the first node green | {_spread(found['ours'])} s | |",
         f"| the second over the first, round by round | {_spread(ratios)}x | <= 1.5x |",
     ])  # fmt: skip
-    print(text)
-    if options.write:
-        publish("start", text)
 
 
 def _spread(values: list[float]) -> str:
@@ -88,4 +80,4 @@ def _spread(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command("start", __doc__ or "", table, 9)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +97,16 @@ def until(met: Callable[[], Any], seconds: float = 10) -> None:
     while not met():
         assert time.monotonic() < give_up, "it did not come about"
         time.sleep(0.005)
+
+
+@contextmanager
+def leading(script: str, *arguments: object, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Another process that leads a lab, once it has printed "led"; it is killed at the end."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "led\n"
+            yield child
+        finally:
+            child.kill()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import hexdag_lab as hx
+from tests.lab.conftest import leading
 from tests.runtime.kit import until
 
 LEADER = """
@@ -41,27 +40,9 @@ lab.close()
 """
 
 
-@contextmanager
-def led_by(script: str, home: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that leads the lab in `home`; its run `run-1` waits for the file "go"."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", script, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "led\n"
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
 @pytest.fixture
 def leader(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    with led_by(LEADER, tmp_path) as child:
+    with leading(LEADER, tmp_path) as child:
         yield child
 
 
@@ -197,7 +178,7 @@ sys.stdin.readline()
 
 @pytest.mark.dask
 def test_a_handle_lets_a_worker_of_the_leader_leave_when_its_node_has_ended(tmp_path: Path) -> None:
-    with led_by(DRAINED, tmp_path) as leader, hx.Lab(store=f"sqlite:///{tmp_path}/lab.db", leader=False) as lab:
+    with leading(DRAINED, tmp_path) as leader, hx.Lab(store=f"sqlite:///{tmp_path}/lab.db", leader=False) as lab:
         run = lab.attach("run-1")
         until(lambda: all(node.state == "RUNNING" for node in run.nodes.values()))
         until(lambda: len(lab.workers()) == 2)
@@ -216,7 +197,7 @@ def test_a_handle_lets_a_worker_of_the_leader_leave_when_its_node_has_ended(tmp_
 
 @pytest.mark.dask
 def test_who_drains_a_worker_is_told_if_the_leader_goes_meanwhile(tmp_path: Path) -> None:
-    with led_by(DRAINED, tmp_path) as leader, hx.Lab(store=f"sqlite:///{tmp_path}/lab.db", leader=False) as lab:
+    with leading(DRAINED, tmp_path) as leader, hx.Lab(store=f"sqlite:///{tmp_path}/lab.db", leader=False) as lab:
         run = lab.attach("run-1")
         until(lambda: all(node.state == "RUNNING" for node in run.nodes.values()))
         drains = ThreadPoolExecutor(1).submit(lab.drain, run.nodes["left"].worker)

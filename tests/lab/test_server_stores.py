@@ -21,7 +21,7 @@ from hexdag_lab.runtime.stores import server as server_store
 from hexdag_lab.runtime.stores import store_of
 from tests import servers
 from tests.lab import gates
-from tests.lab.conftest import until
+from tests.lab.conftest import leading, until
 
 LEADER = """
 import sys, time
@@ -147,13 +147,7 @@ def test_a_run_of_one_process_is_attached_watched_and_voted_on_from_another_thro
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-    leader = subprocess.Popen(
-        [sys.executable, "-c", LEADER, store, str(first / "go")],
-        cwd=first, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert leader.stdout is not None
-        assert leader.stdout.readline() == "led\n"
+    with leading(LEADER, store, first / "go", cwd=first) as leader:
         monkeypatch.chdir(second)
         with hx.Lab(store=store, leader=False) as stranger, pytest.raises(hx.NotAllowed, match="does not carry the"):
             stranger.vote("run-1/p1", "dana", "approve")
@@ -171,13 +165,8 @@ def test_a_run_of_one_process_is_attached_watched_and_voted_on_from_another_thro
             (first / "go").touch()
             assert run.wait(20) == {"load": 1, "held": 2, "more": 20}
             until(lambda: run.status == "SUCCEEDED" and len(seen) > 3)
+        assert leader.stdout is not None
         assert leader.stdout.readline() == "{'held': 2, 'load': 1, 'more': 20}\n"
-    finally:
-        leader.kill()
-        leader.wait()
-        for pipe in (leader.stdin, leader.stdout):
-            assert pipe is not None
-            pipe.close()
 
 
 def test_two_labs_of_one_name_and_different_keys_are_told_apart_before_the_second_leads(
