@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import Context
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from . import api
 from .access import Access, tokens_for
 from .pages import Dashboard, Identity, Lab, Place
 from .pages.frame import RUNS_EVERY
+from .screen import Cell, of_session
 
 __all__ = ["TITLE", "in_cell", "serve", "session", "tokens_for"]
 
@@ -40,7 +40,7 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     document = pn.state.curdoc
     if document is not None:
         document.template = PAGE
-    screen = _Screen(document)
+    screen = of_session(document)
 
     def moved(place: Place) -> None:
         if pn.state.location is not None:
@@ -71,53 +71,20 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     return pages.view
 
 
-class _Screen:
-    """Does work in a session's document, from any thread, as soon as the browser shows it.
-
-    Panel takes all changes before that to be in what the browser gets, also those between sending the document and
-    hearing that it is there: they would be lost, and what they brought in would stay unknown to the browser."""
-
-    def __init__(self, document: Any) -> None:
-        self._document, self._lock = document, threading.Lock()
-        self._early: list[Callable[[], None]] | None = []  # None once it is shown
-        self._closed = document is None
-
-    def do(self, work: Callable[[], None]) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            if self._early is not None:
-                self._early.append(work)
-                return
-        try:
-            self._document.add_next_tick_callback(work)
-        except AttributeError:  # Bokeh takes a document apart before it tells that its session has ended
-            self.close()
-
-    def open(self) -> None:
-        """It is shown: do what has waited. With the document locked."""
-        with self._lock:
-            early, self._early = self._early, None
-        for work in early or ():
-            work()
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-
-
 def in_cell(lab: Lab, agent: str) -> Any:
     """The pages in a notebook cell, voting for the notebook's owner."""
     pn.extension(inline=True)  # nothing is loaded from elsewhere
-    pages = Dashboard(lab, Identity(agent, "notebook"), lambda work: work())
+    cell = Cell(sizing_mode="stretch_width")
+    pages = Dashboard(lab, Identity(agent, "notebook"), cell.screen.do)
+    cell.append(pages.view)
 
     def look() -> None:
         if not pages.look_at_runs():
             looking.stop()
             pages.stop()
 
-    looking = pn.state.add_periodic_callback(look, period=RUNS_EVERY)
-    return pages.view
+    looking = pn.state.add_periodic_callback(lambda: cell.screen.do(look), period=RUNS_EVERY)
+    return cell
 
 
 def serve(

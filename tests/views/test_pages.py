@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bokeh.document import Document
 
 import hexdag_lab as hx
-from hexdag_lab.views.dashboard import _Screen
 from hexdag_lab.views.pages import Dashboard, Identity, Place
 from hexdag_lab.views.pages.card import Card
 from hexdag_lab.views.pages.edit import Editor
@@ -267,14 +265,3 @@ def test_nobody_has_no_button_that_drains(lab: hx.Lab, run: hx.Run) -> None:
     assert list(look(nobody, "Workers")._buttons) == []
     assert "open the address" in nobody.visit.drain("inline")
     nobody.stop()
-
-
-def test_what_changes_while_a_session_ends_changes_nothing_and_raises_nothing() -> None:
-    document, done = Document(), []
-    screen = _Screen(document)
-    screen.do(lambda: done.append("early"))
-    screen.open()
-    assert done == ["early"]
-    document.callbacks.destroy()  # as Bokeh does before it says that the session has ended
-    screen.do(lambda: done.append("late"))
-    assert done == ["early"]
