@@ -73,8 +73,8 @@ class Ours:
 
     def _settle(self) -> None:
         """Both know what the other has, so old writes can go."""
-        self.left = self.left.hear("right", self.right.seen).trim()
-        self.right = self.right.hear("left", self.left.seen).trim()
+        self.left = self.left.deliver(told={"right": self.right.seen}).trim()
+        self.right = self.right.deliver(told={"left": self.left.seen}).trim()
 
     def exchange(self, left: list[int], right: list[int], depth: int) -> tuple[int, float]:
         known_left, known_right = self.left.seen, self.right.seen

@@ -84,7 +84,7 @@ def lives(steps: Iterable[tuple[str, int, Any]], count: int) -> Iterator[list[Re
     for name in IDS[:count]:
         replica = Replica(name).merge(base).forget("base")
         for peer in IDS[:count]:
-            replica = replica.hear(peer, base.seen)
+            replica = replica.deliver(told={peer: base.seen})
         found.append(replica)
     yield list(found)
     for kind, who, what in steps:
@@ -270,7 +270,7 @@ def test_once_all_have_heard_of_each_other_nothing_is_kept_of_what_is_gone(steps
     replicas = lived(steps, count)
     whole = met(replicas)
     for name in IDS[:count]:
-        whole = whole.hear(name, whole.seen)
+        whole = whole.deliver(told={name: whole.seen})
     trimmed = whole.trim()
     assert len(trimmed.log) == 0
     assert all(slot.shown.value is not None for slot in trimmed.slots.values())
@@ -282,7 +282,7 @@ def test_once_all_have_heard_of_each_other_nothing_is_kept_of_what_is_gone(steps
 def test_hostile_bytes_are_refused_or_harmless(steps: Any, count: int, at: int, noise: bytes) -> None:
     a, b = lived(steps, count)[:2]
     sync = Sync(Clock())
-    _, data = sync.generate_message(a.hear("r2", {}))
+    _, data = sync.generate_message(a.deliver(told={"r2": Clock()}))
     assert data is not None
     at %= len(data)
     forged = data[:at] + noise + data[at + len(noise) :]

@@ -21,11 +21,11 @@ class FrozenDict(dict[str, V]):
 
     def updated(self, changes: Mapping[str, V]) -> Self:
         """The same with other values for some keys; nothing is sorted anew unless there is a new key."""
-        if not changes.keys() <= self.keys():
-            return type(self)({**self, **changes})
+        both = {**self, **changes}
+        if len(both) > len(self):
+            return type(self)(both)
         new = type(self).__new__(type(self))
-        dict.update(new, self)
-        dict.update(new, changes)
+        dict.update(new, both)
         return new
 
     def __hash__(self) -> int:  # type: ignore[override]

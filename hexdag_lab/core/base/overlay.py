@@ -1,7 +1,7 @@
 """A persistent map for what is derived and not hashed: a large dict under ever smaller ones that hold what is newer.
 
-No dict is changed once it is in a map, so versions share them. An edit puts its changes on top as one more dict;
-before that, layers that have grown to half of the one below are merged with it. So there are at most log2(n) of them,
+No dict is changed once it is in a map, so versions share them. An edit puts its changes on top as one more dict, with
+those of the last few edits; before that, layers that have grown to half of the one below are merged with it. So there are at most log2(n) of them,
 a change is copied O(log n) times in its life, reads cost little more than those of a dict, and a bulk load is one dict
 (the logarithmic method: Bentley and Saxe, Decomposable Searching Problems, J. Algorithms 1, 1980). It has no order
 and no digest: what it holds can be made anew from elsewhere.
@@ -15,6 +15,8 @@ from typing import Any, TypeVar, overload
 V = TypeVar("V")
 T = TypeVar("T")
 Layers = tuple[dict[str, V | None], ...]
+
+FEW = 8  #: changes that are sooner copied than looked through as a layer
 
 
 class Overlay(Mapping[str, V]):
@@ -47,8 +49,11 @@ class Overlay(Mapping[str, V]):
         """A map with these changes, whose dict it takes over; None deletes a key."""
         if not changes:
             return self
-        # Merged here, not in the new map: of many edits of this map only one pays for it.
-        self._layers = layers = _settled(self._layers)
+        layers = self._layers
+        if len(layers) > 1 and len(layers[0]) < FEW:
+            changes, layers = {**layers[0], **changes}, layers[1:]
+        else:  # merged here, not in the new map: of many edits of this map only one pays for it
+            self._layers = layers = _settled(layers)
         new: Overlay[V] = Overlay.__new__(Overlay)
         new._layers = (changes, *layers)
         return new

@@ -45,10 +45,10 @@ class Clock(FrozenDict[int]):
 
     def joined(self, other: Mapping[str, int]) -> Clock:
         """What either has seen."""
-        if self.covers(other):
-            return self
         if isinstance(other, Clock) and other.covers(self):
             return other
+        if self.covers(other):
+            return self
         return Clock(_pointwise(max, self, other))
 
     def met(self, other: Mapping[str, int]) -> Clock:

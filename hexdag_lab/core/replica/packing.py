@@ -77,10 +77,10 @@ def _inflated(data: bytes) -> bytes:
     return text
 
 
-def reading(what: str, read: Callable[[Any], Any], data: Any) -> Any:
-    """`read(data)`; whatever is wrong with it is a `SchemaError`."""
+def reading(what: str, read: Callable[..., Any], *data: Any) -> Any:
+    """`read(*data)`; whatever is wrong with it is a `SchemaError`."""
     try:
-        return read(data)
+        return read(*data)
     except HexdagError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -112,8 +112,9 @@ def writes_to_data(writes: Sequence[Write], seen: Clock = NOTHING) -> dict[str, 
 def writes_from_data(data: Any, check: Check = check_draft, seen: Clock = NOTHING) -> tuple[Write, ...]:
     """The writes that `writes_to_data` was given. Raises `SchemaError`."""
     names, rows = data["names"], data["writes"]
-    if not {*map(type, names)} <= {str}:
-        raise SchemaError("names are text")
+    for name in names:
+        if type(name) is not str:
+            raise SchemaError("names are text")
     latest: dict[str, Write] = {}
     found, last = [], 0
     for replica, number, clock, key, value, by, at, *pinned in rows:
@@ -123,10 +124,10 @@ def writes_from_data(data: Any, check: Check = check_draft, seen: Clock = NOTHIN
             before = Clock({names[i]: _number(n) for i, n in clock})
         else:
             before = latest[name].after if name in latest else _before(dot, seen)
+        if before.get(name, 0) != number - 1:
+            raise SchemaError(f"{dot} says that it is not the next write of its replica")
         last = moment(last + at)
         w = Write(dot, before, str(key), decode(value), names[by], last, bool(pinned))
-        if before.get(name, 0) != number - 1:
-            raise SchemaError(f"{w.dot} says that it is not the next write of its replica")
         check(w)
         found.append(w)
         latest[name] = w
@@ -143,7 +144,10 @@ def _before(dot: Dot, seen: Clock) -> Clock:
 
 def clock_from_data(data: Any) -> Clock:
     """A clock of JSON data."""
-    return Clock({str(name): _number(number) for name, number in data.items()})
+    for number in data.values():
+        if type(number) is not int or not 0 < number < _HIGHEST:
+            raise SchemaError(f"{number!r} counts nothing")
+    return Clock(data)
 
 
 def moment(value: Any) -> int:

@@ -28,6 +28,7 @@ from ..base.overlay import Overlay
 from .clock import NOTHING, Clock, Dot
 
 MOST_WAITING = 10_000  #: writes that wait for their causes
+NOBODY = FrozenDict[Clock]()  #: that has told anything
 
 
 class Write(NamedTuple):
@@ -133,12 +134,14 @@ class Replica(NamedTuple):
 
     # -- merging
 
-    def deliver(self, writes: Iterable[Write]) -> Replica:
-        """With writes of any replica, in any order, any number of times. Raises `SchemaError` for a forged one."""
-        seen = dict(self.seen)
+    def deliver(self, writes: Iterable[Write] = (), told: Mapping[str, Clock] = NOBODY) -> Replica:
+        """With writes of any replica, in any order, any number of times; `told`: what replicas say they have seen, for
+        which `trim` waits from then on. Raises `SchemaError` for a forged write."""
+        seen, heard = dict(self.seen), self.heard
+        for replica, clock in told.items():
+            heard = heard.updated({replica: heard.get(replica, NOTHING).joined(clock)})
         slots: dict[str, Slot | None] = {}
         logged: dict[str, Write | None] = {}
-        authors = set[str]()
         late: list[Write] = []
         for again in (False, True):  # mostly causes come first, and nothing is sorted
             if again:
@@ -155,16 +158,15 @@ class Replica(NamedTuple):
                     slots[w.key] = _applied(slots.get(w.key) or self.slots.get(w.key), w)
                     logged[str(w.dot)] = w
                     seen[author] = number
-                    authors.add(author)
+                    if author not in heard:
+                        heard = heard.updated({author: NOTHING})
                 else:
                     late.append(w)
-        unknown = authors - self.heard.keys()
+        # of what waits, what is let go is asked for again: it is not seen
+        waits = FrozenDict({str(w.dot): w for w in late[:MOST_WAITING]}) if late or self.waiting else self.waiting
         return Replica(
-            self.id, self.seen.updated(seen), self.slots.update(slots), self.log.update(logged), self.cut,
-            # of what waits, what is let go is asked for again: it is not seen
-            FrozenDict({str(w.dot): w for w in late[:MOST_WAITING]}) if late or self.waiting else self.waiting,
-            self.heard.updated(dict.fromkeys(unknown, NOTHING)) if unknown else self.heard,
-        )  # fmt: skip
+            self.id, self.seen.updated(seen), self.slots.update(slots), self.log.update(logged), self.cut, waits, heard
+        )
 
     def merge(self, other: Replica) -> Replica:
         """With everything that another copy has seen: the whole state, for one that its log does not reach back to."""
@@ -194,12 +196,6 @@ class Replica(NamedTuple):
         return tuple(sorted((self.log[str(dot)] for dot in self.seen.since(seen)), key=_order))
 
     # -- forgetting
-
-    def hear(self, replica: str, seen: Mapping[str, int]) -> Replica:
-        """Told that another copy has seen so much; from then on `trim` waits for it."""
-        old = self.heard.get(replica)
-        known = (old or NOTHING).joined(seen)
-        return self if known is old else self._replace(heard=self.heard.updated({replica: known}))
 
     def forget(self, replica: str) -> Replica:
         """Wait for a copy no longer. If it comes back it needs the whole state."""
@@ -252,7 +248,7 @@ def _check_same(known: Write | None, w: Write) -> None:
 
 def _applied(slot: Slot | None, w: Write) -> Slot:
     """A slot with one more write, without those that it supersedes."""
-    left = () if slot is None else tuple([v for v in slot.writes if not w.seen.has(v.dot)])
+    left = () if slot is None else [v for v in slot.writes if not w.seen.has(v.dot)]
     return Slot(tuple(sorted((*left, w), key=_order))) if left else Slot((w,))
 
 

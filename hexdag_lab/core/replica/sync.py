@@ -52,16 +52,12 @@ class Sync(NamedTuple):
 
     def receive_message(self, replica: Replica, data: bytes, check: Check = check_draft) -> tuple[Sync, Replica]:
         """The copy with what a message brings. Raises `SchemaError`, and then nothing has changed."""
-        return self._received(replica, *reading("a message of a draft", lambda d: _parts(d, check), unpack(data)))
-
-    def _received(
-        self, replica: Replica, sender: str, seen: Clock, whole: Replica | None, writes: Any
-    ) -> tuple[Sync, Replica]:
+        sender, seen, whole, writes = reading("a message of a draft", _parts, unpack(data), check)
         if sender == replica.id:
             raise SchemaError(f"both ends are replica {sender!r}: each copy needs an id of its own")
         if whole is not None:
             replica = replica.merge(whole)
-        return Sync(seen, self.told), replica.deliver(writes).hear(sender, seen)
+        return Sync(seen, self.told), replica.deliver(writes, {sender: seen})
 
 
 def _parts(data: Any, check: Check) -> tuple[str, Clock, Replica | None, Any]:

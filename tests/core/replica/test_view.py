@@ -191,7 +191,7 @@ def test_a_removal_does_not_stay_for_ever() -> None:
     left = edit(left, on(left).remove_node("fit"))
     left, right = both(left, right)
     assert len(left.slots) == 1
-    left = left.hear("right", right.seen).trim()
+    left = left.deliver(told={"right": right.seen}).trim()
     assert len(left.slots) == len(left.log) == 0
 
 
@@ -202,7 +202,7 @@ def test_a_removal_that_somebody_has_not_seen_stays() -> None:
     c = c.merge(a)
     c = edit(c, on(c).add_node(node("fit", depth=3)), "lea")  # she knows of dana's removal, and not of arun's
     a, b = both(a, b)
-    trimmed = a.hear("right", b.seen).hear("third", c.seen).trim()
+    trimmed = a.deliver(told={"right": b.seen, "third": c.seen}).trim()
     assert view(trimmed.merge(c)) == view(b.merge(c))
     (conflict,) = view(trimmed.merge(c)).conflicts.values()
     assert str(conflict) == "fit: lea's is shown, while at the same time arun removes it"
