@@ -20,6 +20,7 @@ from ..ports import CommitRefused, Store
 from ..runtime import wire
 
 ROW = 48 * 1024  #: bytes of a row of the store; larger edits take more rows
+PAGE = 1000  #: rows that are read at a time
 TELL_SOON, TELL_EVERY = 1.0, 10.0  #: seconds between two words of a copy, and of one that has seen nothing new
 SILENT_FOR = 7 * 86_400_000  #: milliseconds after which a copy is not named any more
 REPLACED_AFTER = 600_000  #: the same, for one whose owner has a newer one
@@ -38,13 +39,15 @@ class Link:
 
     def fresh(self) -> Iterator[list[Write]]:
         """What others wrote since the last look, many rows at a time. Raises `SchemaError` for one that is damaged."""
-        stream = wire.draft(self._name)
-        while rows := self._lab.in_store(lambda store: store.read(stream, self._read)):
+        stream, more = wire.draft(self._name), True
+        while more:  # a page that is not full is the last: one question to the store a look
+            rows = self._lab.in_store(lambda store: store.read(stream, self._read, PAGE))
             writes: list[Write] = []
             for row in rows:
                 writes += reading(f"row {row.seq} of draft {self._name}", writes_from_data, unpack(row.data))
             yield writes
-            self._read = rows[-1].seq
+            self._read = rows[-1].seq if rows else self._read
+            more = len(rows) == PAGE
 
     def send(self, writes: Sequence[Write] = ()) -> None:
         """Send these, after what waits."""

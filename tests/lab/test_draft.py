@@ -36,6 +36,21 @@ def test_two_notebooks_see_each_others_edits(labs: tuple[hx.Lab, hx.Lab]) -> Non
     ]
 
 
+def test_a_look_asks_the_store_once_and_an_edit_of_what_was_seen_once_more(
+    labs: tuple[hx.Lab, hx.Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dana, arun = labs[0].draft("next", of=hx.Dag.of(load)), labs[1].draft("next")
+    dana.add_node(hx.NodeSpec("report", extra).after("load"))
+    asked, in_store = list[Any](), labs[1].in_store
+    monkeypatch.setattr(labs[1], "in_store", lambda work: asked.append(work) or in_store(work))
+    monkeypatch.setattr(arun._link, "tell", lambda *_: None)  # now and then, by the clock
+    seen = arun.dag
+    assert (set(seen), len(asked)) == ({"load", "report"}, 1)
+    arun.edit(hx.Changeset.on(seen).add_node(hx.NodeSpec("check", extra).after("load")))
+    assert len(asked) == 2
+    assert set(dana.dag) == {"load", "report", "check"}
+
+
 def test_a_draft_is_found_again_by_its_name(labs: tuple[hx.Lab, hx.Lab]) -> None:
     labs[0].draft("next", of=hx.Dag.of(load)).add_node(hx.NodeSpec("check", extra).after("load"))
     assert set(labs[0].draft("next").dag) == {"load", "check"}

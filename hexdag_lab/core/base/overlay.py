@@ -1,10 +1,10 @@
 """A persistent map for what is derived and not hashed: a large dict under ever smaller ones that hold what is newer.
 
 No dict is changed once it is in a map, so versions share them. An edit puts its changes on top as one more dict, with
-those of the last few edits; before that, layers that have grown to half of the one below are merged with it. So there are at most log2(n) of them,
-a change is copied O(log n) times in its life, reads cost little more than those of a dict, and a bulk load is one dict
-(the logarithmic method: Bentley and Saxe, Decomposable Searching Problems, J. Algorithms 1, 1980). It has no order
-and no digest: what it holds can be made anew from elsewhere.
+those of the last few edits; before that, layers that have grown to half of the one below are merged with it. So there
+are at most log2(n) of them, a change is copied O(log n) times in its life, reads cost little more than those of a dict,
+and a bulk load is one dict (the logarithmic method: Bentley and Saxe, Decomposable Searching Problems, J. Algorithms 1,
+1980). It has no order and no digest: what it holds can be made anew from elsewhere.
 """
 
 from __future__ import annotations
