@@ -15,7 +15,7 @@ from . import api
 from .access import Access, tokens_for
 from .pages import Dashboard, Identity, Lab, Place
 from .pages.frame import RUNS_EVERY
-from .screen import Cell, of_session
+from .screen import Cell, at_once, of_session
 
 __all__ = ["TITLE", "in_cell", "serve", "session", "tokens_for"]
 
@@ -60,10 +60,10 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     pn.state.on_session_destroyed(gone)
 
     def look() -> None:
-        pages.look_at_runs()
+        at_once(pages.look_at_runs)
 
     def shown() -> None:
-        screen.open()
+        at_once(screen.open)
         look()
         pn.state.add_periodic_callback(look, period=RUNS_EVERY)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -55,7 +56,7 @@ def of_session(document: Any) -> Screen:
 
     def act(work: Work) -> None:
         try:
-            document.add_next_tick_callback(work)
+            document.add_next_tick_callback(partial(at_once, work))
         except AttributeError:  # Bokeh takes a document apart before it tells that its session has ended
             screen.close()
 
@@ -63,6 +64,13 @@ def of_session(document: Any) -> Screen:
     if document is None:
         screen.close()
     return screen
+
+
+def at_once(work: Callable[[], object]) -> None:
+    """Do what changes a session's document, and send all that it has changed in one message: to send one for each takes
+    longer than to make them."""
+    with pn.io.unlocked():
+        work()
 
 
 class Cell(pn.Column):

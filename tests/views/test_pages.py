@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from hexdag_lab.views.pages import Dashboard, Identity, Place
 from hexdag_lab.views.pages.card import Card
 from hexdag_lab.views.pages.edit import Editor
 from hexdag_lab.views.pages.versions import going_back
+from hexdag_lab.worker.context import Note
 from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report, until
 
@@ -223,6 +225,81 @@ def test_a_card_stands_ready_hidden_so_that_a_proposal_needs_none_made(pages: Da
     pages._refresh()
     assert cards.view[-1] is not ready
     assert not cards.view[-1].visible, "the next one"
+
+
+def shown(pages: Dashboard, page: str, monkeypatch: pytest.MonkeyPatch) -> list[hx.RunView]:
+    """A page that is looked at while nobody follows the run, and the moments that it is shown from now on."""
+    found, moments = look(pages, page), []
+    pages.stop()
+    show = found.show
+    monkeypatch.setattr(found, "show", lambda run, moment: (moments.append(moment), show(run, moment)))
+    return moments
+
+
+@pytest.mark.parametrize("page", ["Run", "Proposals", "Versions", "Events"])
+def test_a_look_leaves_a_page_alone_that_shows_all_there_is_and_shows_what_was_left_out(
+    pages: Dashboard, run: hx.Run, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    moments = shown(pages, page, monkeypatch)
+    pages._refresh()
+    moments.clear()
+    pages.look_at_runs()
+    assert moments == []
+    run.feed.log.add(Note(time.time(), "held", 1, "hello"))
+    pages.look_at_runs()
+    assert [moment.lines[-1].text for moment in moments] == ["hello"]
+    p = asked(run)
+    pages.look_at_runs()
+    assert [len(moment.state.open) for moment in moments] == [0, 1]
+    assert p.id in moments[-1].state.open
+
+
+@pytest.mark.parametrize("page", ["Agents", "Workers"])
+def test_what_says_more_than_the_run_does_is_shown_at_each_look(
+    pages: Dashboard, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    moments = shown(pages, page, monkeypatch)
+    pages.look_at_runs()
+    pages.look_at_runs()
+    assert len(moments) == 2
+
+
+def test_a_look_takes_a_decided_card_away_and_leaves_the_past_alone(
+    pages: Dashboard, run: hx.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments, cards = shown(pages, "Proposals", monkeypatch), pages._pages["Proposals"]._cards
+    p = asked(run)
+    pages.look_at_runs()
+    p.vote("dana", "reject")
+    pages.look_at_runs()
+    card = cards.all[p.id]
+    assert card.decided
+    assert card.view.visible, "it stays for some seconds"
+    monkeypatch.setattr(card, "_gone", time.monotonic())
+    pages.look_at_runs()
+    assert p.id not in cards.all
+    assert not card.view.visible
+    pages.look_at_runs()
+    moments.clear()
+    pages._slider.end = run.seq
+    pages._slider.value = 2
+    assert [moment.live for moment in moments] == [False]
+    pages.look_at_runs()
+    assert len(moments) == 1
+
+
+def test_a_page_is_laid_out_anew_only_for_a_card_that_is_made(pages: Dashboard, run: hx.Run) -> None:
+    cards, laid_out = look(pages, "Proposals")._cards, []
+    pages.stop()
+    cards.view.param.watch(lambda event: laid_out.append(len(event.new)), "objects")
+    for name in ("one", "two"):
+        p = asked(run, name)
+        pages._refresh()
+        p.vote("dana", "reject")
+        pages._refresh()
+        cards.all[p.id]._gone = time.monotonic()
+        pages._refresh()
+    assert laid_out == [3, 3], "nothing, what lingers, and the one that stands ready"
 
 
 class Draining:

@@ -18,9 +18,15 @@ class Place(NamedTuple):
 
 
 class Page(Protocol):
-    """A page of one run. It is shown moments while somebody looks at it, and a moment when she comes."""
+    """A page of one run. It is shown moments while somebody looks at it, and a moment when she comes.
+
+    moves   it changes by itself, though nothing happens in the run, and is shown anew every two seconds
+    """
 
     view: Any
+
+    @property
+    def moves(self) -> bool: ...
 
     def show(self, run: Any, moment: Moment) -> None:
         """Show a run at a moment; at most five times a second."""

@@ -36,13 +36,14 @@ class Card:
             css_classes=["hx-reason"],
         )  # fmt: skip
         kinds = {"approve": "success", "reject": "danger"}
-        self._buttons = pn.FlexBox(
+        self._buttons = pn.Row(
             *(
                 button(label, self._press(choice), kinds.get(choice, ""), css_classes=[f"hx-{choice}"])
                 for choice, label in CHOICES.items()
             ),
             button("Edit first", self._edit, css_classes=["hx-edit"]),
             margin=(4, 0, 0, 0),
+            styles={"flex-wrap": "wrap"},
         )
         self._editor = pn.Column(sizing_mode="stretch_width", visible=False, margin=0)
         self.view = pn.Column(
@@ -84,6 +85,11 @@ class Card:
             self._decided()
 
     @property
+    def decided(self) -> bool:
+        """Whether it has been shown as decided, so that it will go."""
+        return self._gone < float("inf")
+
+    @property
     def lingers(self) -> bool:
         """Whether it is still to be seen: a card does not vanish from under the hand of somebody who was too late."""
         return time.monotonic() < self._gone
@@ -93,7 +99,7 @@ class Card:
         state, proposal = moment.state, moment.state.proposals[self.proposal]
         self._run = run
         viewer, now = self._visit.viewer, moment.now
-        if proposal.terminal and self._gone == float("inf"):
+        if proposal.terminal and not self.decided:
             self._gone = time.monotonic() + LINGER
         open_ = moment.live and not proposal.terminal
         if self._buttons.visible != open_:

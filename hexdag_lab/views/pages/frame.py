@@ -56,7 +56,7 @@ class Pending:
             return
         now = (state.open, state.version, state.status)
         if began < self._not_before and now == self._told:
-            return  # what is left out is looked at with the runs, every two seconds; a question never is
+            return  # what is left out is shown with the next look at the runs; a question never is left out
         self._told = now
         self._show(state)
         self._not_before = time.monotonic() + (time.monotonic() - began) * (1 / self._share - 1)
@@ -81,6 +81,7 @@ class Dashboard:
         self._film: Film | None = None
         self._follower: Follower | None = None
         self._past: int | None = None  # the event after which the run is shown; None: as it is now
+        self._shown: Moment | None = None
         self._sure_until = 0.0
         self._pages: dict[str, Any] = {
             "Run": RunPage(self.visit, self._refresh),
@@ -163,7 +164,7 @@ class Dashboard:
             self._say(str(error))
             return False
         self._say("")
-        self._refresh()
+        self._catch_up()
         ids = [row.id for row in reversed(rows)]
         if ids != self._select.options:
             self._select.options = ids
@@ -218,7 +219,18 @@ class Dashboard:
             moment = self._film.now() if self._past is None else self._film.at(self._past)
             self._show(moment)
 
+    def _catch_up(self) -> None:
+        """Show what has been left out, or changes by itself. That is little: what a page that stays as it is does takes
+        time from whatever is to be shown in all others."""
+        if self._film is None or self._past is not None:
+            return
+        moment, shown = self._film.now(), self._shown
+        new = shown is None or moment.state is not shown.state or moment.lines != shown.lines
+        if new or (self._page not in OF_THE_LAB and self._pages[self._page].moves):
+            self._show(moment)
+
     def _show(self, moment: Moment) -> None:
+        self._shown = moment
         self._header.put(html.header(moment.state))
         self._steering(moment)
         page = self._pages[self._page]

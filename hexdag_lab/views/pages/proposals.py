@@ -46,6 +46,11 @@ class Cards:
             self._spare = Card(self._visit, "", self._acted)
         self._lay_out()
 
+    @property
+    def moves(self) -> bool:
+        """Whether something is to be done here though nothing happens: a card to be taken away, or made ready."""
+        return self._spare is None or any(card.decided for card in self.all.values())
+
     def _card(self, proposal: str) -> Card:
         card, self._spare = self._spare, None
         if card is None:
@@ -58,8 +63,13 @@ class Cards:
         wanted: list[Any] = [self._none, *(card.view for card in (*self.all.values(), *spare))]
         if self._none.visible == bool(self.all):
             self._none.visible = not self.all
-        if wanted != list(self.view):
+        stays = [view for view in self.view if view in wanted]
+        if stays != wanted:
             self.view[:] = wanted
+        # What has gone is hidden, and taken away with the next one that is made: a page that is laid out anew is late.
+        for view in self.view:
+            if view not in wanted and view.visible:
+                view.visible = False
 
 
 class ProposalsPage:
@@ -69,6 +79,10 @@ class ProposalsPage:
         self._cards, self._decided = Cards(visit, acted), Html()
         self._shown: Any = None
         self.view = pn.Column(self._cards.view, self._decided, sizing_mode="stretch_width")
+
+    @property
+    def moves(self) -> bool:
+        return self._cards.moves
 
     def show(self, run: Any, moment: Moment) -> None:
         self._cards.show(run, moment)

@@ -37,6 +37,10 @@ class RunPage:
         )  # fmt: skip
         self.view = pn.FlexBox(main, side, sizing_mode="stretch_width", align_items="flex-start")
 
+    @property
+    def moves(self) -> bool:
+        return self.cards.moves
+
     def show(self, run: Any, moment: Moment) -> None:
         state = moment.state
         if state.run != self._run:
@@ -45,9 +49,9 @@ class RunPage:
         if len(moment.events) < self._spans.taken or state.run != self._run:
             self._spans = Spans()
         self._spans.take(moment.events)
+        self.cards.show(run, moment)
         self._details.put(html.node(state, self._node, moment.lines_of(self._node)))
         self._output.put(html.output(state, moment.lines))
-        self.cards.show(run, moment)
         self._draw_timeline()
 
     def _draw_timeline(self) -> None:

@@ -24,6 +24,8 @@ TRUST_EVERY = 10.0  #: seconds between looks at what agents have earned, for whi
 class EventsPage:
     """The journal in words, the newest first."""
 
+    moves = False
+
     def __init__(self, visit: Visit) -> None:
         self._visit, self.view = visit, Html()
 
@@ -33,7 +35,9 @@ class EventsPage:
 
 
 class AgentsPage:
-    """Who takes part in a run, with what each has earned."""
+    """Who takes part in a run, with what each has earned, also in other runs."""
+
+    moves = True
 
     def __init__(self, visit: Visit) -> None:
         self._visit, self.view = visit, Html()
@@ -54,6 +58,8 @@ class AgentsPage:
 
 class WorkersPage:
     """What runs where, and for whoever is known a button with which a worker is drained."""
+
+    moves = True
 
     def __init__(self, visit: Visit) -> None:
         self._visit, self._table, self._said = visit, Html(), Html()

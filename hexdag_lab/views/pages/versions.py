@@ -23,6 +23,8 @@ from ..visit import Visit
 class VersionsPage:
     """A table, two choices, two pictures."""
 
+    moves = False
+
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._table, self._both, self._said = Html(), Html(), Html()
