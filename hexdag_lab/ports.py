@@ -173,8 +173,11 @@ class ListedBlobs(Blobs, Protocol):
     def remove(self, sha256: str) -> None:
         """Let go of the bytes, if they are there."""
 
-    def used_by(self, store: str | None = None) -> tuple[str, ...]:
-        """The URLs of all stores whose labs keep blobs here, sorted; `store` is one of them from now on."""
+    def use_for(self, store: str) -> None:
+        """Labs of the store with that URL keep blobs here from now on."""
+
+    def used_by(self) -> tuple[str, ...]:
+        """The URLs of all stores whose labs keep blobs here, sorted; `StoreUnavailable` if one cannot be told."""
 
 
 class Pool(Protocol):

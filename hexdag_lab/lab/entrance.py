@@ -101,7 +101,7 @@ class Entrance(NamedTuple):
             return None
         await self._check_key()
         if self.place and isinstance(self.blobs, ListedBlobs):  # so that nobody sweeps them who knows other stores only
-            await asyncio.to_thread(self.blobs.used_by, self.place)
+            await asyncio.to_thread(self.blobs.use_for, self.place)
         url = getattr(self.blobs, "url", None)
         made = pool_of(
             self.pool, workers=self.workers, threads=self.threads, standby=self.standby, blobs=url, region=self.region,

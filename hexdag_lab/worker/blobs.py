@@ -68,11 +68,7 @@ class FileBlobs:
                 self._touch(path)
                 return sha256
         try:
-            if self._local:
-                _write_durably(Path(path), data)
-            else:
-                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-                self._fs.pipe_file(path, data)
+            self._write(path, data)
         except OSError as error:
             raise StoreUnavailable(
                 f"{len(data):,} bytes cannot be kept at {self.url}: {error}; free some space, or make it writable"
@@ -132,19 +128,41 @@ class FileBlobs:
         except OSError as error:
             raise StoreUnavailable(f"blob {sha256} at {self.url} cannot be removed: {error}") from error
 
-    def used_by(self, store: str | None = None) -> tuple[str, ...]:
-        """The stores whose labs keep blobs here: each leaves a file, named by the hash of its URL, in `used-by`."""
+    def use_for(self, store: str) -> None:
+        """Keep blobs for the labs of a store, too: a file in `used-by`, named by the hash of its URL, says so. One that
+        is damaged is put right. Raises `StoreUnavailable` where nothing can be written."""
+        data = store.encode()
+        path = f"{self._root}/used-by/{hashlib.sha256(data).hexdigest()}"
+        try:
+            with suppress(FileNotFoundError):
+                if self._read(path) == data:
+                    return
+            self._write(path, data)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the blobs at {self.url} cannot be marked as those of {store}: {error}; make the place writable"
+            ) from error
+
+    def used_by(self) -> tuple[str, ...]:
+        """The stores whose labs keep blobs here, sorted. Raises `StoreUnavailable` if one of them cannot be told: then
+        nobody knows which blobs are needed."""
         folder = f"{self._root}/used-by"
         try:
-            if store is not None:
-                path = f"{folder}/{hashlib.sha256(store.encode()).hexdigest()}"
-                if not self._fs.exists(path):
-                    self._fs.makedirs(folder, exist_ok=True)
-                    self._fs.pipe_file(path, store.encode())
             files = self._fs.ls(folder, detail=False) if self._fs.exists(folder) else []
-            return tuple(sorted(self._read(file).decode() for file in files))
+            return tuple(sorted(self._user(file) for file in files if _NAME.fullmatch(file.rpartition("/")[2])))
         except OSError as error:
-            raise StoreUnavailable(f"the blobs at {self.url} do not say whose they are: {error}") from error
+            raise StoreUnavailable(
+                f"the blobs at {self.url} do not say whose they are: {error}; check access, then try again"
+            ) from error
+
+    def _user(self, path: str) -> str:
+        url = self._read(path).decode(errors="replace")
+        if hashlib.sha256(url.encode()).hexdigest() != path.rpartition("/")[2]:
+            raise StoreUnavailable(
+                f"{path} is damaged, and said which store's labs keep blobs here: open each lab once that does so,"
+                " which puts it right; if it stays damaged, that lab is no more, and the file can be deleted"
+            )
+        return url
 
     def _touch(self, path: str) -> None:
         """Somebody is about to name a blob that is old: whoever looks for what nobody names must not take it away."""
@@ -156,6 +174,13 @@ class FileBlobs:
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"
+
+    def _write(self, path: str, data: bytes) -> None:
+        if self._local:
+            _write_durably(Path(path), data)
+        else:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe_file(path, data)
 
     def _read(self, path: str) -> bytes:
         return bytes(self._fs.cat_file(path))

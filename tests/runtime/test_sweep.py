@@ -176,10 +176,27 @@ def test_where_another_lab_cannot_be_read_nothing_goes(
     run_one(tmp_path)
     lost = orphan(tmp_path)
     aged(tmp_path)
-    FileBlobs(tmp_path / "blobs").used_by("redis://127.0.0.1:9/0")
+    FileBlobs(tmp_path / "blobs").use_for("redis://127.0.0.1:9/0")
     with pytest.raises(StoreUnavailable, match=r"also those of the store redis://127.0.0.1:9/0.*--also URL"):
         gc(tmp_path)
     assert FileBlobs(tmp_path / "blobs").has(lost)
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"", b"sqlite:///else.db"])
+def test_where_it_is_damaged_whose_blobs_these_are_nothing_goes_until_that_lab_is_opened_again(
+    tmp_path: Path, damage: bytes
+) -> None:
+    run_one(tmp_path)
+    orphan(tmp_path)
+    aged(tmp_path)
+    (mark,) = (tmp_path / "blobs" / "used-by").iterdir()
+    mark.write_bytes(damage)
+    with pytest.raises(StoreUnavailable, match=rf"{mark.name} is damaged.*open each lab once that does so"):
+        gc(tmp_path)
+    with hx.Lab(pool="inline", store=url_of(tmp_path), owner="dana"):
+        pass
+    aged(tmp_path)
+    assert len(gc(tmp_path).gone) == 1
 
 
 def test_a_journal_that_cannot_be_read_whole_stops_the_sweep(tmp_path: Path) -> None:
@@ -234,7 +251,8 @@ def test_blobs_in_memory_are_listed_with_their_times() -> None:
     (found,) = blobs.listed()
     assert (found.sha256, found.size) == (name, 1)
     assert abs(found.at - time.time()) < 120
-    assert blobs.used_by("redis://h:1/0") == blobs.used_by() == ("redis://h:1/0",)
+    blobs.use_for("redis://h:1/0")
+    assert blobs.used_by() == ("redis://h:1/0",)
     blobs.remove(name)
     blobs.remove(name)
     assert list(blobs.listed()) == []
