@@ -15,6 +15,7 @@ from ..core.base.errors import LabInUse, Refused
 from ..ports import Store, StoreAway
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
+from ..runtime.reach import Reach
 from ..runtime.regions import Outlook
 from ..runtime.remote import Remote
 from ..runtime.thread import LoopThread
@@ -45,15 +46,16 @@ class Session:
             raise
         announced.made(self.leads)
         self.outlook = Outlook(entrance.store, entrance.region) if entrance.region else None
+        self._later: Reach | Outlook = self.outlook or Reach(entrance.store)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """The result of something that is done on the session's own loop."""
         return self.thread.run(work, timeout)
 
     def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-        """The result of something that is asked of the store, and may as well be asked later."""
-        store = self._entrance.store
-        return self.run(work(store) if self.outlook is None else self.outlook.asked(work))
+        """The result of something that is asked of the store, and may as well be asked later. Raises `StoreAway`, and
+        at once where the store has not answered before."""
+        return self.run(self._later.asked(work))
 
     # -- leading and following
 

@@ -21,10 +21,9 @@ from ..core.runs.region import Region, clock
 from ..ports import CommitRefused, Lease, Store, StoreAway
 from . import wire
 from .lead import said_by_leader
+from .reach import LOOK_AGAIN, LOOK_EVERY, Reach
 
-LOOK_EVERY = 0.5  #: seconds between looks
 WRITE_EVERY = 2.0  #: seconds between two notes, if nothing new was seen
-LOOK_AGAIN = 1.0  #: seconds for an answer at the next look when there was none
 AT_ONCE = 0.5  #: seconds for an answer to what may as well be asked later
 SILENCE = 3.0  #: seconds without an answer of the store after which a region is held to be cut off
 T = TypeVar("T")
@@ -89,18 +88,18 @@ class Outlook:
 
     def __init__(self, store: Store, region: str) -> None:
         self._store, self.region = store, region
-        self._rows: tuple[Region, ...] = ()
-        self._answers = True  # the store did, when it was asked last
+        self._reach, self._rows = Reach(store, AT_ONCE), tuple[Region, ...]()
         self.since: float | None = None
 
     async def keep(self, seen: Seen) -> None:
         """Look at the others, and tell them what was seen here, for ever."""
         answered, told, told_at = time.time(), dict[str, int](), 0.0
+        patience = SILENCE
         while True:
             try:
-                async with asyncio.timeout(SILENCE if self._answers else LOOK_AGAIN):
+                async with asyncio.timeout(patience):
                     found = await self._store.get(wire.REGIONS)
-                    answered, self.since, self._answers = time.time(), None, True
+                    answered, self.since, patience = time.time(), None, SILENCE
                     self._rows = self._rows if found is None else loads(found.data)[1]
                     if (now := dict(seen())) != told or time.monotonic() - told_at > WRITE_EVERY:
                         sighting = dumps(Sighting(time.time(), FrozenDict(now)))
@@ -109,7 +108,8 @@ class Outlook:
             except SchemaError as error:  # a newer leader says it in another way
                 _log.warning("the regions cannot be read: %s", error)
             except (StoreUnavailable, TimeoutError) as error:
-                self._answers = False
+                self._reach.lost()
+                patience = LOOK_AGAIN
                 if self.since is None and time.time() - answered > SILENCE:
                     self.since = answered
                     _log.warning("%s: %s", self.why, error)
@@ -117,14 +117,12 @@ class Outlook:
 
     async def asked(self, work: Callable[[Store], Awaitable[T]]) -> T:
         """What the store says to something that may as well be asked later. Raises `StoreAway` if it does not answer at
-        once, and without asking until a look has shown that it does: who edits a draft is not to wait for it."""
+        once, and without asking until it is found: who edits a draft is not to wait for it."""
         try:
-            if self._answers:
-                async with asyncio.timeout(AT_ONCE):
-                    return await work(self._store)
-        except (StoreAway, TimeoutError):
-            self._answers = False
-        raise StoreAway(self.why or f"the store does not answer in region {self.region}; it is looked for")
+            return await self._reach.asked(work)
+        except StoreAway as error:
+            text = self.why or f"the store does not answer in region {self.region}; it is looked for"
+            raise StoreAway(text) from error
 
     def regions(self) -> list[Region]:
         """The regions as they were seen last; while this one is cut off it reaches none of the others."""

@@ -14,6 +14,8 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.lab import registry
+from hexdag_lab.ports import CommitRefused, Row, StoreAway, Value
+from hexdag_lab.runtime.stores.memory import MemoryStore
 from tests.lab import gates
 
 
@@ -110,3 +112,28 @@ def leading(script: str, *arguments: object, cwd: Path | None = None) -> Iterato
             yield child
         finally:
             child.kill()
+
+
+class Severed(MemoryStore):
+    """A store whose server does not answer while `away`; `missed`: the streams that somebody wanted to read then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away, self.missed = False, list[str]()
+
+    def _reach(self) -> None:
+        if self.away:
+            raise StoreAway("the store does not answer")
+
+    async def get(self, key: str) -> Value | None:
+        self._reach()
+        return await super().get(key)
+
+    async def commit(self, *said: Any, **more: Any) -> int | CommitRefused:
+        self._reach()
+        return await super().commit(*said, **more)
+
+    async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
+        self.missed += [stream] if self.away else []
+        self._reach()
+        return await super().read(stream, after, limit)

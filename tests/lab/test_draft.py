@@ -14,7 +14,9 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
-from tests.lab.conftest import fit, held, load
+from hexdag_lab.runtime import wire
+from tests.lab.conftest import Severed, fit, held, load
+from tests.runtime.kit import until
 
 
 def extra(**inputs: Any) -> int:
@@ -86,6 +88,22 @@ def test_offline_edits_wait_and_go_when_the_store_is_back(
     assert arun.unsent == 0
     assert dana.dag == arun.dag
     assert {who in str(conflict) for who in ("dana", "arun")} == {True}
+
+
+def test_a_store_that_is_away_is_waited_for_once_and_not_at_each_edit() -> None:
+    store = Severed()
+    with hx.Lab(pool="inline", store=store, owner="dana") as lab:
+        draft = lab.draft("next", of=hx.Dag.of(load))
+        store.away = True
+        for name in ("one", "two", "three"):
+            draft.add_node(hx.NodeSpec(name, extra).after("load"))
+            assert name in draft.dag
+        assert draft.offline
+        assert draft.unsent == 6, "three nodes, three edges"
+        assert store.missed.count(wire.draft("next")) == 1
+        store.away = False
+        until(lambda: draft.dag and draft.unsent == 0)
+        assert not draft.offline
 
 
 def test_a_conflict_is_settled_for_both(labs: tuple[hx.Lab, hx.Lab]) -> None:

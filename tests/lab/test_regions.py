@@ -12,11 +12,10 @@ import pytest
 import hexdag_lab as hx
 from hexdag_lab.core.runs.region import Region
 from hexdag_lab.lab import registry
-from hexdag_lab.ports import CommitRefused, Row, StoreAway, Value
 from hexdag_lab.runtime import regions
 from hexdag_lab.runtime.pools import branch
 from hexdag_lab.runtime.pools.inline import InlinePool
-from hexdag_lab.runtime.stores.memory import MemoryStore
+from tests.lab.conftest import Severed
 from tests.runtime.kit import open_gate, pass_gate, until
 
 
@@ -171,28 +170,6 @@ def test_a_lab_of_another_region_sees_the_same_and_is_behind_while_it_has_not_se
         run.wait(30)
     with another(store=store) as later:
         assert later.regions() == [], "nobody leads"
-
-
-class Severed(MemoryStore):
-    """A store whose server does not answer while `away`."""
-
-    away = False
-
-    def _reach(self) -> None:
-        if self.away:
-            raise StoreAway("the store does not answer")
-
-    async def get(self, key: str) -> Value | None:
-        self._reach()
-        return await super().get(key)
-
-    async def commit(self, *said: Any, **more: Any) -> int | CommitRefused:
-        self._reach()
-        return await super().commit(*said, **more)
-
-    async def read(self, stream: str, after: int = 0, limit: int = 1000) -> list[Row]:
-        self._reach()
-        return await super().read(stream, after, limit)
 
 
 def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while_drafts_are_edited(
