@@ -12,6 +12,7 @@ from ..runs.run import RunStatus
 from ..votes.budget import Budget
 from ..votes.proposal import Proposal, ProposalState
 from . import events as ev
+from .attempts import hold_back
 from .landing import MOVED, relieve
 from .limits import wanted
 from .proposals import open_vote
@@ -36,6 +37,8 @@ def watch(step: Step) -> None:
     if lacks.empty:
         return
     step.emit(ev.RunPaused, by=ASKER, short=lacks)
+    if lacks.seconds is not None:  # for the rest, what was submitted is within the budget
+        hold_back(step)
     if not any(state.proposals[id_].raises is not None for id_ in state.open):
         _ask(step, lacks)
 

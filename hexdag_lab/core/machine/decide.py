@@ -115,6 +115,7 @@ def _pause(step: Step, m: ms.Pause) -> None:
     refused = proposals.may_steer(step.state, m.by)
     if refused is None and step.state.status is RunStatus.RUNNING:
         step.emit(ev.RunPaused, by=m.by)
+        attempts.hold_back(step)
     step.reply(refused or True)
 
 

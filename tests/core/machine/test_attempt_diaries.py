@@ -517,6 +517,47 @@ def test_pause_and_resume() -> None:
     """)
 
 
+def test_a_pause_takes_back_what_was_handed_over_ahead_and_has_not_begun() -> None:
+    lab = Diary("load > fit > report, other")
+    lab.start(slots=1, lookahead=9)
+    lab.begins("load")
+    assert lab.in_pool() == ["fit#1", "load#1", "other#1", "report#1"]
+    lab.told()
+    lab.send(ms.Pause(0.0, "ada"))
+    lab.succeeds("load")
+    assert lab.in_pool() == []
+    lab.send(ms.Resume(0.0, "ada"))
+    lab.runs("other", "fit", "report")
+    assert lab.told() == text("""
+           0  paused by ada
+           0  fit, other, report taken back: the run was paused before they began
+              recall fit#1, other#1, report#1
+           0  load succeeded in 1.50 s
+           0  ada lets the run go on
+           0  submitted fit#2, other#2
+           0  submitted report#2
+           0  other started on w1
+           0  other succeeded in 1.50 s
+           0  fit started on w1
+           0  fit succeeded in 1.50 s
+           0  report started on w1
+           0  report succeeded in 1.50 s
+           0  the run ended: SUCCEEDED
+    """)
+
+
+def test_a_pause_leaves_what_may_have_begun_and_what_has_without_its_upstream_having_been_heard_of() -> None:
+    lab = Diary(graph("a > b > c, d, e, mail", mail={"effects": True}))
+    lab.start(slots=2, lookahead=9)
+    lab.begins("b")  # so `a` has ended, and its report is on the way
+    lab.send(ms.Pause(0.0, "ada"))
+    assert lab.in_pool() == ["a#1", "b#1", "d#1", "mail#1"], "a slot is free for `d`; `mail` must not begin twice"
+    lab.succeeds("b")
+    lab.succeeds("a")
+    assert lab.states()["b"] == "SUCCEEDED"
+    assert lab.in_pool() == ["d#1", "mail#1"]
+
+
 def test_cancel() -> None:
     lab = Diary("load > fit > report, load > check > mail")
     lab.start(slots=2, lookahead=1)
