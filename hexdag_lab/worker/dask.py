@@ -19,7 +19,7 @@ from distributed.utils import sync
 from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
 from ..core.machine.messages import Failed, Lost, Started
-from ..core.runs.attempt import Input, Task
+from ..core.runs.attempt import Task
 from .blobs import FileBlobs
 from .bundle import Rerun, pending
 from .execute import NOTHING, Outcome, World, execute
@@ -78,7 +78,7 @@ def _attempt(desk: _Desk, task: Task, code: bytes, upstream: list[Outcome | Outc
             why = "its worker died while it ran; what acts on the outside world is not run again by the pool itself"
             say(Lost(time.time(), task.node, task.fence, why))
             return NOTHING
-        wanted = [wanted for wanted in task.inputs if from_pool(wanted)]
+        wanted = [wanted for wanted in task.inputs if wanted.from_pool]
         given = {w.up: picked(outcome, w.up, w.fence) for w, outcome in zip(wanted, upstream, strict=True)}
         outcome = execute(task, code, given, say, desk.world)
     except Exception as error:  # a bug, or a report that cannot be written
@@ -91,13 +91,6 @@ def _attempt(desk: _Desk, task: Task, code: bytes, upstream: list[Outcome | Outc
 def picked(outcome: Outcome | Outcomes, node: str, fence: int) -> Outcome:
     """The outcome of an attempt, out of what its task leaves in the pool; empty if it was not run."""
     return outcome.made.get((node, fence), NOTHING) if isinstance(outcome, Outcomes) else outcome
-
-
-def from_pool(wanted: Input) -> bool:
-    """Whether an input is to be had in the pool's memory only, or has to be waited for there."""
-    if not wanted.up:
-        return False
-    return wanted.kept is None or (wanted.kept.where == "pool" and wanted.param is not None)
 
 
 def hear_answers(said: list[tuple[str, str, int, int, bool]]) -> None:

@@ -49,7 +49,7 @@ def known_to(pool: Any) -> set[Any]:
     if isinstance(pool, Federation):
         theirs = (known_to(branch.pool) for branch in pool._branches.values())
         return set().union(pool._place, pool._held, pool._kept, *theirs)
-    return set(pool._handed.held) if isinstance(pool, DaskPool) else {*pool._wanted, *pool._outcomes}
+    return set(pool._handed.held) if isinstance(pool, DaskPool) else set(pool._held)
 
 
 # -- shapes
@@ -247,6 +247,34 @@ def test_a_cancelled_run_starts_nothing_more(lab: hx.Lab, witness: Path, gate: P
     until(lambda: held(lab) == 0)
 
 
+def test_a_pause_holds_back_what_the_pool_has_been_given_ahead(lab: hx.Lab, witness: Path, gate: Path) -> None:
+    def first(gate: str, witness: str) -> int:
+        ran(witness, "first")
+        pass_gate(gate)
+        return 1
+
+    def second(first: int, witness: str) -> int:
+        ran(witness, "second")
+        return first + 1
+
+    said = {"witness": str(witness)}
+    specs = [
+        hx.NodeSpec("first", first, params={**said, "gate": str(gate)}),
+        hx.NodeSpec("second", second, params=said),
+    ]
+    run = lab.start(hx.Dag.of(*specs))
+    until(lambda: executions(witness)["first"])
+    run.pause()
+    open_gate(gate)
+    until(lambda: run.nodes["first"].state == "SUCCEEDED")
+    assert run.nodes["second"].state == "READY"
+    assert lab.start(hx.Dag.of(one, two)).wait(30) == {"one": 1, "two": 2}, "others go on"
+    assert executions(witness) == {"first": 1}
+    run.resume()
+    assert run.wait(30)["second"] == 2
+    assert executions(witness) == {"first": 1, "second": 1}
+
+
 def test_an_attempt_that_waits_for_a_slot_is_not_run_once_it_was_taken_back(witness: Path, gate: Path) -> None:
     def held(gate: str, witness: str, name: str) -> None:
         ran(witness, name)
@@ -261,7 +289,7 @@ def test_an_attempt_that_waits_for_a_slot_is_not_run_once_it_was_taken_back(witn
         until(lambda: executions(witness)["zombie"])
         cancelled.cancel()  # its thread goes on
         run = lab.start(dag("a", "b"))
-        until(lambda: [e.nodes for e in run.events() if e.kind == "AttemptsSubmitted"] == [(("a", 1),)])
+        until(lambda: [e.nodes for e in run.events() if e.kind == "AttemptsSubmitted"] == [(("a", 1), ("b", 1))])
         run.propose(hx.Changeset.on(run.dag).remove_node("a")).wait(30)
         open_gate(gate)
         assert run.wait(30).keys() == {"b"}

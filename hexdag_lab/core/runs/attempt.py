@@ -19,6 +19,13 @@ class Input(NamedTuple):
     fence: int
     kept: Kept | None = None
 
+    @property
+    def from_pool(self) -> bool:
+        """Whether it is to be had in the pool's memory only, or has to be waited for there."""
+        if not self.up:
+            return False
+        return self.kept is None or (self.kept.where == "pool" and self.param is not None)
+
 
 class Task(NamedTuple):
     """One attempt. `fence` rises with each submission of a node in a run, and only the current one's result counts;

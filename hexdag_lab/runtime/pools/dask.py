@@ -26,13 +26,14 @@ from ...core.runs.worker import Worker, WorkerState
 from ...ports import Put
 from ...worker import process
 from ...worker.bundle import Rerun, take_back
-from ...worker.dask import from_pool, hear_answers, picked, version_keys
+from ...worker.dask import hear_answers, picked, version_keys
 from ...worker.needs import needed
 from ..thread import cancelled
 from .handed import Handed, Kinds, attempt_of
 from .link import Link
 from .packing import Packing
 from .roster import Attempt, Roster
+from .turns import Turns
 
 LOOKAHEAD = 128  #: attempts known to Dask beforehand, per slot
 SILENCE = 5.0  #: seconds after which an attempt that ended without a report is held to be lost
@@ -51,6 +52,7 @@ class DaskPool:
         self._roster = Roster(self._link.shared)
         self._topic = f"hexdag-{secrets.token_hex(6)}"  # of this lab only: others may use the same scheduler
         self._packing = Packing(self._topic, self._link)
+        self._turns = Turns()  # no Dask priority, which goes before all that others do
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._handed = Handed()
@@ -159,7 +161,7 @@ class DaskPool:
             keys |= dict.fromkeys(map(attempt_of, group), key)
         if not graph:
             return
-        order = {key: self._packing.place(group[0]) for key, group in sent.items()}
+        order = {key: self._turns.place(group[0]) for key, group in sent.items()}
         futures = self._link.get(graph, needed(tasks[0].requires), place, order)
         for key, group in sent.items():
             self._handed.add(key, group, futures[key])
@@ -169,7 +171,7 @@ class DaskPool:
         """The inputs that are in the pool, or are being made there. None if one is not: that is said."""
         found = []
         for wanted in task.inputs:
-            if not from_pool(wanted):
+            if not wanted.from_pool:
                 continue
             attempt = (task.run, wanted.up, wanted.fence)
             made = keys.get(attempt) or self._handed.held.get(attempt)
@@ -226,7 +228,7 @@ class DaskPool:
     async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
         kept = {(run, node, fence) for node, fence in keep}
         self._withdraw([a for a in (*self._handed.held, *self._early) if a[0] == run and a not in kept])
-        self._packing.end(run)
+        self._turns.end(run)
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
         self._forget()

@@ -37,7 +37,6 @@ from ...core.runs.value import Kept
 from ...core.runs.worker import Worker
 from ...ports import Blobs, Pool, Put
 from ...worker import values
-from ...worker.dask import from_pool
 from ..thread import cancelled
 from .branch import Branch, opened
 from .load import Load
@@ -220,7 +219,7 @@ class Federation:
 
     def _near(self, task: Task, able: Sequence[str]) -> str | None:
         """Where most of its inputs are made, or were and are only there."""
-        made = [self._place.get((task.run, wanted.up, wanted.fence)) for wanted in task.inputs if from_pool(wanted)]
+        made = [self._place.get((task.run, wanted.up, wanted.fence)) for wanted in task.inputs if wanted.from_pool]
         counts = {name: made.count(name) for name in able}
         near = max(able, key=lambda name: counts[name])
         return near if counts[near] else None
@@ -236,7 +235,7 @@ class Federation:
         return task._replace(inputs=found, requires=needs, worker=name if there == region else "")
 
     def _input(self, task: Task, wanted: Input, region: str) -> Input | None:
-        if not from_pool(wanted):
+        if not wanted.from_pool:
             return wanted
         attempt = (task.run, wanted.up, wanted.fence)
         kept, place = self._kept.get(attempt), self._place.get(attempt)

@@ -13,7 +13,6 @@ from typing import Any
 
 from ...core.runs.attempt import Task
 from ...core.runs.bundle import Measured, bundled
-from ...worker.dask import from_pool
 from .roster import Attempt
 
 MOST_KINDS = 4096  #: kinds of nodes whose seconds are remembered
@@ -150,6 +149,6 @@ class Kinds:
 
 def _is_light(task: Task) -> bool:
     """Whether a task can go at once, and is small to send."""
-    if any(from_pool(wanted) for wanted in task.inputs):
+    if any(wanted.from_pool for wanted in task.inputs):
         return False
     return sum(len(w.kept.inline or b"") for w in task.inputs if w.kept is not None) <= SMALL_INPUT

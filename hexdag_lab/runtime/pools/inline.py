@@ -1,6 +1,7 @@
 """`InlinePool`: attempts run on threads of this process, without Dask.
 
-For tests, tutorials and cheap nodes. It takes ready nodes only (lookahead 0), so everything a task needs is there.
+For tests, tutorials and cheap nodes. As with Dask, attempts may be handed over before their upstreams have ended: each
+begins the moment its last upstream has, without asking the controller, whose commits are then few and large.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import count as count_up
 from typing import Any
 
 import psutil
@@ -23,13 +25,28 @@ from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspe
 from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...ports import Blobs, Put
-from ...worker.execute import Outcome, World, execute
+from ...worker.execute import NOTHING, Outcome, World, execute
 from ...worker.safepoint import Answers
 from ...worker.versions import Versions
+from .turns import FIRST, Turn, Turns
+
+LOOKAHEAD = 128  #: attempts known beforehand, per slot
 
 Attempt = tuple[str, str, int]
 ENDS = (Succeeded, Failed, Suspended)
 _log = logging.getLogger(__name__)
+
+
+class _Held:
+    """An attempt that is here: what it still waits for, what waits for it, and what it has made once it has ended."""
+
+    __slots__ = ("below", "code", "outcome", "task", "turn", "unmet", "upstream")
+
+    def __init__(self, task: Task, code: bytes, upstream: dict[str, _Held], turn: Turn) -> None:
+        self.task, self.code, self.upstream, self.turn = task, code, upstream, turn
+        self.unmet = 0
+        self.below: list[_Held] = []
+        self.outcome: Outcome | None = None
 
 
 class InlinePool:
@@ -40,8 +57,9 @@ class InlinePool:
         self.blobs: Blobs | None = None
         self._published: dict[tuple[str, int], bytes] = {}
         self._versions = Versions(lambda run, version: self._published[run, version])
-        self._wanted: set[Attempt] = set()  # submitted, and neither ended nor withdrawn
-        self._outcomes: dict[Attempt, Outcome] = {}
+        self._held: dict[Attempt, _Held] = {}  # what is wanted: attempts that have not ended, and results
+        self._lock = threading.Lock()  # over what waits for what
+        self._turns = Turns()
         self._busy: dict[Attempt, str] = {}
         self._answers = Answers()
         self._nodes, self._keeping = _Threads("hexdag-node", slots), _Threads("hexdag-keep", 1)
@@ -50,10 +68,10 @@ class InlinePool:
         self._put = put
         self._nodes.begin()
         self._keeping.begin()
-        put("", PoolChanged(time.time(), self.slots, 0, (self.capabilities,)))
+        put("", PoolChanged(time.time(), self.slots, LOOKAHEAD * self.slots, (self.capabilities,)))
 
     async def close(self) -> None:
-        self._wanted.clear()
+        self._held.clear()
         self._answers.end()
         for threads in (self._nodes, self._keeping):
             threads.end()
@@ -65,26 +83,48 @@ class InlinePool:
         for task in tasks:
             upstream = self._upstream(task)
             if upstream is not None:
-                self._wanted.add((task.run, task.node, task.fence))
-                self._nodes.do(partial(self._run, task, code(task.code), upstream))
+                held = _Held(task, code(task.code), upstream, self._turns.of(task, time.monotonic()))
+                self._held[task.run, task.node, task.fence] = held
+                if not self._waits(held):
+                    self._begin(held)
 
-    def _upstream(self, task: Task) -> dict[str, Outcome] | None:
-        """The inputs that are only here; None if one is lost, which is said."""
+    def _upstream(self, task: Task) -> dict[str, _Held] | None:
+        """The inputs that are only here, or are being made; None if one is lost, which is said."""
         found = {}
         for wanted in task.inputs:
-            if wanted.param is not None and (wanted.kept is None or wanted.kept.where == "pool"):
-                outcome = self._outcomes.get((task.run, wanted.up, wanted.fence))
-                if outcome is None:
-                    now, why = time.time(), f"the result of {wanted.up} is not in the pool any more"
-                    self._put(task.run, Lost(now, wanted.up, wanted.fence, "it is not in the pool any more"))
-                    self._put(task.run, Lost(now, task.node, task.fence, why))
-                    return None
-                found[wanted.up] = outcome
+            if not wanted.from_pool:
+                continue
+            made = self._held.get((task.run, wanted.up, wanted.fence))
+            if made is None:
+                now, why = time.time(), f"the result of {wanted.up} is not in the pool any more"
+                self._put(task.run, Lost(now, wanted.up, wanted.fence, "it is not in the pool any more"))
+                self._put(task.run, Lost(now, task.node, task.fence, why))
+                return None
+            found[wanted.up] = made
         return found
 
+    def _waits(self, held: _Held) -> bool:
+        """Whether some of its upstreams have not ended; then the last of them lets it begin."""
+        with self._lock:
+            for above in held.upstream.values():
+                if above.outcome is None:
+                    above.below.append(held)
+                    held.unmet += 1
+            return held.unmet > 0
+
+    def _let_begin(self, below: Iterable[_Held]) -> None:
+        """An upstream of these has ended."""
+        with self._lock:
+            for held in below:
+                held.unmet -= 1
+            free = [held for held in below if not held.unmet]
+        for held in free:
+            self._begin(held)
+
+    def _begin(self, held: _Held) -> None:
+        self._nodes.do(partial(self._run, held), held.turn)
+
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        for node, fence in attempts:
-            self._wanted.discard((run, node, fence))
         await self.forget(run, attempts)
 
     async def answer(self, run: str, answer: Answer) -> None:
@@ -92,22 +132,22 @@ class InlinePool:
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         for node, fence in attempts:
-            self._outcomes.pop((run, node, fence), None)
+            self._held.pop((run, node, fence), None)
 
     async def end(self, run: str, keep: Sequence[tuple[str, int]]) -> None:
         kept = {(run, node, fence) for node, fence in keep}
-        for attempt in [*self._wanted, *self._outcomes]:
+        for attempt in list(self._held):
             if attempt[0] == run and attempt not in kept:
-                self._wanted.discard(attempt)
-                self._outcomes.pop(attempt, None)
+                self._held.pop(attempt, None)
+        self._turns.end(run)
         for version in [v for v in self._published if v[0] == run]:
             del self._published[version]
 
     async def value(self, run: str, node: str, fence: int) -> Any:
-        outcome = self._outcomes.get((run, node, fence))
-        if outcome is None or not outcome.ok:
+        held = self._held.get((run, node, fence))
+        if held is None or held.outcome is None or not held.outcome.ok:
             raise NotFinished(f"the result of {node} is not in the pool any more")
-        return outcome.read()
+        return held.outcome.read()
 
     def workers(self) -> list[Worker]:
         busy = tuple(sorted([*self._busy.values()]))
@@ -120,9 +160,10 @@ class InlinePool:
         text = "the inline pool is threads of this process, and none of them can leave"
         raise Refused(text, rule="inline-pool", fix='use hx.Lab(pool="dask")')
 
-    def _run(self, task: Task, code: bytes, upstream: Mapping[str, Outcome]) -> None:
+    def _run(self, held: _Held) -> None:
+        task = held.task
         attempt = (task.run, task.node, task.fence)
-        if attempt not in self._wanted:
+        if self._held.get(attempt) is not held:
             return
         last: list[Any] = []
 
@@ -132,16 +173,21 @@ class InlinePool:
             else:
                 self._put(task.run, message)
 
+        upstream = {name: above.outcome or NOTHING for name, above in held.upstream.items()}
         self._busy[attempt] = task.node
         try:
-            outcome = execute(task, code, upstream, say, self._world())
+            outcome = execute(task, held.code, upstream, say, self._world())
         finally:
             del self._busy[attempt]
-        if outcome.ok and outcome.encoded is None and attempt in self._wanted:  # what is small is in its report
-            self._outcomes[attempt] = outcome
-        self._wanted.discard(attempt)
+        held.upstream = {}  # else a chain would hold the values of all that was before
+        with self._lock:  # from here on nothing more is put below it
+            held.outcome, below = outcome, held.below
+            held.below = []
         for message in last:
             self._put(task.run, message)
+        if not outcome.ok:  # there is nothing to be had from it
+            self._held.pop(attempt, None)
+        self._let_begin(below)
 
     def _world(self) -> World:
         blobs = self.blobs
@@ -157,7 +203,8 @@ class _Threads:
 
     def __init__(self, name: str, count: int) -> None:
         self._name, self._count = name, count
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._numbers = count_up()
+        self._work: queue.PriorityQueue[tuple[Turn, int, Callable[[], None] | None]] = queue.PriorityQueue()
         self._ended = False
 
     def begin(self) -> None:
@@ -165,22 +212,22 @@ class _Threads:
         for number in range(self._count):
             threading.Thread(target=self._main, name=f"{self._name}-{number}", daemon=True).start()
 
-    def do(self, work: Callable[[], None]) -> None:
-        """Do something when a thread is free."""
-        self._work.put(work)
+    def do(self, work: Callable[[], None], turn: Turn = FIRST) -> None:
+        """Do something when a thread is free and it is its turn; among equals, the first comes first."""
+        self._work.put((turn, next(self._numbers), work))
 
     def end(self) -> None:
         """Start nothing more; what has begun goes on."""
         self._ended = True
-        self._work.put(None)
+        self._work.put((FIRST, 0, None))
 
     def _main(self) -> None:
-        while (work := self._work.get()) is not None and not self._ended:
+        while (work := self._work.get()[2]) is not None and not self._ended:
             try:
                 work()
             except BaseException:
                 _log.exception("a thread of the inline pool goes on after an error that is a bug")
-        self._work.put(None)  # for the next one
+        self._work.put((FIRST, 0, None))  # for the next one
 
 
 def _nowhere(sha256: str) -> bytes:

@@ -1,4 +1,4 @@
-"""`Packing`: attempts as Dask tasks: under which key, with what code, and in which place of Dask's queue."""
+"""`Packing`: attempts as Dask tasks: under which key, and with what code."""
 
 from __future__ import annotations
 
@@ -24,19 +24,12 @@ class Packing:
     def __init__(self, topic: str, link: Link) -> None:
         self._topic, self._link = topic, link
         self._code: dict[str, Any] = {}
-        self._longest: dict[str, int] = {}  # by run, the longest chain of which something was submitted
 
     def key(self, group: Sequence[Task]) -> str:
         """A Dask key with a stable prefix: the scheduler learns durations by it."""
         task = group[0]
         label = re.sub(r"\W", "_", task.label.rpartition(".")[2]) or "node"
         return f"{label}{'_bundle' if len(group) > 1 else ''}-{self._topic}_{task.run}_{task.node}_{task.fence}"
-
-    def place(self, task: Task) -> float:
-        """Where in Dask's own queue a task is, the lowest first: by which share of its run's longest chain is below it.
-        It is no Dask priority, by which a run with longer chains would keep all others waiting."""
-        longest = self._longest[task.run] = max(task.priority, self._longest.get(task.run, 1))
-        return -task.priority / longest
 
     def alone(self, task: Task, upstream: list[Any], code: Code) -> tuple[Any, ...]:
         """One attempt; `upstream` are the keys or futures of the inputs that are in the pool."""
@@ -62,10 +55,6 @@ class Packing:
         while len(self._code) > MOST_CODE:
             self._code.pop(next(iter(self._code))).release()
         return future
-
-    def end(self, run: str) -> None:
-        """A run is over."""
-        self._longest.pop(run, None)
 
     def release(self) -> None:
         """Let go of what is on the cluster."""
