@@ -6,6 +6,7 @@ wrote is read whenever the draft is looked at. Nothing is decided here: `submit`
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from ..agents import Agent, name_of
-from ..core.base.errors import DagError, Refused, StoreUnavailable
+from ..core.base.errors import DagError, HexdagError, Refused, StoreUnavailable
 from ..core.base.frozen import FrozenDict
 from ..core.dag.changeset import Changeset, Finished, Handling, Running
 from ..core.dag.dag import Dag
@@ -33,6 +34,8 @@ from .draft_link import Link
 from .proposal import ProposalHandle
 from .run import Run
 from .show import draft_bundle
+
+_log = logging.getLogger(__name__)
 
 
 class Edit(NamedTuple):
@@ -108,6 +111,11 @@ class SharedDraft:
     def dag(self) -> Dag:
         """The graph that is shown."""
         return self._looked().dag
+
+    @property
+    def shown(self) -> Dag:
+        """The graph as it was at the last look, with what was edited here since. The store is not asked."""
+        return self._view.dag
 
     @property
     def conflicts(self) -> tuple[Held, ...]:
@@ -202,17 +210,19 @@ class SharedDraft:
 
     # -- editing
 
-    def edit(self, change: Changeset, by: Agent | str | None = None) -> SharedDraft:
+    def edit(self, change: Changeset, by: Agent | str | None = None, *, wait: bool = True) -> SharedDraft:
         """Make a change of the graph that is shown: `draft.edit(hx.Changeset.on(draft.dag).add_node(…), by="critic")`.
 
-        Without a store it waits here (`unsent`). One that others make at the same time is its rival, and a conflict.
+        When it returns the store has the edit; without a store it waits here (`unsent`). `wait=False`, for who edits
+        many times a second, on `shown`: it is here, and goes to the store apart, together with those made meanwhile.
+        An edit that others make at the same time is its rival, and a conflict.
         Raises a `DagError` if the change was made on another graph than is shown and does not fit, and `FrozenNode` if
         it would change what the run has started."""
         with self._lock:
             if change.base != self._view.dag.digest:
                 rebased = change.rebase(self._looked().dag)
                 change = rebased if isinstance(rebased, Changeset) else _raise(rebased)
-            return self._write(edits.values(self._lab.shipping.changeset(change)), by)
+            return self._write(edits.values(self._lab.shipping.changeset(change)), by, wait)
 
     def add_node(self, node: Any, by: Agent | str | None = None) -> SharedDraft:
         """With one more node."""
@@ -252,16 +262,19 @@ class SharedDraft:
             shown = slot.shown.dot if slot is not None and conflict.shown else None
             return self._write(edits.settled(self._replica, conflict.key, keep or shown), by)
 
-    def _write(self, values: Mapping[str, Any], by: Agent | str | None) -> SharedDraft:
+    def _write(self, values: Mapping[str, Any], by: Agent | str | None, wait: bool = True) -> SharedDraft:
         if refused := edits.frozen(self._replica, values):
             raise refused
-        return self._wrote(edits.write(self._replica, values, name_of(by or self._lab.owner), _now()))
+        return self._wrote(edits.write(self._replica, values, name_of(by or self._lab.owner), _now()), wait)
 
-    def _wrote(self, replica: Replica) -> SharedDraft:
+    def _wrote(self, replica: Replica, wait: bool = True) -> SharedDraft:
         fresh = replica.missing(self._replica.seen) or ()
         self._take(replica)
         try:
-            self._link.send(fresh)
+            if wait:
+                self._link.send(fresh)
+            else:
+                self._link.send_apart(fresh)
         except StoreUnavailable:  # they wait here, and go with the next look
             self.offline = True
         return self
@@ -313,6 +326,14 @@ class SharedDraft:
         with self._lock:
             self._looked()
             return self._wrote(self._replica.merge(taken_in(Path(path), self._lab.shipping.blobs)))
+
+    def leave(self) -> None:
+        """Send what waits, for the last time: the lab is closed. What the store does not take is gone, and said."""
+        with suppress(HexdagError):
+            self._link.send()
+        if self.unsent:
+            text = "draft %s: the store has not taken its last changes (%d), and the lab is closed; save() keeps such"
+            _log.warning(text, self.name, self.unsent)
 
     def __repr__(self) -> str:
         count = len(self.conflicts)

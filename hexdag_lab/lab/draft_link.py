@@ -7,17 +7,20 @@ and names itself again when it is back.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from ..core.base.errors import SchemaError
+from ..core.base.errors import SchemaError, StoreUnavailable
 from ..core.replica.clock import Clock
 from ..core.replica.copies import Told
 from ..core.replica.packing import clock_from_data, moment, pack, reading, unpack, writes_from_data, writes_to_data
 from ..core.replica.replica import Write
 from ..ports import CommitRefused, Store
 from ..runtime import wire
+from ..runtime.reach import Asked
 
 ROW = 48 * 1024  #: bytes of a row of the store; larger edits take more rows
 PAGE = 1000  #: rows that are read at a time
@@ -29,13 +32,14 @@ TRIES = 5  #: at telling while others do the same; the next look tries again
 
 
 class Link:
-    """A copy's way to the store of its lab. All methods raise `StoreUnavailable`."""
+    """A copy's way to the store of its lab. All methods but `send_apart` raise `StoreUnavailable`."""
 
     def __init__(self, lab: Any, name: str) -> None:
         self._lab, self._name, self._read = lab, name, 0
         self._listed = False  #: that this draft is in the list of drafts
         self._told, self._told_at = Clock(), float("-inf")
         self.unsent = list[Write]()
+        self._sending, self._sends = asyncio.Lock(), False
 
     def fresh(self) -> Iterator[list[Write]]:
         """What others wrote since the last look, many rows at a time. Raises `SchemaError` for one that is damaged."""
@@ -53,10 +57,34 @@ class Link:
         """Send these, after what waits."""
         self.unsent += writes
         while self.unsent:
+            self._lab.in_store(self._send_row)
+
+    def send_apart(self, writes: Sequence[Write]) -> None:
+        """Have these sent, together with what comes until it is their turn, and wait for nothing. What the store does
+        not take goes with the next look."""
+        self.unsent += writes
+        self._lab.in_store_apart(self._send_all)
+
+    async def _send_all(self, asked: Asked) -> None:
+        if self._sends:  # whoever does so takes along what has come
+            return
+        self._sends = True
+        try:
+            with suppress(StoreUnavailable):
+                while self.unsent:
+                    await asked(self._send_row)
+        finally:
+            self._sends = False
+
+    async def _send_row(self, store: Store) -> None:
+        """Send as much of what waits as one row takes: one at a time, so that all goes once, and in its order."""
+        async with self._sending:
+            if not self.unsent:
+                return
             count, data = _row(self.unsent)
             rows = {wire.draft(self._name): [data]}
             rows |= {} if self._listed else {wire.DRAFTS: [self._name.encode()]}
-            said = self._lab.in_store(lambda store, rows=rows: store.commit(append=rows))
+            said = await store.commit(append=rows)
             assert not isinstance(said, CommitRefused)  # nothing guards it
             self._listed = True
             del self.unsent[:count]

@@ -31,6 +31,7 @@ from ..runtime.feed import Feed
 from ..runtime.history import rows_of
 from ..runtime.notifier import Notifier
 from ..runtime.pools import checked_regions
+from ..runtime.reach import Asked
 from ..runtime.regions import regions_seen
 from ..runtime.remote import Remote
 from ..runtime.webhook import Webhook
@@ -262,6 +263,11 @@ class Lab:
         self._check_open()
         return self._session.in_store(work)
 
+    def in_store_apart(self, work: Callable[[Asked], Coroutine[Any, Any, None]]) -> None:
+        """Start something that asks the store, and do not wait for it."""
+        self._check_open()
+        return self._session.in_store_apart(work)
+
     # -- deciding
 
     def proposal(self, proposal: str) -> ProposalHandle:
@@ -367,6 +373,8 @@ class Lab:
 
     def close(self) -> None:
         """End what this lab started; unfinished runs can be attached again."""
+        for draft in list(self._drafts.values()) if self._open else ():
+            draft.leave()
         with registry.LOCK:
             if not self._open:
                 return

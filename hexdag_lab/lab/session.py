@@ -15,7 +15,7 @@ from ..core.base.errors import LabInUse, Refused
 from ..ports import Store, StoreAway
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
-from ..runtime.reach import Reach
+from ..runtime.reach import Asked, Reach
 from ..runtime.regions import Outlook
 from ..runtime.remote import Remote
 from ..runtime.thread import LoopThread
@@ -56,6 +56,10 @@ class Session:
         """The result of something that is asked of the store, and may as well be asked later. Raises `StoreAway`, and
         at once where the store has not answered before."""
         return self.run(self._later.asked(work))
+
+    def in_store_apart(self, work: Callable[[Asked], Coroutine[Any, Any, None]]) -> None:
+        """Start something that asks the store so, by what it is given; nobody waits for it."""
+        self.thread.submit(work(self._later.asked))
 
     # -- leading and following
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..core.base.errors import StoreUnavailable
 from ..ports import Store, StoreAway
@@ -18,6 +18,9 @@ LOOK_EVERY = 0.5  #: seconds between looks
 LOOK_AGAIN = 1.0  #: seconds for an answer when there was none
 AWAY = "the store does not answer; it is looked for"
 T = TypeVar("T")
+
+Asked = Callable[[Callable[[Store], Awaitable[Any]]], Awaitable[Any]]
+"""`Reach.asked`."""
 
 
 class Reach:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ import pytest
 
 import hexdag_lab as hx
 from hexdag_lab.core.base.errors import SchemaError, StoreUnavailable
+from hexdag_lab.core.replica.packing import unpack, writes_from_data
+from hexdag_lab.ports import CommitRefused
 from hexdag_lab.runtime import wire
+from hexdag_lab.runtime.stores.memory import MemoryStore
 from tests.lab.conftest import Severed, fit, held, load
 from tests.runtime.kit import until
 
@@ -104,6 +109,59 @@ def test_a_store_that_is_away_is_waited_for_once_and_not_at_each_edit() -> None:
         store.away = False
         until(lambda: draft.dag and draft.unsent == 0)
         assert not draft.offline
+
+
+class Slow(MemoryStore):
+    """A store that takes a row of a draft only when it is `let`; `rows`: those that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let, self.rows = threading.Event(), list[bytes]()
+
+    async def commit(self, *said: Any, **more: Any) -> int | CommitRefused:
+        if fresh := [row for stream, rows in more.get("append", {}).items() if "next" in stream for row in rows]:
+            self.rows += fresh
+            await asyncio.to_thread(self.let.wait)
+        return await super().commit(*said, **more)
+
+
+def test_edits_that_wait_for_nothing_are_here_at_once_and_go_to_the_store_together() -> None:
+    store = Slow()
+    with hx.Lab(pool="inline", store=store, owner="dana") as lab:
+        store.let.set()
+        draft = lab.draft("next", of=hx.Dag.of(load))
+        store.let.clear()
+        store.rows.clear()
+        for number in range(20):
+            draft.edit(hx.Changeset.on(draft.shown).add_node(hx.NodeSpec(f"n{number}", extra)), wait=False)
+        assert len(draft.shown) == 21
+        assert draft.unsent == 20
+        store.let.set()
+        until(lambda: draft.unsent == 0)
+        assert len(store.rows) < 5
+        writes = [w for row in store.rows for w in writes_from_data(unpack(row))]
+        assert [w.key for w in writes] == [f"n{number}" for number in range(20)], "each once, in their order"
+
+
+def test_what_waits_goes_to_the_store_when_the_lab_is_closed(tmp_path: Path) -> None:
+    where: dict[str, Any] = {"pool": "inline", "store": f"sqlite:///{tmp_path}/lab.db", "owner": "dana"}
+    with hx.Lab(**where) as lab:
+        draft = lab.draft("next", of=hx.Dag.of(load))
+        for number in range(5):
+            draft.edit(hx.Changeset.on(draft.shown).add_node(hx.NodeSpec(f"n{number}", extra)), wait=False)
+    with hx.Lab(**where) as again:
+        assert len(again.draft("next").dag) == 6
+
+
+def test_a_lab_that_is_closed_without_its_store_says_which_drafts_lose_what(caplog: pytest.LogCaptureFixture) -> None:
+    store = Severed()
+    with hx.Lab(pool="inline", store=store, owner="dana") as lab:
+        draft = lab.draft("next", of=hx.Dag.of(load))
+        store.away = True
+        draft.add_node(hx.NodeSpec("report", extra))
+        store.away = False  # for the rest of the lab; the draft has not looked since
+        draft._link.send = lambda: None  # type: ignore[method-assign]
+    assert "draft next: the store has not taken its last changes (1)" in caplog.text
 
 
 def test_a_conflict_is_settled_for_both(labs: tuple[hx.Lab, hx.Lab]) -> None:

@@ -66,9 +66,13 @@ class Peer:
             if act["do"] == "end":
                 return self.lab.close()
             if act["seed"] != self.seed:
+                try:
+                    self.draft = self.lab.draft(f"plan-{act['seed']}", of=self.run if self.home else None)
+                except hx.StoreUnavailable:  # a link that was cut a moment ago is slow, and so is a busy machine
+                    time.sleep(EVERY)
+                    continue
                 self.seed = act["seed"]
                 self.chance = random.Random(f"{self.seed} {self.name}")
-                self.draft = self.lab.draft(f"plan-{self.seed}", of=self.run if self.home else None)
             due = (due if self.editing else time.monotonic()) + EVERY
             if self.editing:
                 self.edit()
@@ -79,7 +83,7 @@ class Peer:
 
     def edit(self) -> None:
         """A node more, other code or an edge for one that is there, or one less: by chance."""
-        dag = self.draft.dag
+        dag = self.draft.shown  # what others write shows when it looks, to tell how it is
         names, on = sorted(dag.nodes), hx.Changeset.on(dag)
         kind = self.chance.choice(["add", "add", "replace", "edge", "remove"]) if len(names) > 5 else "add"
         self.counted += 1
@@ -93,7 +97,7 @@ class Peer:
                 change = on.add_edge(*self.chance.sample(names, 2))
             else:
                 change = on.remove_node(self.chance.choice(names))
-            self.draft.edit(change)
+            self.draft.edit(change, wait=False)
         except (DagError, HexdagError):  # it would close a cycle, or it is gone by now
             return
 
