@@ -14,10 +14,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..agents import Agent, name_of
-from ..core.base.errors import DagError, HexdagError, Refused, StoreUnavailable
+from ..core.base.errors import DagError, HexdagError, Refused, SchemaError, StoreUnavailable
 from ..core.base.frozen import FrozenDict
 from ..core.dag.changeset import Changeset, Finished, Handling, Running
 from ..core.dag.dag import Dag
@@ -36,6 +36,7 @@ from .run import Run
 from .show import draft_bundle
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Edit(NamedTuple):
@@ -81,6 +82,8 @@ class SharedDraft:
     def join(self, of: Dag | Run | None) -> SharedDraft:
         """Take part, and begin the draft with a graph, or a run's, if nobody has. Raises `Refused` where others began
         it with another graph."""
+        if of is not None:
+            _given(of, Dag | Run, "a graph or a run that a draft begins with")
         with self._lock:
             self._takes_part = True
             self.refresh()
@@ -125,11 +128,11 @@ class SharedDraft:
 
     def intents(self, conflict: Held) -> tuple[Intent, ...]:
         """Who wants what in a conflict, and since when (unix milliseconds)."""
-        return intents(self._replica, conflict)
+        return intents(self._replica, _given(conflict, Held, "one of draft.conflicts"))
 
     def choices(self, conflict: Held) -> tuple[Choice, ...]:
         """The ways to settle a conflict, each with its `label`: one of them goes to `choose`, or to `submit`."""
-        return choices(self._replica, conflict)
+        return choices(self._replica, _given(conflict, Held, "one of draft.conflicts"))
 
     @property
     def unsent(self) -> int:
@@ -218,6 +221,7 @@ class SharedDraft:
         An edit that others make at the same time is its rival, and a conflict.
         Raises a `DagError` if the change was made on another graph than is shown and does not fit, and `FrozenNode` if
         it would change what the run has started."""
+        _given(change, Changeset, "a change, as hx.Changeset.on(draft.dag).add_node(…)")
         with self._lock:
             if change.base != self._view.dag.digest:
                 rebased = change.rebase(self._looked().dag)
@@ -250,12 +254,14 @@ class SharedDraft:
 
     def choose(self, choice: Choice, by: Agent | str | None = None) -> SharedDraft:
         """Settle a conflict by one of its `choices`. Raises `DagError` if somebody has written there since."""
+        _given(choice, Choice, "one of draft.choices(conflict)")
         with self._lock:
             self._looked()
             return self._write(chosen(self._replica, choice), by)
 
     def settle(self, conflict: Held, keep: Dot | None = None, by: Agent | str | None = None) -> SharedDraft:
         """Decide a conflict: keep one of its `dots`, or what is shown (None); an edge that is held back is given up."""
+        _given(conflict, Held, "one of draft.conflicts")
         with self._lock:
             self._looked()
             slot = self._replica.slots.get(conflict.key)
@@ -294,6 +300,9 @@ class SharedDraft:
         target = run or self._run
         if target is None:
             raise Refused(f"draft {self.name} is of no run", rule="no-run", fix="draft.submit(run)")
+        _given(target, Run, "a run, as lab.attach(run_id) gives it")
+        for choice in choices:
+            _given(choice, Choice, "one of draft.choices(conflict)")
         change = _handled(self._change(choices), target, Handling(running, finished))
         proposal = target.propose(change, by=by, reason=reason or f"draft {self.name}")
         if choices:
@@ -318,7 +327,8 @@ class SharedDraft:
 
     def save(self, path: str | Path) -> None:
         """Write the draft and the code of its nodes into a file, to be merged elsewhere."""
-        self._looked()
+        with suppress(SchemaError):  # what was read before a row that is damaged can be saved
+            self._looked()
         written(self._replica, self._lab.shipping.blobs, Path(path))
 
     def merge(self, path: str | Path) -> SharedDraft:
@@ -342,6 +352,13 @@ class SharedDraft:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return draft_bundle(self)
+
+
+def _given(value: T, kind: Any, what: str) -> T:
+    """The value, which is of that kind. Raises `TypeError`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {what}, not {value!r}")
+    return value
 
 
 def _based(dag: Dag) -> Replica:

@@ -18,7 +18,7 @@ from ..core.replica.clock import Clock
 from ..core.replica.copies import Told
 from ..core.replica.packing import clock_from_data, moment, pack, reading, unpack, writes_from_data, writes_to_data
 from ..core.replica.replica import Write
-from ..ports import CommitRefused, Store
+from ..ports import CommitRefused, Row, Store
 from ..runtime import wire
 from ..runtime.reach import Asked
 
@@ -48,10 +48,20 @@ class Link:
             rows = self._lab.in_store(lambda store: store.read(stream, self._read, PAGE))
             writes: list[Write] = []
             for row in rows:
-                writes += reading(f"row {row.seq} of draft {self._name}", writes_from_data, unpack(row.data))
+                writes += self._writes_of(row)
             yield writes
             self._read = rows[-1].seq if rows else self._read
             more = len(rows) == PAGE
+
+    def _writes_of(self, row: Row) -> tuple[Write, ...]:
+        try:
+            writes: tuple[Write, ...] = reading("it", writes_from_data, unpack(row.data))
+        except SchemaError as error:
+            raise SchemaError(
+                f"row {row.seq} of draft {self._name} is damaged, or of a newer hexdag_lab: {error}. draft.save(path)"
+                " writes what a notebook has read of it, and lab.draft(another_name).merge(path) goes on from there"
+            ) from error
+        return writes
 
     def send(self, writes: Sequence[Write] = ()) -> None:
         """Send these, after what waits."""

@@ -24,11 +24,10 @@ from ..core.votes.presets import policy_of
 from ..core.votes.proposal import ProposalState
 from ..core.votes.trust import Standing, standing
 from ..ports import Durability, Store
-from ..runtime import wire
 from ..runtime.controller import Controller
 from ..runtime.desk import Functions
 from ..runtime.feed import Feed
-from ..runtime.history import rows_of
+from ..runtime.history import drafts_of
 from ..runtime.notifier import Notifier
 from ..runtime.pools import checked_regions
 from ..runtime.reach import Asked
@@ -251,8 +250,7 @@ class Lab:
 
     def drafts(self) -> list[SharedDraft]:
         """All drafts of this store, by name, to be looked at; whoever edits one takes part in it."""
-        rows = self.in_store(lambda store: rows_of(store, wire.DRAFTS))
-        return [self._draft(name) for name in sorted({row.data.decode() for row in rows})]
+        return [self._draft(name) for name in self.in_store(drafts_of)]
 
     def _draft(self, name: str) -> SharedDraft:
         with registry.LOCK:

@@ -205,6 +205,19 @@ async def rows_of(store: Store, stream: str, after: int = 0) -> list[Row]:
     return found
 
 
+async def drafts_of(store: Store) -> list[str]:
+    """The names of all drafts, sorted. Raises `SchemaError` if the list of them is damaged."""
+    found = set[str]()
+    for row in await rows_of(store, wire.DRAFTS):
+        try:
+            found.add(row.data.decode())
+        except UnicodeDecodeError as error:
+            raise SchemaError(
+                f"row {row.seq} of the list of drafts is damaged ({error}); lab.draft(name) still opens one by its name"
+            ) from error
+    return sorted(found)
+
+
 async def unanswered(store: Store, seal: Seal, run: str, upto: int) -> list[wire.Command]:
     """Commands for a run that came from other processes while nobody led it, up to a row of the inbox."""
     found, after = list[wire.Command](), 0

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..core.replica.packing import unpack
 from ..ports import Listed, ListedBlobs, Store
 from . import wire
-from .history import Journal, rows_of
+from .history import Journal, drafts_of, rows_of
 
 GRACE = 24 * 3600.0  #: seconds that a blob is left alone that nobody names yet
 _NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -43,9 +43,9 @@ async def names_in(store: Store, journal: Journal) -> set[str]:
         archive = await store.get(wire.archive(run))
         found |= names_of([archive.data] if archive is not None else [])
         found |= names_of(row.data for row in await journal.rows(run))
-    for row in await rows_of(store, wire.DRAFTS):
-        draft = await rows_of(store, wire.draft(row.data.decode()))
-        found |= names_of(json.dumps(unpack(row.data)).encode() for row in draft)
+    for draft in await drafts_of(store):
+        rows = await rows_of(store, wire.draft(draft))
+        found |= names_of(json.dumps(unpack(row.data)).encode() for row in rows)
     return found
 
 

@@ -164,6 +164,44 @@ def test_a_lab_that_is_closed_without_its_store_says_which_drafts_lose_what(capl
     assert "draft next: the store has not taken its last changes (1)" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda draft: draft.edit("add a node"), r"expected a change, as hx.Changeset.on\(draft.dag\)"),
+        (lambda draft: draft.join("load"), "expected a graph or a run that a draft begins with, not 'load'"),
+        (lambda draft: draft.choose("Keep dana's"), r"expected one of draft.choices\(conflict\)"),
+        (lambda draft: draft.settle("load"), "expected one of draft.conflicts, not 'load'"),
+        (lambda draft: draft.choices("load"), "expected one of draft.conflicts, not 'load'"),
+        (lambda draft: draft.intents(None), "expected one of draft.conflicts, not None"),
+        (lambda draft: draft.submit("run-1"), r"expected a run, as lab.attach\(run_id\) gives it, not 'run-1'"),
+    ],
+)
+def test_what_a_draft_does_not_take_is_named_with_what_it_takes(wrong: Any, said: str, lab: hx.Lab) -> None:
+    draft = lab.draft("next", of=hx.Dag.of(load))
+    with pytest.raises(TypeError, match=said):
+        wrong(draft)
+
+
+@pytest.mark.parametrize("damaged", [b"\xff\x00", b"{}", b'{"format":1,"names":[],"writes":[[]]}'])
+def test_a_row_that_is_damaged_is_named_and_what_was_read_before_it_can_be_saved(
+    damaged: bytes, lab: hx.Lab, tmp_path: Path
+) -> None:
+    draft = lab.draft("next", of=hx.Dag.of(load))
+    draft.add_node(hx.NodeSpec("report", extra).after("load"))
+    lab.in_store(lambda store: store.commit(append={wire.draft("next"): [damaged]}))
+    with pytest.raises(SchemaError, match=r"row 3 of draft next is damaged.*draft.save\(path\)"):
+        _ = draft.dag
+    draft.save(tmp_path / "saved.draft")
+    assert set(lab.draft("anew").merge(tmp_path / "saved.draft").dag) == {"load", "report"}
+
+
+def test_a_list_of_drafts_that_is_damaged_is_named(lab: hx.Lab) -> None:
+    lab.draft("next", of=hx.Dag.of(load))
+    lab.in_store(lambda store: store.commit(append={wire.DRAFTS: [b"\xff"]}))
+    with pytest.raises(SchemaError, match="row 2 of the list of drafts is damaged"):
+        lab.drafts()
+
+
 def test_a_conflict_is_settled_for_both(labs: tuple[hx.Lab, hx.Lab]) -> None:
     dana, arun = labs[0].draft("next", of=hx.Dag.of(load, fit)), labs[1].draft("next")
     _at_once(dana, arun)

@@ -205,6 +205,7 @@ def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while
     ("options", "said"),
     [
         ({"regions": {}}, "at least one region"),
+        ({"regions": ["eu"]}, "at least one region and its pool"),
         ({"regions": {"e u": "inline"}}, "'e u' is no name of a region"),
         ({"regions": {"eu/1": "inline"}}, "'eu/1' is no name of a region"),
         ({"regions": {3: "inline"}}, "3 is no name of a region"),

@@ -43,9 +43,9 @@ def pool_of(
     return DaskPool(pool, blobs, grouping)
 
 
-def checked_regions(regions: Mapping[Any, Any], region: str, pool: Any = "dask") -> None:
+def checked_regions(regions: Any, region: str, pool: Any = "dask") -> None:
     """Raises `ValueError` for what are no regions, or not ours, or where there is another pool as well."""
-    if not regions:
+    if not isinstance(regions, Mapping) or not regions:
         raise ValueError('regions= has at least one region and its pool: {"eu": "tcp://…", "us": "tcp://…"}')
     for name in regions:
         if not isinstance(name, str) or not _REGION.fullmatch(name):
