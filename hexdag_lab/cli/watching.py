@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -82,10 +81,8 @@ def _serve(options: argparse.Namespace) -> int:
                 print("through JupyterHub, at your hub's address:")
                 paths = (f"  {agent}: {prefix}{server.port}/?token={token}" for token, agent in tokens.items())
                 print(*paths, sep="\n", flush=True)
-        gc.freeze()  # what is there by now stays: to look through it for garbage keeps all pages waiting for 100 ms
         with contextlib.suppress(KeyboardInterrupt):
-            server.start()
-            server.io_loop.start()
+            dashboard.run(server)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from contextvars import Context
 from pathlib import Path
@@ -17,7 +18,7 @@ from .pages import Dashboard, Identity, Lab, Place
 from .pages.frame import RUNS_EVERY
 from .screen import Cell, at_once, of_session
 
-__all__ = ["TITLE", "in_cell", "serve", "session", "tokens_for"]
+__all__ = ["TITLE", "in_cell", "run", "serve", "session", "tokens_for"]
 
 TITLE = "hexdag_lab"
 _LIGHT, _DARK = ((Path(__file__).parent / "static" / name).read_text("utf-8") for name in ("page.css", "dark.css"))
@@ -105,6 +106,15 @@ def serve(
     )  # fmt: skip
     server.io_loop.add_callback(Context().run, _tidy)
     return server
+
+
+def run(server: Any) -> None:
+    """Run a server for as long as this process lives. What is there by now stays: to look through all of that for
+    garbage would keep every page waiting for 100 ms, and be put off for so long that the garbage of tabs piles up."""
+    gc.collect()
+    gc.freeze()
+    server.start()
+    server.io_loop.start()
 
 
 def _tidy() -> None:

@@ -54,13 +54,17 @@ class Follower:
             self._changed.clear()
             state, now = self.feed.state, time.monotonic()
             ended = state.over or self.feed.broken is not None
-            if changed:
+            asked = changed and state.open != opened
+            if asked:  # it is shown at once, and before the picture, which takes long where the graph is large
+                opened, due = state.open, now
+            elif changed:
                 self._draw(state)
-                due = min(due, told + WORDS if state.open == opened else now)  # a question is shown at once
-                opened = state.open
+                due = min(due, told + WORDS)
             if ended or now >= due:
                 self._tell(state)
                 told, due = now, now + CLOCK if _moves(state) else _NEVER
+            if asked:
+                self._draw(state)
             if ended:
                 return self.stop()
             time.sleep(FRAME)

@@ -136,7 +136,7 @@ def test_the_slider_shows_graph_votes_workers_and_words_as_of_then_and_nothing_r
     shows(page, f"as of event {opened} of {events}")
     shows(page, re.compile(r"RUNNING"))
     shows(page, "? proposed")
-    assert page.get_by_text("talks | said late").locator("visible=true").count() == 0
+    page.get_by_text("talks | said late").locator("visible=true").wait_for(state="detached")
     shows(page, re.compile("no votes yet"))
     assert approve_button(page).count() == 0, "what is past cannot be decided"
     tab(page, "Workers")

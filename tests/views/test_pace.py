@@ -81,6 +81,16 @@ def test_a_follower_draws_often_tells_less_and_ends_with_the_run() -> None:
     assert len(told) < len(drawn) < seq, "pictures more often, and not each state"
 
 
+def test_a_question_is_told_at_once_and_before_its_picture_is_drawn() -> None:
+    feed, seen = Feed(GOING), list[tuple[str, int]]()
+    follower = Follower(feed, lambda s: seen.append(("drawn", s.seq)), lambda s: seen.append(("told", s.seq)))
+    until(lambda: len(seen) == 2)
+    feed.publish(state(1)._replace(open=("r/p1",)), [1])
+    until(lambda: len(seen) >= 4)
+    assert seen == [("drawn", 0), ("told", 0), ("told", 1), ("drawn", 1)]
+    follower.stop()
+
+
 def test_a_follower_that_is_stopped_holds_on_to_nothing() -> None:
     feed: Any = Feed(GOING)
     follower = Follower(feed, lambda _: None, lambda _: None)

@@ -217,6 +217,8 @@ class Dashboard:
         """What is looked at, once more: another page, or something was done on it."""
         if self._run is not None and self._film is not None:
             moment = self._film.now() if self._past is None else self._film.at(self._past)
+            if self._page == "Run":
+                self._pages["Run"].graph.draw(moment.state)
             self._show(moment)
 
     def _catch_up(self) -> None:
@@ -227,17 +229,14 @@ class Dashboard:
         moment, shown = self._film.now(), self._shown
         new = shown is None or moment.state is not shown.state or moment.lines != shown.lines
         if new or (self._page not in OF_THE_LAB and self._pages[self._page].moves):
-            self._show(moment)
+            self._tell(moment.state)
 
     def _show(self, moment: Moment) -> None:
         self._shown = moment
         self._header.put(html.header(moment.state))
         self._steering(moment)
-        page = self._pages[self._page]
-        if self._page == "Run":
-            page.graph.draw(moment.state)
         if self._page not in OF_THE_LAB:
-            page.show(self._run, moment)
+            self._pages[self._page].show(self._run, moment)
 
     def stop(self) -> None:
         """End of the session, or another run: leave nothing behind."""
@@ -267,11 +266,10 @@ class Dashboard:
         self._now.visible = past is not None
         if past is None:
             self._when.put("")
-            self._draw(self._run.feed.state)
         else:
             at = datetime.fromtimestamp(self._film.at(past).state.at).astimezone()
             self._when.put(html.said(f"as it was at {at:%H:%M:%S}"))
-        self._refresh()
+        self._schedule(self._refresh)  # all at once, not one part after the other
 
     def _to_now(self) -> None:
         self._slider.value = self._slider.end

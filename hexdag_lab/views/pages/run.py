@@ -49,9 +49,9 @@ class RunPage:
         if len(moment.events) < self._spans.taken or state.run != self._run:
             self._spans = Spans()
         self._spans.take(moment.events)
-        self.cards.show(run, moment)
         self._details.put(html.node(state, self._node, moment.lines_of(self._node)))
         self._output.put(html.output(state, moment.lines))
+        self.cards.show(run, moment)
         self._draw_timeline()
 
     def _draw_timeline(self) -> None:
