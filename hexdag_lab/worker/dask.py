@@ -1,7 +1,8 @@
 """The worker's side of a Dask pool: run a task, and say what happens over Dask's event topics.
 
 A report goes out before the task's own end does, on the same stream, so the controller hears of a node's success no
-later than of its downstream's start. What is only nice to know (a start, progress) waits up to 5 ms for company.
+later than of its downstream's start; and where Dask lets us, in the same message. What is only nice to know (a start,
+progress) waits up to 5 ms for company.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from distributed import Worker, get_worker
+from distributed import Worker, WorkerPlugin, get_worker
 from distributed.utils import sync
 
 from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Failed, Lost, Started
+from ..core.machine.messages import Failed, Lost, Skipped, Started, Succeeded, Suspended
 from ..core.runs.attempt import Task
 from .blobs import FileBlobs
 from .bundle import Rerun, pending
@@ -32,6 +34,7 @@ from .versions import Versions
 
 LOOK = 0.1  #: seconds between looks whether something still runs here
 DESKS = 32  #: labs that a worker process remembers
+ENDS = (Succeeded, Failed, Skipped, Suspended)
 
 answers = Answers()  #: to attempts in this process
 
@@ -108,12 +111,24 @@ def probe(url: str, theirs: str) -> str:
         return ""
 
 
+class _Ends(WorkerPlugin):
+    """Calls `ended()` on the worker's loop when a task has ended there, right before the scheduler is told."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def transition(self, key: Any, start: str, finish: str, **more: Any) -> None:
+        if start in ("executing", "long-running"):
+            self._ended()
+
+
 class _Desk:
     """Reports of one lab from one worker."""
 
     def __init__(self, topic: str, blobs_url: str | None, worker: Worker) -> None:
         self._topic, self.worker = topic, worker
         self._outbox = Outbox(self._send, self._soon)
+        self._rows = deque[tuple[str, bytes]]()  # on their way from other threads to the worker's loop
         folder = worker.trails if isinstance(worker, LabWorker) else ""
         self._trail = Trail(folder, topic, worker.address, str(worker.name)) if folder else None
         self._lock = threading.Lock()
@@ -130,12 +145,25 @@ class _Desk:
             answers=answers,
             stray=self._stray,
         )
+        self._hears_ends = self._listen()
+
+    def _listen(self) -> bool:
+        """Hear of the ends of tasks; False where Dask has no way to."""
+        try:
+            sync(self.worker.loop, self.worker.plugin_add, plugin=_Ends(self._outbox.flush), name=self._topic)
+        except (AttributeError, TypeError, RuntimeError):
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Hear of nothing more."""
+        self.worker.loop.add_callback(self.worker.plugins.pop, self._topic, None)
 
     def sayer(self, task: Task, hurry: bool) -> Callable[[Any], None]:
         def say(message: Any) -> None:
             if self._trail is not None and isinstance(message, Started):
                 self._trail.mark((task.run, task.node, task.fence))
-            self._outbox.say(task.run, message, hurry)
+            self._outbox.say(task.run, message, hurry and not (self._hears_ends and isinstance(message, ENDS)))
 
         return say
 
@@ -143,15 +171,25 @@ class _Desk:
         self._outbox.say(run, message)
 
     def ended(self, task: Task, hurry: bool) -> None:
-        """An attempt has said all that it has to say: send it, unless more comes in a moment."""
-        self._outbox.ended(task.run, task.node, task.fence, hurry)
+        """An attempt has said all that it has to say: send it, unless more comes in a moment, or its task ends now."""
+        self._outbox.ended(task.run, task.node, task.fence, hurry and not self._hears_ends)
 
     def flush(self) -> None:
         self._outbox.flush()
 
     def _send(self, rows: list[tuple[str, bytes]]) -> None:
-        # From any thread by the same way: what is said on the loop's own thread would overtake what another has said.
-        self.worker.loop.add_callback(self.worker.log_event, self._topic, rows)
+        self._rows.extend(rows)  # in one queue: what is said on the loop's own thread must not overtake what was before
+        if threading.get_ident() == self.worker.thread_id:
+            self._post()
+        else:
+            self.worker.loop.add_callback(self._post)
+
+    def _post(self) -> None:
+        rows = []
+        while self._rows:  # other threads add to it meanwhile
+            rows.append(self._rows.popleft())
+        if rows:
+            self.worker.log_event(self._topic, rows)
 
     def _soon(self, seconds: float, flush: Callable[[], None]) -> None:
         self.worker.loop.add_callback(self.worker.loop.call_later, seconds, flush)
@@ -218,7 +256,7 @@ def _desk(topic: str, blobs_url: str | None, worker: Worker) -> _Desk:
         desk = _desks.get(key)
         if desk is None or desk.worker is not worker:
             while len(_desks) >= DESKS:
-                del _desks[next(iter(_desks))]
+                _desks.pop(next(iter(_desks))).leave()
             desk = _desks[key] = _Desk(topic, blobs_url, worker)
         return desk
 
