@@ -153,14 +153,17 @@ def test_what_waits_goes_to_the_store_when_the_lab_is_closed(tmp_path: Path) -> 
         assert len(again.draft("next").dag) == 6
 
 
-def test_a_lab_that_is_closed_without_its_store_says_which_drafts_lose_what(caplog: pytest.LogCaptureFixture) -> None:
-    store = Severed()
-    with hx.Lab(pool="inline", store=store, owner="dana") as lab:
+def test_a_lab_that_is_closed_without_its_store_says_which_draft_loses_how_much(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Any) -> Any:
+        raise StoreUnavailable("the store is away")
+
+    with hx.Lab(pool="inline", store="memory://", owner="dana") as lab:
         draft = lab.draft("next", of=hx.Dag.of(load))
-        store.away = True
+        monkeypatch.setattr(lab, "in_store", away)
         draft.add_node(hx.NodeSpec("report", extra))
-        store.away = False  # for the rest of the lab; the draft has not looked since
-        draft._link.send = lambda: None  # type: ignore[method-assign]
+        assert draft.unsent == 1
     assert "draft next: the store has not taken its last changes (1)" in caplog.text
 
 
