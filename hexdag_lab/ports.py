@@ -201,6 +201,10 @@ class Pool(Protocol):
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         """Forget attempts that are no longer wanted; one that runs already may run to its end."""
 
+    async def hold(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        """Keep attempts from beginning. One that has begun goes on, and has said so, but does not begin again where its
+        worker dies; of each other one there is an `Unbegun` report, at the latest when its turn comes."""
+
     async def answer(self, run: str, answer: Answer) -> None:
         """Tell an attempt that waits at a safe point whether to go on; it asks again if that does not arrive."""
 

@@ -47,6 +47,8 @@ class Acting:
                     await self._submit(run, effect.tasks)
                 case ef.Recall():
                     await self._pool.withdraw(run, effect.attempts)
+                case ef.Hold():
+                    await self._pool.hold(run, effect.attempts)
                 case ef.Answer():
                     await self._pool.answer(run, effect)
                 case ef.Forget():

@@ -133,6 +133,14 @@ class SimPool:
                 attempt.state = "ended"
         self.look()
 
+    def hold(self, keys: tuple[tuple[str, int], ...]) -> None:
+        """What waits does not begin, if it hears of that in time."""
+        for key in keys:
+            attempt = self.attempts[key]
+            if attempt.state == "waiting" and self.home.rng.random() < 0.8:
+                attempt.state = "ended"
+                self.home.post(ms.Unbegun(self.home.now, *key))
+
     def forget(self, keys: tuple[tuple[str, int], ...]) -> None:
         for key in keys:
             if key in self.attempts:

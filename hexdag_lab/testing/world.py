@@ -222,6 +222,8 @@ class World:
                     self.pool.submit(effect.tasks)
                 case ef.Recall():
                     self.pool.recall(effect.attempts)
+                case ef.Hold():
+                    self.pool.hold(effect.attempts)
                 case ef.Answer():
                     self.pool.answer(effect)
                 case ef.Forget():

@@ -7,12 +7,10 @@ whether it is still wanted.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from ..core.base.codec import record
-
-REMEMBERED = 20_000  #: attempts that were taken back before their bundle came, or never come here
+from .holding import Remembered
 
 Attempt = tuple[str, str, int]
 
@@ -30,7 +28,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._pending: set[Attempt] = set()
-        self._taken: OrderedDict[Attempt, None] = OrderedDict()
+        self._taken = Remembered()
         self._lock = threading.Lock()
 
     def arrive(self, attempts: Iterable[Attempt]) -> None:
@@ -42,10 +40,7 @@ class Pending:
         """Whether an attempt is to run; from now on it cannot be taken back."""
         with self._lock:
             self._pending.discard(attempt)
-            if attempt not in self._taken:
-                return True
-            del self._taken[attempt]
-            return False
+            return not self._taken.take(attempt)
 
     def take_back(self, attempts: Iterable[Attempt]) -> list[Attempt]:
         """These are not to begin here, now or later. Which of them would have: they were waiting here."""
@@ -55,9 +50,7 @@ class Pending:
                 if attempt in self._pending:
                     self._pending.discard(attempt)
                     waiting.append(attempt)
-                self._taken[attempt] = None
-            while len(self._taken) > REMEMBERED:
-                self._taken.popitem(last=False)
+                self._taken.add(attempt)
             return waiting
 
 

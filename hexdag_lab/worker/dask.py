@@ -20,12 +20,13 @@ from distributed.utils import sync
 
 from ..core.base.errors import HexdagError, StoreUnavailable
 from ..core.dag.dag import Dag
-from ..core.machine.messages import Failed, Lost, Skipped, Started, Succeeded, Suspended
+from ..core.machine.messages import Failed, Lost, Skipped, Started, Succeeded, Suspended, Unbegun
 from ..core.runs.attempt import Task
 from .blobs import FileBlobs
 from .bundle import Rerun, pending
 from .execute import NOTHING, Outcome, World, execute
 from .failures import failure_of
+from .holding import hold, holding
 from .outbox import Outbox
 from .process import LabWorker, executing, pause
 from .safepoint import Answers
@@ -76,6 +77,9 @@ def run_bundle(topic: str, payload: bytes, codes: list[bytes]) -> Outcomes:
 
 def _attempt(desk: _Desk, task: Task, code: bytes, upstream: list[Outcome | Outcomes], hurry: bool = True) -> Outcome:
     say = desk.sayer(task, hurry)
+    if holding.holds((desk.topic, task.run, task.node, task.fence)):
+        say(Unbegun(time.time(), task.node, task.fence))
+        return NOTHING
     try:
         if task.effects and desk.has_begun(task.run, f"{task.node}#{task.fence}"):
             why = "its worker died while it ran; what acts on the outside world is not run again by the pool itself"
@@ -122,11 +126,16 @@ class _Ends(WorkerPlugin):
             self._ended()
 
 
+def held_keys(topic: str) -> list[str]:
+    """Where the attempts of a lab that are not to begin lie in the scheduler's metadata, for workers that come."""
+    return [f"{topic}-held"]
+
+
 class _Desk:
     """Reports of one lab from one worker."""
 
     def __init__(self, topic: str, blobs_url: str | None, worker: Worker) -> None:
-        self._topic, self.worker = topic, worker
+        self.topic, self.worker = topic, worker
         self._outbox = Outbox(self._send, self._soon)
         self._rows = deque[tuple[str, bytes]]()  # on their way from other threads to the worker's loop
         folder = worker.trails if isinstance(worker, LabWorker) else ""
@@ -145,19 +154,20 @@ class _Desk:
             answers=answers,
             stray=self._stray,
         )
+        hold(topic, sync(worker.loop, worker.scheduler.get_metadata, keys=held_keys(topic), default=()))
         self._hears_ends = self._listen()
 
     def _listen(self) -> bool:
         """Hear of the ends of tasks; False where Dask has no way to."""
         try:
-            sync(self.worker.loop, self.worker.plugin_add, plugin=_Ends(self._outbox.flush), name=self._topic)
+            sync(self.worker.loop, self.worker.plugin_add, plugin=_Ends(self._outbox.flush), name=self.topic)
         except (AttributeError, TypeError, RuntimeError):
             return False
         return True
 
     def leave(self) -> None:
         """Hear of nothing more."""
-        self.worker.loop.add_callback(self.worker.plugins.pop, self._topic, None)
+        self.worker.loop.add_callback(self.worker.plugins.pop, self.topic, None)
 
     def sayer(self, task: Task, hurry: bool) -> Callable[[Any], None]:
         def say(message: Any) -> None:
@@ -189,7 +199,7 @@ class _Desk:
         while self._rows:  # other threads add to it meanwhile
             rows.append(self._rows.popleft())
         if rows:
-            self.worker.log_event(self._topic, rows)
+            self.worker.log_event(self.topic, rows)
 
     def _soon(self, seconds: float, flush: Callable[[], None]) -> None:
         self.worker.loop.add_callback(self.worker.loop.call_later, seconds, flush)
@@ -220,7 +230,7 @@ class _Desk:
     def has_begun(self, run: str, what: str) -> bool:
         """Whether an attempt, or a bundle, has begun before, here or on another worker; from now on it has. Dask runs
         one in two places only one after the other, so nobody asks between the question and the answer."""
-        keys = [self._topic, run, "begun", what]
+        keys = [self.topic, run, "begun", what]
         return bool(sync(self.worker.loop, self._begin, keys))
 
     async def _begin(self, keys: list[str]) -> bool:
@@ -233,7 +243,7 @@ class _Desk:
         return self._versions.dag(run, version)
 
     def _fetch_version(self, run: str, version: int) -> bytes:
-        keys = version_keys(self._topic, run, version)
+        keys = version_keys(self.topic, run, version)
         data = sync(self.worker.loop, self.worker.scheduler.get_metadata, keys=keys, default=None)
         if data is None:
             raise HexdagError(f"version {version} of run {run} is not known here any more: the run has ended")

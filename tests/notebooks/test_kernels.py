@@ -227,7 +227,8 @@ def test_of_two_notebooks_on_one_lab_each_sees_what_the_other_decides(notebooks:
 
 
 def test_what_is_saved_of_a_run_has_a_picture_and_words_for_whoever_opens_it_later(kernel: Kernel) -> None:
-    shown: dict[str, Any] = kernel.run(START + PROPOSE).shown
+    kernel.run(START + "\nwhile run.nodes['first'].state != 'SUCCEEDED':\n    time.sleep(0.01)")
+    shown: dict[str, Any] = kernel.run(PROPOSE).shown
     assert shown["text/plain"] == "<Run r: RUNNING, v1, 1/2 nodes>"
     assert "one more look" not in shown["text/plain"]
     assert shown["image/svg+xml"].startswith("<svg")

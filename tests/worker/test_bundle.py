@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hexdag_lab.worker import bundle
+from hexdag_lab.worker import holding
 from hexdag_lab.worker.bundle import Pending
 
 A, B, C = ("run", "a", 1), ("run", "b", 1), ("run", "c", 1)
@@ -33,7 +33,7 @@ def test_it_is_said_back_once() -> None:
 
 
 def test_what_never_comes_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "REMEMBERED", 2)
+    monkeypatch.setattr(holding, "REMEMBERED", 2)
     pending = Pending()
     pending.take_back([A, B, C])
     assert [pending.begins(attempt) for attempt in (A, B, C)] == [True, False, False]

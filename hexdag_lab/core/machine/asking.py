@@ -11,12 +11,11 @@ from ..runs.estimate import Draws, Pace, draws_for, makespans, spread
 from ..runs.run import RunStatus
 from ..votes.budget import Budget
 from ..votes.proposal import Proposal, ProposalState
-from . import events as ev
-from .attempts import hold_back
 from .landing import MOVED, relieve
 from .limits import wanted
 from .proposals import open_vote
 from .state import RunState
+from .steering import pause
 from .step import Step
 
 ASKER = MOVED  #: in whose name a run asks: its own
@@ -36,9 +35,7 @@ def watch(step: Step) -> None:
     lacks = _lacks(state, state.budget, step.at, step.short)
     if lacks.empty:
         return
-    step.emit(ev.RunPaused, by=ASKER, short=lacks)
-    if lacks.seconds is not None:  # for the rest, what was submitted is within the budget
-        hold_back(step)
+    pause(step, ASKER, lacks)
     if not any(state.proposals[id_].raises is not None for id_ in state.open):
         _ask(step, lacks)
 

@@ -23,7 +23,7 @@ from . import messages as ms
 from .claims import to_claim
 from .counting import current_wave
 from .endings import FAULTS, lost, premature
-from .lanes import MAIN, Queue, Taken, lane_of, turn
+from .lanes import MAIN, Queue, Taken, lane_of
 from .limits import Purse, purse
 from .recipes import given
 from .reuse import index, to_look_up
@@ -75,29 +75,6 @@ def _submit(step: Step) -> None:
             break
     if tasks:
         step.act(ef.Submit(tuple(tasks)))
-
-
-def hold_back(step: Step) -> None:
-    """A run pauses: take back what was submitted and has not begun.
-
-    What is above something that has begun stays, since it has ended, and its report is on the way. Of what is ready, as
-    many stay as slots are free: they may have begun without our having heard of it. So does what acts on the outside
-    world, which must not begin twice."""
-    state = step.state
-    rows = {name: rec for name, rec in state.nodes.items() if rec.submitted}
-    running = [name for name, rec in rows.items() if rec.state is NodeState.RUNNING]
-    stay, begun = set[str](), [*running, *state.held]
-    while begun:
-        stay.add(name := begun.pop())
-        begun += [up for up in state.dag.dependencies(name) if up in rows and up not in stay]
-    ready = [name for name, rec in rows.items() if rec.state is NodeState.READY and name not in stay]
-    ready.sort(key=lambda name: (turn(state, name), name))
-    stay |= {name for name in ready if state.dag.entries[name].spec.effects}
-    stay |= set(ready[: max(0, state.slots - len(running))])
-    back = tuple(sorted(rows.keys() - stay))
-    if back:
-        step.recall(back)
-        step.emit(ev.AttemptsWithdrawn, nodes=back, why="the run was paused before they began")
 
 
 class _Portion(NamedTuple):

@@ -114,8 +114,7 @@ def _attach(step: Step, m: ms.Attach) -> None:
 def _pause(step: Step, m: ms.Pause) -> None:
     refused = proposals.may_steer(step.state, m.by)
     if refused is None and step.state.status is RunStatus.RUNNING:
-        step.emit(ev.RunPaused, by=m.by)
-        attempts.hold_back(step)
+        steering.pause(step, m.by)
     step.reply(refused or True)
 
 
@@ -167,6 +166,7 @@ _HANDLERS: Mapping[type, Callable[[Step, Any], None]] = {
     ms.Failed: endings.failed,
     ms.Skipped: endings.skipped,
     ms.Lost: endings.lost,
+    ms.Unbegun: steering.unbegun,
     ms.Suspended: attempts.suspended,
     ms.Checkpointed: steering.checkpointed,
     ms.ResultKept: attempts.result_kept,

@@ -22,6 +22,12 @@ class Recall(NamedTuple):
     attempts: tuple[tuple[str, int], ...]
 
 
+class Hold(NamedTuple):
+    """Keep attempts (node, fence) from beginning, or beginning again if a worker dies. Each says whether it began."""
+
+    attempts: tuple[tuple[str, int], ...]
+
+
 class Answer(NamedTuple):
     """Tell an attempt that waits at its safe point of that number whether to go on; if not, its node is not its any
     more."""
@@ -78,4 +84,4 @@ class Reply(NamedTuple):
     value: Any
 
 
-Effect = Submit | Recall | Answer | Forget | Publish | LookUp | Index | AskVote | Reply
+Effect = Submit | Recall | Hold | Answer | Forget | Publish | LookUp | Index | AskVote | Reply

@@ -216,6 +216,15 @@ class Lost:
 
 
 @record
+class Unbegun:
+    """An attempt that was held did not begin, and will not; or it did not begin again, on another worker."""
+
+    at: float
+    node: str
+    fence: int
+
+
+@record
 class WorkerSeen:
     """A worker is in another state, other than by beginning or ending a node; `why` says what happened."""
 
@@ -346,7 +355,7 @@ class Dispatch:
 
 Message = (
     StartRun | Join | Propose | CastBallot | Judge | Withdraw | Pause | Resume | Attach
-    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Skipped | Lost | Suspended | Checkpointed
+    | PoolChanged | WorkerSeen | Started | Succeeded | Failed | Skipped | Lost | Unbegun | Suspended | Checkpointed
     | ResultKept | LookedUp | LeaseTaken | LeaseBusy | LeaseLost
     | VoterAbsent | HooksReturned | Called | Tick | Dispatch
 )  # fmt: skip

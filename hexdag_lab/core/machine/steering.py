@@ -9,11 +9,13 @@ and at its next safe point it is told so. What has no safe points cannot be move
 from __future__ import annotations
 
 from ..runs.run import SETTLED, NodeRecord, NodeState, RunStatus
+from ..votes.budget import Budget
 from ..votes.proposal import Check, Proposal
 from ..votes.steer import End, Move, Steer
 from . import effects as ef
 from . import events as ev
 from . import messages as ms
+from .endings import lost
 from .state import RunState
 from .step import Step
 
@@ -67,6 +69,27 @@ def _moved(step: Step, node: str, to: str, why: str, afresh: bool = False) -> No
     step.take_back_below(node, f"upstream {node} moves")
     step.recall([node])
     step.emit(ev.NodeMoved, node=node, version=step.state.version, to=to, why=why, afresh=afresh)
+
+
+# -- pauses
+
+
+def pause(step: Step, by: str, short: Budget | None = None) -> None:
+    """Nothing more begins; what has begun goes on to its end. `short`: what it lacks, where that is why."""
+    step.emit(ev.RunPaused, by=by, short=short)
+    if short is None or short.seconds is not None:  # else what was submitted is within the budget
+        step.hold()
+
+
+def unbegun(step: Step, m: ms.Unbegun) -> None:
+    """An attempt was held before it began. What was chained to it does not begin either."""
+    rec = step.current(m)
+    if rec is None or rec.state is NodeState.RUNNING:  # it had begun, or was done, and its worker has died
+        lost(step, ms.Lost(m.at, m.node, m.fence, "its worker is gone"))
+        return
+    nodes = (m.node, *step.submitted_below([m.node]))
+    step.recall(nodes)
+    step.emit(ev.AttemptsWithdrawn, nodes=nodes, why="the run was paused before it began")
 
 
 # -- safe points

@@ -63,6 +63,13 @@ class Step:
         if attempts:
             self.act(ef.Recall(attempts))
 
+    def hold(self) -> None:
+        """Keep what the pool was given from beginning, or beginning again; it is taken back as the pool says so."""
+        given = sorted(n for n, rec in self.state.nodes.items() if rec.submitted and n not in self.state.held)
+        attempts = tuple((n, self.state.nodes[n].fence) for n in given)
+        if attempts:
+            self.act(ef.Hold(attempts))
+
     def take_back_below(self, node: str, why: str) -> None:
         """Take back what was submitted on the strength of an attempt that gives nothing."""
         below = self.submitted_below([node])

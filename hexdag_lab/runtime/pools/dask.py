@@ -12,25 +12,35 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from ...core.base.codec import loads
 from ...core.base.errors import HexdagError, NotFinished, PoolUnavailable, Refused
 from ...core.machine.effects import Answer
-from ...core.machine.messages import Failed, Lost, PoolChanged, Skipped, Started, Succeeded, Suspended, WorkerSeen
+from ...core.machine.messages import (
+    Failed,
+    Lost,
+    PoolChanged,
+    Skipped,
+    Started,
+    Succeeded,
+    Suspended,
+    Unbegun,
+    WorkerSeen,
+)
 from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...ports import Put
 from ...worker import process
-from ...worker.bundle import Rerun, take_back
-from ...worker.dask import hear_answers, picked, version_keys
+from ...worker.bundle import Rerun
+from ...worker.dask import held_keys, picked, version_keys
 from ...worker.needs import needed
 from ..thread import cancelled
 from .handed import Handed, Kinds, attempt_of
 from .link import Link
+from .orders import Orders
 from .packing import Packing
 from .roster import Attempt, Roster
 from .turns import Turns
@@ -53,6 +63,7 @@ class DaskPool:
         self._topic = f"hexdag-{secrets.token_hex(6)}"  # of this lab only: others may use the same scheduler
         self._packing = Packing(self._topic, self._link)
         self._turns = Turns()  # no Dask priority, which goes before all that others do
+        self._orders = Orders(self._link, self._roster, self._topic)
         self._up = False
         self._early: dict[Attempt, tuple[Task, Callable[[str], bytes]]] = {}  # wait for a scheduler
         self._handed = Handed()
@@ -60,11 +71,8 @@ class DaskPool:
         self._offered: Offer | None = None
         self._published: dict[tuple[str, int], bytes] = {}
         self._placed: dict[Attempt, str] = {}  # on which worker, where that was said
-        self._unsaid: dict[str, list[tuple[str, str, int, int, bool]]] = {}
-        self._saying: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self.answered = time.monotonic()  #: when the scheduler has answered last
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
 
     @property
@@ -82,13 +90,14 @@ class DaskPool:
 
     async def close(self) -> None:
         if self._watching is not None:
-            await cancelled([self._watching, *self._saying.values(), *self._tasks])
+            await cancelled([self._watching, *self._orders.under_way])
         self._up = False
         if self._link.alive and self._link.shared:
             self._handed.release(list(self._handed.held))
             self._packing.release()
             with suppress(OSError):  # a scheduler that is gone has nothing to be cleaned
                 await self._link.publish([self._topic], {})
+                await self._link.publish(held_keys(self._topic), ())
         self._handed.clear()
         await self._link.close()
 
@@ -118,6 +127,7 @@ class DaskPool:
         self._roster.clear()
         self._quiet.clear()
         self._placed.clear()
+        self._orders.held.clear()
         self._put("", PoolChanged(time.time(), *self._offered))
         for run, node, fence in lost:
             self._put(run, Lost(time.time(), node, fence, "the scheduler died"))
@@ -184,43 +194,22 @@ class DaskPool:
         return found
 
     async def answer(self, run: str, answer: Answer) -> None:
-        said = (run, answer.node, answer.fence, answer.number, answer.go_on)
-        self._unsaid.setdefault(answer.worker, []).append(said)
-        if answer.worker not in self._saying:  # else it goes along with what that worker is told next
-            self._saying[answer.worker] = asyncio.create_task(self._say_all(answer.worker))
-
-    async def _say_all(self, worker: str) -> None:
-        """Tell a worker what there is to tell. A frozen one is waited for by nobody else, and asks again."""
-        try:
-            while said := self._unsaid.pop(worker, None):
-                if address := self._roster.address(worker):
-                    await self._link.on_workers(partial(hear_answers, said), [address])
-        except (OSError, TimeoutError) as error:
-            _log.info("worker %s does not hear what it is told: %s", worker, error)
-        finally:
-            del self._saying[worker]
+        self._orders.answer(run, answer)
 
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         self._withdraw([(run, node, fence) for node, fence in attempts])
 
     def _withdraw(self, attempts: Collection[Attempt]) -> None:
         if bundled := self._handed.in_bundles(attempts):  # Dask cannot take back a part of a task: its worker does
-            self._background(self._take_back(bundled, list(self._roster.workers)))
+            self._orders.begin(self._orders.take_back(bundled))
         self._release(attempts)
 
-    async def _take_back(self, attempts: list[Attempt], addresses: list[str]) -> list[Attempt]:
-        """Keep attempts in bundles from beginning on some workers. Which of them waited there to begin."""
-        try:
-            said = await self._link.on_workers(partial(take_back, attempts), addresses)
-        except (OSError, TimeoutError) as error:
-            _log.info("workers do not hear what they are not to begin: %s", error)
-            return []
-        return [tuple(attempt) for waiting in said.values() for attempt in waiting]
-
-    def _background(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def hold(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        held = {(run, node, fence) for node, fence in attempts}
+        for _, node, fence in held & self._early.keys():
+            self._early.pop((run, node, fence))
+            self._put(run, Unbegun(time.time(), node, fence))
+        self._orders.hold(held & self._handed.held.keys())
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         self._release([(run, node, fence) for node, fence in attempts])
@@ -246,6 +235,7 @@ class DaskPool:
             self._early.pop(attempt, None)
             self._quiet.pop(attempt, None)
             self._placed.pop(attempt, None)
+            self._orders.held.discard(attempt)
         self._handed.release(attempts)
         self._kinds.ended(attempts)
 
@@ -317,12 +307,13 @@ class DaskPool:
 
     def _noted(self, run: str, message: Any) -> Any:
         """What a worker says, as it is passed on."""
-        if not isinstance(message, Started | Succeeded | Failed | Skipped | Suspended | Lost):
+        if not isinstance(message, Started | Succeeded | Failed | Skipped | Suspended | Lost | Unbegun):
             return message
         attempt = (run, message.node, message.fence)
         self._handed.hear(attempt, time.monotonic())
         if isinstance(message, Started):
             return self._roster.began(attempt, message)
+        self._orders.held.discard(attempt)
         if isinstance(message, Succeeded):
             self._roster.ended(attempt, made=message.worker)
             self._kinds.succeeded(attempt, message.seconds, message.result.size)
@@ -372,7 +363,7 @@ class DaskPool:
                 await self._look_at_workers()
                 self._look_at_futures()
                 for attempts in self._handed.stuck(time.monotonic()):
-                    self._background(self._relieve(attempts))
+                    self._orders.begin(self._relieve(attempts))
             except (OSError, TimeoutError, PoolUnavailable) as error:
                 _log.info("the cluster does not answer, and is looked for again: %s", error)
             except Exception:  # the watcher outlives whatever one look meets; it is logged
@@ -398,7 +389,7 @@ class DaskPool:
         where = self._roster.address(self._roster.where(attempts))
         if not where:
             return
-        waiting = await self._take_back([a for a in attempts if not self._roster.has_made(a)], [where])
+        waiting = await self._orders.take_back([a for a in attempts if not self._roster.has_made(a)], [where])
         tasks = [task._replace(shares=False) for task in self._handed.taken_out(waiting)]
         if tasks:
             _log.info("%s attempts leave a task in which one takes long", len(tasks))

@@ -29,6 +29,7 @@ from ...core.machine.messages import (
     Started,
     Succeeded,
     Suspended,
+    Unbegun,
     WorkerSeen,
 )
 from ...core.runs.attempt import Input, Task
@@ -143,21 +144,29 @@ class Federation:
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         for node, fence in attempts:
             self._held.pop((run, node, fence), None)
-        self._let_go(run, attempts, "withdraw")
+        self._ask_each(run, attempts, "withdraw", self._drop)
+
+    async def hold(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        for node, fence in attempts:
+            if self._held.pop((run, node, fence), None) is not None:
+                self._put(run, Unbegun(time.time(), node, fence))
+        self._ask_each(run, attempts, "hold", self._place.get)
 
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
-        self._let_go(run, attempts, "forget")
+        self._ask_each(run, attempts, "forget", self._drop)
 
-    def _let_go(self, run: str, attempts: Iterable[tuple[str, int]], how: str) -> None:
-        """Have regions let go of attempts, each of its own."""
+    def _ask_each(
+        self, run: str, attempts: Iterable[tuple[str, int]], what: str, region_of: Callable[[Attempt], str | None]
+    ) -> None:
+        """Ask something of regions about attempts, each about its own."""
         theirs: dict[str, list[tuple[str, int]]] = {}
         for node, fence in attempts:
-            region = self._drop((run, node, fence))
+            region = region_of((run, node, fence))
             if region is not None:
                 theirs.setdefault(region, []).append((node, fence))
         for region, own in theirs.items():
             branch = self._branches[region]
-            branch.ask(partial(getattr(branch.pool, how), run, own))
+            branch.ask(partial(getattr(branch.pool, what), run, own))
 
     def _drop(self, attempt: Attempt) -> str | None:
         self._load.dropped(attempt)
@@ -308,7 +317,7 @@ class Federation:
                 self._load.gone(message.worker)
             case Started():
                 self._load.began((run, message.node, message.fence), branch.name, message.worker)
-            case Succeeded() | ResultKept() | Failed() | Skipped() | Lost() | Suspended():
+            case Succeeded() | ResultKept() | Failed() | Skipped() | Lost() | Unbegun() | Suspended():
                 self._ended(branch, (run, message.node, message.fence), getattr(message, "result", None))
 
     def _ended(self, branch: Branch, attempt: Attempt, result: Kept | None) -> None:

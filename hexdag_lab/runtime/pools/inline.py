@@ -21,7 +21,7 @@ import psutil
 from ...core.base.errors import NotFinished, Refused, StoreUnavailable
 from ...core.dag.dag import Dag
 from ...core.machine.effects import Answer
-from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended
+from ...core.machine.messages import Failed, Lost, PoolChanged, Succeeded, Suspended, Unbegun
 from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...ports import Blobs, Put
@@ -40,11 +40,11 @@ _log = logging.getLogger(__name__)
 class _Held:
     """An attempt that is here: what it still waits for, what waits for it, and what it has made once it has ended."""
 
-    __slots__ = ("below", "code", "outcome", "task", "turn", "unmet", "upstream")
+    __slots__ = ("begun", "below", "code", "outcome", "task", "turn", "unmet", "upstream")
 
     def __init__(self, task: Task, code: bytes, upstream: dict[str, _Held], turn: Turn) -> None:
         self.task, self.code, self.upstream, self.turn = task, code, upstream, turn
-        self.unmet = 0
+        self.unmet, self.begun = 0, False
         self.below: list[_Held] = []
         self.outcome: Outcome | None = None
 
@@ -127,6 +127,19 @@ class InlinePool:
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         await self.forget(run, attempts)
 
+    async def hold(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        for node, fence in attempts:
+            held = self._held.get((run, node, fence))
+            if held is not None and self._take(held):
+                del self._held[run, node, fence]
+                self._put(run, Unbegun(time.time(), node, fence))
+
+    def _take(self, held: _Held) -> bool:
+        """Whether an attempt has not begun until now; it is for whoever hears so to begin it, or not to."""
+        with self._lock:
+            begun, held.begun = held.begun, True
+            return not begun
+
     async def answer(self, run: str, answer: Answer) -> None:
         self._answers.give((run, answer.node, answer.fence), answer.number, answer.go_on)
 
@@ -163,7 +176,7 @@ class InlinePool:
     def _run(self, held: _Held) -> None:
         task = held.task
         attempt = (task.run, task.node, task.fence)
-        if self._held.get(attempt) is not held:
+        if self._held.get(attempt) is not held or not self._take(held):
             return
         last: list[Any] = []
 

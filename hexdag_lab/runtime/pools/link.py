@@ -183,8 +183,8 @@ class Link:
             await self._probe(new)
         return workers
 
-    async def on_workers(self, function: Callable[..., Any], addresses: list[str]) -> dict[str, Any]:
-        """What a function says on some workers, by address; one that is gone says nothing."""
+    async def on_workers(self, function: Callable[..., Any], addresses: list[str] | None) -> dict[str, Any]:
+        """What a function says on some workers, or on all, by address; one that is gone says nothing."""
         async with asyncio.timeout(ANSWER):  # one that is frozen does not answer
             said = await self._client.run(function, workers=addresses, on_error="return")
         return {address: value for address, value in said.items() if not isinstance(value, BaseException)}

@@ -117,6 +117,9 @@ class Diary:
     def loses(self, node: str, why: str = "worker w1 died", fence: int | None = None) -> None:
         self.send(ms.Lost(self.now, node, self.fence(node, fence), why))
 
+    def holds_back(self, node: str, fence: int | None = None) -> None:
+        self.send(ms.Unbegun(self.now, node, self.fence(node, fence)))
+
     def suspends(self, node: str, proposal: str, saved: Kept | None = None) -> None:
         self.send(ms.Suspended(self.now, node, self.fence(node, None), 0.5, proposal, saved))
 
@@ -188,6 +191,8 @@ class Diary:
             match effect:
                 case ef.Recall():
                     self.lines.append("      recall " + ", ".join(f"{n}#{f}" for n, f in effect.attempts))
+                case ef.Hold():
+                    self.lines.append("      hold " + ", ".join(f"{n}#{f}" for n, f in effect.attempts))
                 case ef.AskVote():
                     self.lines.append(f"      ask {effect.agent} about {effect.proposal}")
                 case ef.Reply():

@@ -507,6 +507,7 @@ def test_pause_and_resume() -> None:
     assert lab.told() == text("""
               NotAllowed (steer): 'eve' may not steer this run
            0  paused by ada
+              hold load#1
            0  load succeeded in 1.50 s
            0  bob lets the run go on
            0  submitted fit#1
@@ -517,45 +518,59 @@ def test_pause_and_resume() -> None:
     """)
 
 
-def test_a_pause_takes_back_what_was_handed_over_ahead_and_has_not_begun() -> None:
-    lab = Diary("load > fit > report, other")
+def test_what_the_pool_was_given_ahead_of_time_is_held_and_taken_back_when_it_says_that_it_has_not_begun() -> None:
+    lab = Diary("load > fit > report, load > check")
     lab.start(slots=1, lookahead=9)
     lab.begins("load")
-    assert lab.in_pool() == ["fit#1", "load#1", "other#1", "report#1"]
     lab.told()
     lab.send(ms.Pause(0.0, "ada"))
     lab.succeeds("load")
-    assert lab.in_pool() == []
-    lab.send(ms.Resume(0.0, "ada"))
-    lab.runs("other", "fit", "report")
+    lab.begins("check")  # it was about to when the pool was asked
+    lab.holds_back("fit")
+    lab.holds_back("report")  # it went with what it was chained to
     assert lab.told() == text("""
            0  paused by ada
-           0  fit, other, report taken back: the run was paused before they began
-              recall fit#1, other#1, report#1
+              hold check#1, fit#1, load#1, report#1
            0  load succeeded in 1.50 s
-           0  ada lets the run go on
-           0  submitted fit#2, other#2
-           0  submitted report#2
-           0  other started on w1
-           0  other succeeded in 1.50 s
-           0  fit started on w1
-           0  fit succeeded in 1.50 s
-           0  report started on w1
-           0  report succeeded in 1.50 s
-           0  the run ended: SUCCEEDED
+           0  check started on w1
+           0  fit, report taken back: the run was paused before it began
+              recall fit#1, report#1
+    """)
+    assert lab.in_pool() == ["check#1"]
+    lab.succeeds("check")
+    lab.send(ms.Resume(0.0, "ada"))
+    assert lab.in_pool() == ["fit#2", "report#2"]
+    lab.runs("fit", "report")
+    assert {rec.started for rec in lab.state.nodes.values()} == {1}
+
+
+def test_what_says_that_it_has_not_begun_when_the_run_goes_on_again_is_submitted_at_once() -> None:
+    lab = Diary("a, b")
+    lab.start(slots=1, lookahead=9)
+    lab.begins("a")
+    lab.send(ms.Pause(0.0, "ada"))
+    lab.send(ms.Resume(0.0, "ada"))
+    lab.told()
+    lab.holds_back("b")
+    assert lab.told() == text("""
+           0  b taken back: the run was paused before it began
+              recall b#1
+           0  submitted b#2
     """)
 
 
-def test_a_pause_leaves_what_may_have_begun_and_what_has_without_its_upstream_having_been_heard_of() -> None:
-    lab = Diary(graph("a > b > c, d, e, mail", mail={"effects": True}))
-    lab.start(slots=2, lookahead=9)
-    lab.begins("b")  # so `a` has ended, and its report is on the way
+def test_what_a_dead_worker_had_begun_and_the_pool_did_not_begin_again_was_lost() -> None:
+    lab = Diary("a > b")
+    lab.start(slots=1, lookahead=9)
+    lab.begins("a")
     lab.send(ms.Pause(0.0, "ada"))
-    assert lab.in_pool() == ["a#1", "b#1", "d#1", "mail#1"], "a slot is free for `d`; `mail` must not begin twice"
-    lab.succeeds("b")
-    lab.succeeds("a")
-    assert lab.states()["b"] == "SUCCEEDED"
-    assert lab.in_pool() == ["d#1", "mail#1"]
+    lab.told()
+    lab.holds_back("a")
+    assert lab.told() == text("""
+           0  b taken back: upstream a runs again
+           0  a: its worker is gone
+              recall b#1
+    """)
 
 
 def test_cancel() -> None:

@@ -133,7 +133,7 @@ def test_a_change_takes_out_what_has_not_begun_and_leaves_the_rest_of_the_bundle
     until(lambda: set(executions(witness)) == {"n00", "n10"})
     change = hx.Changeset.on(run.dag).remove_node("n05").remove_node("n15")
     assert run.propose(change).wait(PATIENCE) == "APPLIED"
-    until(lambda: not lab.doors._pool._tasks, "the workers have heard what is not to begin")
+    until(lambda: not lab.doors._pool._orders.under_way, "the workers have heard what is not to begin")
     open_gate(gate)
     run.wait(PATIENCE)
     assert executions(witness) == dict.fromkeys(run.dag, 1)
@@ -145,11 +145,29 @@ def test_what_a_run_that_is_cancelled_has_not_begun_does_not_begin(lab: hx.Lab, 
     run = lab.start(front(20, *held, witness=witness))
     until(lambda: set(executions(witness)) == {"n00", "n10"})
     run.cancel()
-    until(lambda: not lab.doors._pool._tasks, "the workers have heard what is not to begin")
+    until(lambda: not lab.doors._pool._orders.under_way, "the workers have heard what is not to begin")
     open_gate(gate)
     until(lambda: [row.state for row in lab.workers()] == ["idle", "idle"])
     assert lab.start(front(4)).wait(PATIENCE)
     assert set(executions(witness)) == {"n00", "n10"}
+
+
+def test_what_a_run_that_is_paused_has_not_begun_begins_when_it_goes_on(lab: hx.Lab, witness: Path, gate: Path) -> None:
+    held = [spec(name, witness, gate) for name in ("n00", "n10")]
+    run = lab.start(front(20, *held, witness=witness))
+    until(lambda: set(executions(witness)) == {"n00", "n10"})
+    run.pause()
+    until(
+        lambda: lab.doors._pool._orders.held and not lab.doors._pool._orders.under_way,
+        "the workers know what is not to begin",
+    )
+    open_gate(gate)
+    until(lambda: run.view.state.outstanding == 0)
+    assert set(executions(witness)) == {"n00", "n10"}
+    run.resume()
+    run.wait(PATIENCE)
+    assert executions(witness) == dict.fromkeys(run.dag, 1)
+    assert {run.nodes[name].attempt for name in run.dag} == {1}
 
 
 def test_a_worker_that_dies_costs_only_what_of_its_bundle_had_not_ended(lab: hx.Lab, witness: Path, gate: Path) -> None:

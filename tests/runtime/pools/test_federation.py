@@ -60,6 +60,9 @@ class FakePool:
     async def withdraw(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         self.asked.append(("withdraw", list(attempts)))
 
+    async def hold(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
+        self.asked.append(("hold", list(attempts)))
+
     async def forget(self, run: str, attempts: Sequence[tuple[str, int]]) -> None:
         self.asked.append(("forget", list(attempts)))
 
