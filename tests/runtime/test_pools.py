@@ -247,34 +247,6 @@ def test_a_cancelled_run_starts_nothing_more(lab: hx.Lab, witness: Path, gate: P
     until(lambda: held(lab) == 0)
 
 
-def test_a_pause_holds_back_what_the_pool_has_been_given_ahead(lab: hx.Lab, witness: Path, gate: Path) -> None:
-    def first(gate: str, witness: str) -> int:
-        ran(witness, "first")
-        pass_gate(gate)
-        return 1
-
-    def second(first: int, witness: str) -> int:
-        ran(witness, "second")
-        return first + 1
-
-    said = {"witness": str(witness)}
-    specs = [
-        hx.NodeSpec("first", first, params={**said, "gate": str(gate)}),
-        hx.NodeSpec("second", second, params=said),
-    ]
-    run = lab.start(hx.Dag.of(*specs))
-    until(lambda: executions(witness)["first"])
-    run.pause()
-    open_gate(gate)
-    until(lambda: run.nodes["first"].state == "SUCCEEDED")
-    assert run.nodes["second"].state == "READY"
-    assert lab.start(hx.Dag.of(one, two)).wait(30) == {"one": 1, "two": 2}, "others go on"
-    assert executions(witness) == {"first": 1}
-    run.resume()
-    assert run.wait(30)["second"] == 2
-    assert executions(witness) == {"first": 1, "second": 1}
-
-
 def test_an_attempt_that_waits_for_a_slot_is_not_run_once_it_was_taken_back(witness: Path, gate: Path) -> None:
     def held(gate: str, witness: str, name: str) -> None:
         ran(witness, name)

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import hexdag_lab as hx
-from hexdag_lab.runtime.pools.inline import InlinePool
+from hexdag_lab.runtime.pools.dask import DaskPool
 from tests.runtime.kit import PATIENCE, executions, open_gate, pass_gate, pids, ran, until
 
-DASK = pytest.param("dask", marks=pytest.mark.dask)
+DASK = pytest.param({"pool": "dask", "workers": 2}, id="dask", marks=pytest.mark.dask)
+REGIONS = pytest.param({"regions": {"eu": "inline", "us": "inline"}, "workers": 1}, id="regions")
+INLINE = pytest.param({"pool": "inline", "workers": 2}, id="inline")
 
 
 def step(name: str, witness: str, gate: str, **ups: str) -> str:
@@ -25,9 +27,9 @@ def step(name: str, witness: str, gate: str, **ups: str) -> str:
     return name
 
 
-@pytest.fixture(scope="module", params=["inline", DASK])
+@pytest.fixture(scope="module", params=[INLINE, REGIONS, DASK])
 def opened(request: pytest.FixtureRequest) -> Iterator[hx.Lab]:
-    with hx.Lab(pool=request.param, store="memory://", workers=2) as lab:
+    with hx.Lab(store="memory://", **request.param) as lab:
         yield lab
 
 
@@ -48,10 +50,13 @@ def pause(run: hx.Run, lab: hx.Lab) -> None:
     """Pause a run, and wait until its workers have heard of it."""
     pool = lab.doors._pool
     run.pause()
-    if isinstance(pool, InlinePool):
-        until(lambda: run.view.state.outstanding == len(pool._busy), "what has not begun is taken back")
-    else:
+    if isinstance(pool, DaskPool):
         until(lambda: pool._orders.held and not pool._orders.under_way, "the workers know what is not to begin")
+    else:
+        until(
+            lambda: run.view.state.outstanding == sum(len(row.nodes) for row in lab.workers()),
+            "what has not begun is taken back",
+        )
 
 
 def settled(run: hx.Run) -> bool:
