@@ -14,6 +14,7 @@ from ..core.runs.run import NodeState
 FRAME = 1 / 60  #: seconds between two pictures
 WORDS = 0.2  #: seconds between two looks at words
 CLOCK = 1.0  #: seconds between looks while a deadline or an attempt runs
+SETTLED = 0.4  #: seconds from a question, or its end, to the next look, by which a browser has shown it
 
 
 class Feed(Protocol):
@@ -62,7 +63,7 @@ class Follower:
                 due = min(due, told + WORDS)
             if ended or now >= due:
                 self._tell(state)
-                told, due = now, now + CLOCK if _moves(state) else _NEVER
+                told, due = now, now + (SETTLED if asked else CLOCK if _moves(state) else _NEVER)
             if asked:
                 self._draw(state)
             if ended:

@@ -12,6 +12,7 @@ import hexdag_lab as hx
 from hexdag_lab.views.pages import Dashboard, Identity, Place
 from hexdag_lab.views.pages.card import Card
 from hexdag_lab.views.pages.edit import Editor
+from hexdag_lab.views.pages.proposals import Cards
 from hexdag_lab.views.pages.versions import going_back
 from hexdag_lab.worker.context import Note
 from tests.lab import gates
@@ -213,6 +214,12 @@ def test_the_foot_of_the_pages_says_what_the_store_survives(pages: Dashboard) ->
     assert "survives no fault" in pages.view[-1].object, "it is in memory"
 
 
+def rest(pages: Dashboard, cards: Cards) -> None:
+    """Let the time pass that a browser has for a new card, and look again."""
+    cards._rests_until = time.monotonic()
+    pages._refresh()
+
+
 def test_a_card_stands_ready_hidden_so_that_a_proposal_needs_none_made(pages: Dashboard, run: hx.Run) -> None:
     cards = look(pages, "Proposals")._cards
     ready = cards.view[-1]
@@ -223,6 +230,8 @@ def test_a_card_stands_ready_hidden_so_that_a_proposal_needs_none_made(pages: Da
     assert ready.visible
     assert not cards.view[0].visible, "something waits for a decision"
     pages._refresh()
+    assert cards.view[-1] is ready, "the browser is still busy with it"
+    rest(pages, cards)
     assert cards.view[-1] is not ready
     assert not cards.view[-1].visible, "the next one"
 
@@ -296,7 +305,7 @@ def test_a_page_is_laid_out_anew_only_for_a_card_that_is_made(pages: Dashboard, 
         p = asked(run, name)
         pages._refresh()
         p.vote("dana", "reject")
-        pages._refresh()
+        rest(pages, cards)
         cards.all[p.id]._gone = time.monotonic()
         pages._refresh()
     assert laid_out == [3, 3], "nothing, what lingers, and the one that stands ready"

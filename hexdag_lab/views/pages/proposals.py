@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..pane import Html, Stack
 from ..visit import Visit
 from .card import Card, decided
 
+REST = 0.3  #: seconds that a browser has for a new card before it gets the next one to be kept ready
 MOST_DECIDED = 30  #: decided proposals on the page, the latest first
 
 
@@ -20,13 +22,14 @@ class Cards:
     """The cards of what is open in a run, and, for some seconds, of what was decided under the reader's hand.
 
     Making a card takes Panel and a browser longer than all the rest from a proposal to its card, so one that is empty
-    and hidden stands ready at the end, once the page itself stands."""
+    and hidden stands ready at the end, once the page itself stands, and the last one has been shown."""
 
     def __init__(self, visit: Visit, acted: Callable[[], None]) -> None:
         self._visit, self._acted = visit, acted
         self._run = ""
         self.all: dict[str, Card] = {}
         self._spare: Card | None = None
+        self._rests_until = 0.0
         self._none = Html(html.said("Nothing waits for a decision."))
         self.view = Stack(self._none, sizing_mode="stretch_width")
 
@@ -41,8 +44,9 @@ class Cards:
         for card in shown.values():
             card.show(run, moment)
         new, self.all = shown.keys() - self.all.keys(), shown
-        # Before a browser has all of the page, what is added to it can be lost on the way.
-        if not new and self._spare is None and (pn.state.curdoc is None or pn.state.loaded):
+        if new:
+            self._rests_until = time.monotonic() + REST
+        elif self._spare is None and self._stands():
             self._spare = Card(self._visit, "", self._acted)
         self._lay_out()
 
@@ -50,6 +54,12 @@ class Cards:
     def moves(self) -> bool:
         """Whether something is to be done here though nothing happens: a card to be taken away, or made ready."""
         return self._spare is None or any(card.decided for card in self.all.values())
+
+    def _stands(self) -> bool:
+        """Whether a browser has all of the page, and time to spare: what is added to it before can be lost on the way,
+        and keeps a new card from being seen."""
+        loaded = pn.state.curdoc is None or pn.state.loaded
+        return bool(loaded) and time.monotonic() > self._rests_until
 
     def _card(self, proposal: str) -> Card:
         card, self._spare = self._spare, None
