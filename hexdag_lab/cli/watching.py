@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+from ..lab import Lab
 from ..lab.rows import GOING_ON
 from .commands import Commands, screen, watched
 
@@ -20,7 +21,11 @@ def add(commands: Commands) -> None:
     commands.add("runs", _runs, "the runs of the store")
     serve = commands.add("serve", _serve, "the dashboard in a browser: it watches the store and votes through it")
     serve.add_argument("--port", type=int, default=5006, help="0 picks a free one; default: %(default)s")
-    serve.add_argument("--agent", action="append", help="print an address for this agent (default: you); repeatable")
+    serve.add_argument(
+        "--agent",
+        action="append",
+        help="print an address for this agent (default: you, or who owns the runs); repeatable",
+    )
     text = "print the addresses as JSON, agent -> address, and end when standard input does: for programs"
     serve.add_argument("--json", action="store_true", help=text)
     serve.add_argument("--basic-auth", metavar="FILE", help="people log in by this JSON file: name -> password")
@@ -68,7 +73,7 @@ def _serve(options: argparse.Namespace) -> int:
     )  # fmt: skip
     logins = access.logins_of(options.login)
     with watched(options.store) as lab:
-        tokens = dashboard.tokens_for(*(options.agent or [lab.owner.id]))
+        tokens = dashboard.tokens_for(*(options.agent or _owners(lab)))
         server = dashboard.serve(lab, tokens, options.port, logins=logins, websocket_origin=_origins(options), **given)
         addresses = {agent: f"http://127.0.0.1:{server.port}/?token={token}" for token, agent in tokens.items()}
         if options.json:
@@ -84,6 +89,12 @@ def _serve(options: argparse.Namespace) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             dashboard.run(server)
     return 0
+
+
+def _owners(lab: Lab) -> list[str]:
+    """You; or whose the runs are, if there are some and none of them is yours: you could not vote on any."""
+    theirs = {row.by for row in lab.runs()}
+    return [lab.owner.id] if lab.owner.id in theirs or not theirs else sorted(theirs)
 
 
 def _origins(options: argparse.Namespace) -> list[str] | None:

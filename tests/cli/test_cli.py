@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import re
 import signal
 import subprocess
@@ -244,3 +245,21 @@ def test_whoever_reads_our_output_may_stop(pipeline: Shell) -> None:
         capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_dashboard_is_for_whoever_owns_the_runs(shell: Shell) -> None:
+    def run_for(owner: str) -> None:
+        text = (
+            f"import hexdag_lab as hx\nwith hx.Lab(pool='inline', owner={owner!r}) as lab:\n    lab.start(hx.Dag.of())"
+        )
+        subprocess.run([sys.executable, "-c", text], cwd=shell.home, env=shell.environment, check=True, timeout=60)
+
+    def addresses(*more: str) -> dict[str, str]:
+        found: dict[str, str] = json.loads(shell("serve", "--port", "0", "--json", *more))
+        return found
+
+    run_for("dana")
+    assert addresses().keys() == {"dana"}
+    assert addresses("--agent", "lea").keys() == {"lea"}
+    run_for(ME)
+    assert addresses().keys() == {ME}, "some are mine"
