@@ -23,6 +23,7 @@ def lab(start: Start, tmp_path: Path) -> Process:
     """A lab of two workers, each of which has a node that waits."""
     shutil.copy(Path(__file__).parent / "workers_script.py", tmp_path)
     process = start(sys.executable, "workers_script.py")
+    process.line("workers", timeout=120)  # or what it printed instead
     until(lambda: executions(tmp_path / "witness") == Counter(["left", "right"]), seconds=120)
     return process
 
