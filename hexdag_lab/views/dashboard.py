@@ -109,8 +109,8 @@ def serve(
 
 
 def run(server: Any) -> None:
-    """Run a server for as long as this process lives. What is there by now stays: to look through all of that for
-    garbage would keep every page waiting for 100 ms, and be put off for so long that the garbage of tabs piles up."""
+    """Run a server for as long as this process lives. What is there by now stays, and is not looked through for garbage
+    any more: that keeps every page waiting for some 100 ms."""
     gc.collect()
     gc.freeze()
     server.start()

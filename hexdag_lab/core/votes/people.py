@@ -29,7 +29,7 @@ class Veto(Policy):
     def evaluate(self, ballots: Ballots, electorate: Electorate, now: float) -> Opinion:
         holder = electorate.owner if self.holder == OWNER else self.holder
         for seat in electorate.seats:
-            ballot = ballots.get(seat.id)
+            ballot = ballots.get(seat.id) if seat.id != electorate.proposer else None
             if holder in (seat.id, seat.role) and ballot and ballot.choice == Choice.REJECT:
                 return Opinion(Verdict.NO, f"vetoed by {seat.id}")
         return Opinion(Verdict.NONE, "")

@@ -200,6 +200,8 @@ def test_a_veto_of_a_name_or_a_role() -> None:
     guards = house(ada=1, extra=[Seat("exe", Role.EXECUTOR)])
     assert says(Majority() & Veto("executor"), guards, ada="+", exe="-").verdict is NO
     assert says(Majority() & Veto("executor"), guards, ada="+", exe="+").verdict is YES
+    mine = house(proposer="ada", ada=1, bob=1)
+    assert says(Majority() & Veto("ada"), mine, ada="-", bob="+").verdict is YES  # nobody votes on a proposal of hers
 
 
 def test_a_deadline_settles_what_is_pending_and_nothing_else() -> None:
