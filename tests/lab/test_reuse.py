@@ -38,6 +38,12 @@ def held(gate: str) -> None:
     pass_gate(gate)
 
 
+def all_but_held(run: hx.Run) -> bool:
+    """Whether all else is done, so that it can be used again."""
+    left = {name: node.state for name, node in run.nodes.items() if node.state != "SUCCEEDED"}
+    return left == {"held": "RUNNING"}
+
+
 def graph(witness: Path, **options: Any) -> hx.Dag:
     """load > total, load > large; all of them ask for it."""
     params = {"witness": str(witness)}
@@ -81,14 +87,14 @@ def test_a_rerun_that_gives_an_equal_value_runs_nothing_below_it(tmp_path: Path,
     with lab_at(tmp_path, pool) as lab:
         dag = graph(witness).add_node(hx.NodeSpec("held", held, params={"gate": str(gate)}))
         run = lab.start(dag)
-        until(lambda: run.nodes["held"].state == "RUNNING" and run.nodes["large"].state == "SUCCEEDED", 40)
+        until(lambda: all_but_held(run), 40)
 
         def load(witness: str, rows: int = 3) -> list[int]:
             ran(witness, "load")
             return [*range(rows)]
 
         change = hx.Changeset.on(run.dag).replace_node("load", load, finished="rerun", running="restart")
-        run.propose(change)
+        assert run.propose(change).wait(40) == "APPLIED"
         until(lambda: run.nodes["total"].state == "SUCCEEDED", 40)
         assert run.why("total") == FROM_V1 == run.nodes["total"].reused
         assert run.nodes["load"].missed == "re-run: its code changed"
@@ -102,7 +108,7 @@ def test_a_rerun_that_gives_an_equal_value_runs_nothing_below_it(tmp_path: Path,
 def test_a_changed_parameter_is_a_miss_that_says_so(lab: hx.Lab, witness: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     run = lab.start(graph(witness).add_node(hx.NodeSpec("held", held, params={"gate": str(gate)})))
-    until(lambda: run.nodes["held"].state == "RUNNING" and run.nodes["large"].state == "SUCCEEDED")
+    until(lambda: all_but_held(run))
     spec = run.dag.nodes["load"].but(params={"witness": str(witness), "rows": 4})
     run.propose(hx.Changeset.on(run.dag).replace_node("load", spec, finished="rerun", running="restart"))
     open_gate(gate)
