@@ -22,7 +22,7 @@ import time, hexdag_lab as hx
 lab = hx.Lab(pool="inline", workers=2)
 lab.add_agent(hx.Agent("critic", trust=0.8))
 def hold():
-    time.sleep(0.2)
+    time.sleep(1)
 def extra(hold):
     return "looked"
 run = lab.start(hx.Dag.of(hold))

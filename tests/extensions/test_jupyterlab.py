@@ -243,7 +243,7 @@ def test_whoever_is_logged_in_votes_as_the_agent_of_that_name(tmp_path: Path) ->
         with leads(tmp_path) as lab:
             lab.add_agent(hx.HumanAgent("marie"))
             lab.add_agent(hx.Agent("critic"))
-            run = lab.start(hx.Dag.of(one), policy=hx.HumanApproval())
+            run = lab.start(hx.Dag.of(hx.NodeSpec("one", one, requires={"gpu"})), policy=hx.HumanApproval())  # waits
             p = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", one)), by="critic")
             seen = until(lambda: asked(port, "state"), seconds=60)
             while not (seen["labs"] and seen["labs"][0]["inbox"]):

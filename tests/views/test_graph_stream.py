@@ -12,7 +12,7 @@ from hexdag_lab.views.graph import PROPOSED, REMOVED, STATES, Drawn, Stream
 
 
 def one() -> int:
-    time.sleep(0.2)  # long enough for a proposal to come while it runs
+    time.sleep(0.4)  # long enough for a proposal to come while it runs
     return 1
 
 

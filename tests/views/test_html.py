@@ -11,6 +11,10 @@ from hexdag_lab.views.wording import clean
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202edetrevni\u202c\x07\x1b[31m\u200b'
 
 
+def long() -> None:
+    time.sleep(1)
+
+
 def render(x: int = 0) -> int:
     time.sleep(0.2)
     return x
@@ -32,7 +36,7 @@ def test_markup_in_reasons_votes_and_errors_stays_text() -> None:
         for name in ("critic", "lea"):
             lab.add_agent(hx.Agent(name, trust=0.8))
         lab.add_agent(hx.Agent("author", role="executor"))
-        run = lab.start(hx.Dag.of(hx.NodeSpec("a", render)))
+        run = lab.start(hx.Dag.of(hx.NodeSpec("a", long)))
         p = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("b", render)), by="author", reason=NASTY * 20_000)
         p.vote("critic", "approve", NASTY)
         state = run.feed.state

@@ -101,7 +101,7 @@ def test_the_whole_of_what_a_card_cuts_can_be_seen() -> None:
     with hx.Lab(pool="inline", store="memory://", policy="committee") as lab:
         lab.add_agent(hx.Agent("critic"))
         lab.add_agent(hx.Agent("lea"))
-        run = lab.start(hx.Dag.of(talks))
+        run = lab.start(hx.Dag.of(hx.NodeSpec("talks", talks, requires={"gpu"})))  # it waits for that
         change = hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", talks))
         short = run.propose(change, by="critic", reason="short")
         assert html.whole(run.feed.state, run.feed.state.proposals[short.id]) == ""
