@@ -16,11 +16,12 @@ from . import api
 from .access import Access, tokens_for
 from .pages import Dashboard, Identity, Lab, Place
 from .pages.frame import RUNS_EVERY
-from .screen import Cell, at_once, of_session
+from .screen import Cell, Garbage, at_once, of_session
 
 __all__ = ["TITLE", "in_cell", "run", "serve", "session", "tokens_for"]
 
 TITLE = "hexdag_lab"
+GARBAGE = Garbage()
 _LIGHT, _DARK = ((Path(__file__).parent / "static" / name).read_text("utf-8") for name in ("page.css", "dark.css"))
 #: Panel's own page, and that it is as wide as the screen: a phone else shows it as a desktop's, too small to hit.
 PAGE = BASE_TEMPLATE.environment.from_string(
@@ -57,6 +58,7 @@ def session(lab: Lab, tokens: Mapping[str, str], logins: Mapping[str, str] | Non
     def gone(_: Any) -> None:
         screen.close()
         pages.stop()
+        GARBAGE.collect_soon()
 
     pn.state.on_session_destroyed(gone)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -12,8 +15,9 @@ from panel.io.model import add_to_doc
 from panel.io.state import state
 from pyviz_comms import Comm
 
+from hexdag_lab.views import screen
 from hexdag_lab.views.pane import Html
-from hexdag_lab.views.screen import Cell, Screen, of_session
+from hexdag_lab.views.screen import Cell, Garbage, Screen, of_session
 
 
 def test_what_comes_before_it_is_shown_is_done_then_once_and_in_order() -> None:
@@ -52,6 +56,37 @@ def test_what_changes_while_a_session_ends_changes_nothing_and_raises_nothing() 
     document.callbacks.destroy()  # as Bokeh does before it says that the session has ended
     screen.do(lambda: done.append("late"))
     assert done == ["early"]
+
+
+class Circle:
+    """As pages: it refers to itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_closed_pages_leave_behind_is_looked_for_once_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [weakref.ref(Circle()) for _ in range(2)]
+    looked: list[int] = []
+
+    async def close_both() -> None:
+        collect, done = gc.collect, asyncio.Event()
+
+        def look() -> None:
+            looked.append(collect())
+            done.set()
+
+        monkeypatch.setattr(screen, "MOMENT", 0.01)
+        monkeypatch.setattr(gc, "collect", look)
+        garbage = Garbage()
+        for _ in left:
+            garbage.collect_soon()
+        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.sleep(0.05)  # a second look would come by now
+
+    asyncio.run(close_both())
+    assert len(looked) == 1
+    assert [ref() for ref in left] == [None, None]
 
 
 class Wire(Comm):
