@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from hexdag_lab.views import dashboard
+from tests.runtime.kit import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -215,6 +216,12 @@ def tab(page: Any, name: str) -> None:
 def open_proposals(page: Any) -> None:
     page.get_by_text("1 open proposal").first.wait_for(timeout=30_000)
     tab(page, "Proposals")
+
+
+def computed(element: Any, style: str) -> str:
+    """A computed style. What is replaced in the moment of the question has none: then what follows it is asked."""
+    found: str = until(lambda: element.evaluate("(e, style) => getComputedStyle(e)[style]", style))
+    return found
 
 
 def approve_button(page: Any) -> Any:

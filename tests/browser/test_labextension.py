@@ -96,7 +96,7 @@ def test_a_proposal_is_toasted_reviewed_and_approved_in_the_side_bar(
     card.get_by_role("button", name="Approve").click()
     assert "ended SUCCEEDED True APPLIED" in lab.line("ended", 60)
     card.wait_for(state="detached")
-    assert page.locator("[data-hexdag-waiting]").count() == 0
+    page.locator("[data-hexdag-waiting]").wait_for(state="detached")
     assert pages.foreign() == []
     assert pages.errors == []
 

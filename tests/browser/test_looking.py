@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 import hexdag_lab as hx
 from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report
 from tests.runtime.kit import until
 
-from .conftest import Pages, Serving, approve_button, tab
+from .conftest import Pages, Serving, approve_button, computed, tab
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -104,11 +105,11 @@ def test_any_two_versions_stand_side_by_side_and_one_goes_back_by_a_proposal(des
     tab(page, "Versions")
     sides, lines = page.locator(".sides"), page.locator("pre.log").locator("visible=true")
     shows(page, re.compile("dana · \\+1 node · a second look"))
-    assert (sides.locator("h3").all_inner_texts(), lines.first.inner_text()) == (["v2", "v3"], "+ wide\n+ load -> wide")
+    expect(sides.locator("h3")).to_have_text(["v2", "v3"])
+    expect(lines.first).to_have_text("+ wide\n+ load -> wide", use_inner_text=True)
     page.get_by_label("from").select_option("1")
-    sides.get_by_text("v1", exact=True).wait_for()
-    assert sides.locator("h3").all_inner_texts() == ["v1", "v3"]
-    assert lines.first.inner_text().split("\n") == ["+ deep", "+ wide", "+ load -> deep", "+ load -> wide"]
+    expect(sides.locator("h3")).to_have_text(["v1", "v3"])
+    expect(lines.first).to_have_text("+ deep\n+ wide\n+ load -> deep\n+ load -> wide", use_inner_text=True)
     drawn = [picture.locator("text").all_text_contents() for picture in page.locator(".sides .pic").all()]
     assert ["deep" in names for names in drawn] == [False, True]
     page.get_by_role("button", name="Go back to v1").click()
@@ -189,7 +190,7 @@ def test_all_of_a_page_is_dark_or_none_of_it(
     words = page.locator(".hx b.status").locator("visible=true").first
     picture = page.locator("[role=toolbar]").locator("xpath=..")
     for each in (words, picture):
-        red, green, blue = map(int, re.findall(r"\d+", each.evaluate("(e) => getComputedStyle(e).color"))[:3])
+        red, green, blue = map(int, re.findall(r"\d+", computed(each, "color"))[:3])
         assert (red + green + blue > 3 * 128) == dark, f"{each} is written in {red}, {green}, {blue}"
     under = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", under)[:3])) < 3 * 128) == dark, under

@@ -20,7 +20,7 @@ from tests.lab import gates
 from tests.lab.conftest import fit, held, load, report
 from tests.runtime.kit import until
 
-from .conftest import Pages, packed
+from .conftest import Pages, computed, packed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ANYWIDGET = Path(sys.prefix) / "share" / "jupyter" / "nbextensions" / "anywidget" / "index.js"
@@ -90,9 +90,9 @@ def test_all_of_it_is_there_and_can_be_read_in_the_editors_theme(
     for name in ("Approve", "Reject", "Request changes", "Edit first", "Table", "SVG"):
         assert page.get_by_role("button", name=name, exact=True).is_visible(), name
     for place in ("b.status", "q", "[role=toolbar]", "[role=toolbar] + *"):
-        seen = page.locator(place).first.evaluate("(e) => getComputedStyle(e).color")
+        seen = computed(page.locator(place).first, "color")
         assert contrast(rgb(seen), rgb_of(under)) >= 4.5, f"{place} is written in {seen} on {under}"
-    below = page.locator(".cell-output-ipywidget-background").evaluate("(e) => getComputedStyle(e).backgroundColor")
+    below = computed(page.locator(".cell-output-ipywidget-background"), "backgroundColor")
     assert below == "rgba(0, 0, 0, 0)", "the editor's own background shows through"
     page.get_by_role("button", name="Edit first").is_enabled()
     assert [url for url in pages.requests if not url.startswith(("file:", "data:", "blob:"))] == []
