@@ -22,7 +22,7 @@ from hexdag_lab.core.base.canon import canonical, plain
 from hexdag_lab.core.base.codec import decode_data, dumps, encode_data, loads
 from hexdag_lab.core.base.errors import CycleError, DagError, SchemaError
 from hexdag_lab.core.base.frozen import FrozenDict
-from hexdag_lab.core.base.heap import Heap, pop, push
+from hexdag_lab.core.base.heap import Heap, items, pop, push
 from hexdag_lab.core.base.merkle import MerkleMap
 from hexdag_lab.core.base.overlay import Overlay
 from hexdag_lab.core.dag.changeset import Changeset
@@ -124,20 +124,22 @@ def test_many_changes_of_a_map_at_once_are_those_one_by_one(before: Any, changes
 
 
 @examples(200)
-@given(st.lists(st.tuples(st.tuples(st.integers(-3, 3), st.integers(0, 2)), st.sampled_from("abcd")) | st.none()))
+@given(
+    st.lists(st.lists(st.tuples(st.tuples(st.integers(-3, 3), st.integers(0, 2)), st.sampled_from("abcd"))) | st.none())
+)
 def test_a_heap_gives_what_sorting_gives(steps: Any) -> None:
     heap: Heap = None
     model: list[tuple[tuple[int, int], str]] = []
     for step in steps:
         if step is not None:
-            heap = push(heap, *step)
-            model = sorted([*model, step])
+            heap = push(heap, step)
+            model = sorted([*model, *step])
         elif heap is not None:
             old = heap
             item, heap = pop(heap)
             assert item == model.pop(0)[1]
             assert pop(old)[0] == item
-        assert (heap is None) == (not model)
+        assert sorted(items(heap)) == sorted(item for _, item in model)
 
 
 # -- plain data and text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..base.heap import Heap
+from ..base.heap import items
 from ..runs.run import SETTLED, NodeState, RunStatus
 from ..votes.policy import Verdict
 from ..votes.proposal import TERMINAL, ProposalState
@@ -96,7 +96,7 @@ def _queues(state: RunState) -> Iterator[str]:
     if state.over:
         return
     heaps = (state.frontier, *(lane.waiting for lane in state.lanes.values()))
-    waiting = {name for heap in heaps for name in _items(heap)}
+    waiting = {name for heap in heaps for name in items(heap)}
     for name, rec in state.nodes.items():
         if (rec.due is not None) != (name in state.dues):
             yield f"{name}: its record and the list of retries do not agree on when it is due"
@@ -132,15 +132,6 @@ def _order(state: RunState) -> Iterator[str]:
             yield f"{name} has rank {state.ranks.get(name)}, and those below it {sorted(below)}"
     if any(state.nodes[n].state not in SETTLED for names in state.dag.waves[: state.wave] for n in names):
         yield f"{state.wave} waves are done, but something is left in them"
-
-
-def _items(heap: Heap) -> Iterator[str]:
-    stack = [heap]
-    while stack:
-        node = stack.pop()
-        if node is not None:
-            yield node.item
-            stack += [node.left, node.right]
 
 
 def _versions(state: RunState) -> Iterator[str]:

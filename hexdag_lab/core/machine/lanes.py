@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..base.frozen import FrozenDict
-from ..base.heap import Heap, pop, push
+from ..base.heap import Entry, Heap, pop, push
 from ..dag.node import NodeSpec
 from ..runs.estimate import kind_of
 from .state import Lane, RunState
@@ -43,17 +43,18 @@ def turn(state: RunState, name: str) -> tuple[int, ...]:
 
 def queued(state: RunState, names: Iterable[str]) -> RunState:
     """With these nodes in the frontier or in their lanes."""
-    frontier, lanes = state.frontier, dict[str, Lane]()
-    for name in sorted(names):  # the shape of a heap is part of the state, and names may come from a set
-        lane = lane_of(state.dag.entries[name].spec)
-        if lane == MAIN:
-            frontier = push(frontier, turn(state, name), name)
-        else:
-            old = lanes.get(lane) or state.lanes.get(lane) or Lane()
-            lanes[lane] = old._replace(waiting=push(old.waiting, turn(state, name), name))
-    if lanes:
-        state = state._replace(lanes=FrozenDict({**state.lanes, **lanes}))
-    return state if frontier is state.frontier else state._replace(frontier=frontier)
+    places: dict[str, list[Entry]] = {}
+    for name in names:
+        places.setdefault(lane_of(state.dag.entries[name].spec), []).append((turn(state, name), name))
+    if free := places.pop(MAIN, None):
+        state = state._replace(frontier=push(state.frontier, free))
+    if places:
+        lanes = dict(state.lanes)
+        for name, entries in sorted(places.items()):
+            old = lanes.get(name) or Lane()
+            lanes[name] = old._replace(waiting=push(old.waiting, entries))
+        state = state._replace(lanes=FrozenDict(lanes))
+    return state
 
 
 def taken_out(state: RunState, taken: int, from_lanes: Mapping[str, int], submitted: Iterable[str]) -> RunState:
@@ -105,15 +106,18 @@ class Queue:
 
     def head(self) -> tuple[str, str] | None:
         """The next node and its lane; None if there is none that may go."""
-        found: tuple[tuple[int, ...], str, str] | None = None
+        found: tuple[Entry, str] | None = None
         for lane, heap in self._heaps.items():
-            if heap is None or (lane != MAIN and not self._room(lane, heap.item)):
+            if heap is None:
                 continue
-            if self._last_wave is not None and heap.key[0] > self._last_wave:
+            (turn, name) = first = heap.first
+            if lane != MAIN and not self._room(lane, name):
                 continue
-            if found is None or (heap.key, heap.item) < found[:2]:
-                found = (heap.key, heap.item, lane)
-        return None if found is None else found[1:]
+            if self._last_wave is not None and turn[0] > self._last_wave:
+                continue
+            if found is None or first < found[0]:
+                found = first, lane
+        return None if found is None else (found[0][1], found[1])
 
     def _room(self, lane: str, name: str) -> bool:
         """Whether the head of a lane may come out; one that is not its turn any more does, and is dropped."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hexdag_lab.core.base.frozen import FrozenDict
-from hexdag_lab.core.base.heap import Heap, pop, push
+from hexdag_lab.core.base.heap import Heap, items, pop, push
 
 
 class TestFrozenDict:
@@ -41,10 +41,9 @@ class TestFrozenDict:
 
 class TestHeap:
     def test_the_least_comes_first_and_the_old_heap_stays(self) -> None:
-        heap: Heap = None
-        for key, item in ((2, "b"), (1, "z"), (2, "a"), (0, "x")):
-            heap = push(heap, (key,), item)
+        heap = push(push(None, [((2,), "b"), ((1,), "z")]), [((2,), "a"), ((0,), "x")])
         assert heap is not None
+        assert sorted(items(heap)) == ["a", "b", "x", "z"]
         kept, found = heap, []
         while heap is not None:
             item, heap = pop(heap)
@@ -56,7 +55,7 @@ class TestHeap:
     def test_it_never_recurses(self, step: int) -> None:
         heap: Heap = None
         for i in range(20_000):
-            heap = push(heap, (step * i,), str(i))
+            heap = push(heap, [((step * i,), str(i))])
         for _ in range(20_000):
             assert heap is not None
             _, heap = pop(heap)

@@ -102,7 +102,7 @@ def test_what_cannot_run_anyway_need_not_be_in_the_frontier() -> None:
     lab.start()
     lab.pool(1, 0, {"cpu"})
     assert violations(lab.state._replace(frontier=None)) == []
-    assert violations(lab.state._replace(frontier=push(None, (0,), "nobody"))) == []
+    assert violations(lab.state._replace(frontier=push(None, [((0,), "nobody")]))) == []
 
 
 def test_what_is_looked_up_need_not_be_in_the_frontier() -> None:
