@@ -48,7 +48,7 @@ from .thread import cancelled
 from .timers import Timers
 from .view import RunView
 
-COMPANY = 0.008  #: seconds that reports wait for others while the workers are busy anyway
+COMPANY = 0.016  #: seconds that reports wait for others while the workers are busy anyway
 LAST_STEP = 5.0  #: seconds that closing waits for the step that is going on
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ class Outcomes(NamedTuple):
     made: Mapping[tuple[str, int], Outcome]
 
 
-def run_task(topic: str, payload: bytes, code: bytes, upstream: list[Outcome | Outcomes]) -> Outcome:
+def run_task(topic: str, payload: bytes, code: bytes, *upstream: Outcome | Outcomes) -> Outcome:
     """One attempt on this Dask worker. `upstream` are the outcomes of the inputs made in the pool, in order.
 
     It never raises: Dask would run it again, or fail whatever waits for it."""
@@ -70,12 +70,14 @@ def run_bundle(topic: str, payload: bytes, codes: list[bytes]) -> Outcomes:
     pending.arrive(attempts)
     for attempt, (task, number) in zip(attempts, tasks, strict=True):
         if pending.begins(attempt):
-            made[attempt[1:]] = _attempt(desk, task, codes[number], [], hurry=False)
+            made[attempt[1:]] = _attempt(desk, task, codes[number], (), hurry=False)
     desk.flush()
     return Outcomes(made)
 
 
-def _attempt(desk: _Desk, task: Task, code: bytes, upstream: list[Outcome | Outcomes], hurry: bool = True) -> Outcome:
+def _attempt(
+    desk: _Desk, task: Task, code: bytes, upstream: Sequence[Outcome | Outcomes], hurry: bool = True
+) -> Outcome:
     say = desk.sayer(task, hurry)
     if holding.holds((desk.topic, task.run, task.node, task.fence)):
         say(Unbegun(time.time(), task.node, task.fence))
@@ -115,15 +117,18 @@ def probe(url: str, theirs: str) -> str:
         return ""
 
 
-class _Ends(WorkerPlugin):
-    """Calls `ended()` on the worker's loop when a task has ended there, right before the scheduler is told."""
+class _Tasks(WorkerPlugin):
+    """Calls `begins()` on the worker's loop when a task is about to begin there, and `ended()` when one has ended,
+    right before the scheduler is told."""
 
-    def __init__(self, ended: Callable[[], None]) -> None:
-        self._ended = ended
+    def __init__(self, begins: Callable[[], None], ended: Callable[[], None]) -> None:
+        self._begins, self._ended = begins, ended
 
     def transition(self, key: Any, start: str, finish: str, **more: Any) -> None:
         if start in ("executing", "long-running"):
             self._ended()
+        if finish == "executing":
+            self._begins()
 
 
 def held_keys(topic: str) -> list[str]:
@@ -160,7 +165,12 @@ class _Desk:
     def _listen(self) -> bool:
         """Hear of the ends of tasks; False where Dask has no way to."""
         try:
-            sync(self.worker.loop, self.worker.plugin_add, plugin=_Ends(self._outbox.flush), name=self.topic)
+            sync(
+                self.worker.loop,
+                self.worker.plugin_add,
+                plugin=_Tasks(self._outbox.expect, self._outbox.flush),
+                name=self.topic,
+            )
         except (AttributeError, TypeError, RuntimeError):
             return False
         return True
@@ -202,7 +212,10 @@ class _Desk:
             self.worker.log_event(self.topic, rows)
 
     def _soon(self, seconds: float, flush: Callable[[], None]) -> None:
-        self.worker.loop.add_callback(self.worker.loop.call_later, seconds, flush)
+        if threading.get_ident() == self.worker.thread_id:
+            self.worker.loop.call_later(seconds, flush)
+        else:
+            self.worker.loop.add_callback(self.worker.loop.call_later, seconds, flush)
 
     def _later(self, work: Callable[[], None]) -> None:
         with self._lock:

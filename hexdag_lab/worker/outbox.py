@@ -60,6 +60,14 @@ class Outbox:
         else:
             self.flush()
 
+    def expect(self) -> None:
+        """Somebody is about to say something: what it is goes soon, and need not call for that itself."""
+        with self._lock:
+            if self._due:
+                return
+            self._due = True
+        self._later(COMPANY, self._flush_due)
+
     def _has_room(self, now: float) -> bool:
         self._room = min(BURST, self._room + (now - self._seen) * RATE)
         self._seen = now

@@ -62,6 +62,17 @@ def test_a_start_waits_for_company_and_what_is_urgent_takes_it_along(wire: Wire)
     assert [type(row) for row in wire.sent[0]] == [Started, Failed]
 
 
+def test_where_something_is_expected_a_start_need_not_call_for_its_sending(wire: Wire) -> None:
+    wire.box.expect()
+    wire.box.expect()
+    wire.box.say("r", Started(1.0, "n", 1, "w0"))
+    (flush,) = wire.later
+    flush()
+    assert [[type(row) for row in rows] for rows in wire.sent] == [[Started]]
+    wire.box.expect()
+    assert len(wire.later) == 2, "the next one is expected anew"
+
+
 def test_nothing_overtakes_anything(wire: Wire) -> None:
     wire.note("a")
     wire.note("b")

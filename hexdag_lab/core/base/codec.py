@@ -23,6 +23,7 @@ from .frozen import FrozenDict
 T = TypeVar("T")
 Encoder = Callable[[Any], Any]
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _ENCODERS: dict[type, Encoder] = {}
 _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {}
 _MODULES: dict[str, str] = {}
@@ -117,7 +118,7 @@ def decode(data: Any) -> Any:
 
 def dumps(value: Any) -> bytes:
     """`encode` as compact JSON: UTF-8, keys in the order of the fields."""
-    return json.dumps(encode(value), separators=(",", ":"), allow_nan=False).encode()
+    return _COMPACT.encode(encode(value)).encode()
 
 
 def loads(text: bytes | str) -> Any:

@@ -34,7 +34,7 @@ class Packing:
     def alone(self, task: Task, upstream: list[Any], code: Code) -> tuple[Any, ...]:
         """One attempt; `upstream` are the keys or futures of the inputs that are in the pool."""
         payload = pickle.dumps((task, self._link.blobs), protocol=5)
-        return run_task, self._topic, payload, self._shipped(code(task.code), task.code), upstream
+        return run_task, self._topic, payload, self._shipped(code(task.code), task.code), *upstream
 
     def together(self, key: str, group: Sequence[Task], code: Code) -> tuple[Any, ...]:
         """A bundle, under its key. Code is in it once for each kind of node."""
