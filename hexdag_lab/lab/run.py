@@ -179,7 +179,8 @@ class Run:
         grace: float = GRACE,
         restart: bool = False,
     ) -> ProposalHandle:
-        """Propose that a node goes on on another worker, `to`: its id, or its row in `lab.workers()`; None: any.
+        """Propose that a node goes on on another worker, `to`: its id, or its row in `lab.workers()`; None: any other
+        that can run it, and where there is none, the one that it had.
 
         A node moves from safe point to safe point: where it yields, or calls `ctx.checkpoint(state)`. One that reaches
         none within `grace` seconds, as on a frozen worker, goes on from the last one. A plain function has none: it can

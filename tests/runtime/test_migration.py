@@ -88,6 +88,12 @@ def all_once(home: Path) -> list[int]:
     return list(dict.fromkeys(pid for _, pid in done))
 
 
+def held(gate: str) -> int:
+    while not os.path.exists(gate):  # noqa: PTH110
+        time.sleep(0.005)
+    return os.getpid()
+
+
 def start(lab: hx.Lab, home: Path, fn: Any = train, **params: Any) -> hx.Run:
     return lab.start(hx.Dag.of(hx.NodeSpec("train", fn, params={"home": str(home), **params})))
 
@@ -114,6 +120,25 @@ def test_a_graceful_move_loses_and_repeats_no_step(lab: hx.Lab, tmp_path: Path, 
     assert run.nodes["train"].worker == to
     assert run.nodes["train"].attempt == 2
     assert any(f"train goes on on {to}: at its safe point" in line for line in run.story("train"))
+
+
+def test_a_node_that_is_to_move_anywhere_waits_for_another_worker_and_does_not_come_back(
+    lab: hx.Lab, tmp_path: Path
+) -> None:
+    run = start(lab, tmp_path)
+    until(lambda: steps(tmp_path))
+    before, gate = run.nodes["train"].worker, tmp_path / "gate"
+    busy = lab.start(hx.Dag.of(hx.NodeSpec("held", held, params={"gate": str(gate)})))  # on the only other one
+    until(lambda: busy.nodes["held"].state == "RUNNING")
+    run.migrate("train", reason="its machine is wanted")
+    until(lambda: run.nodes["train"].state != "RUNNING", "it has stopped")
+    free = lab.start(hx.Dag.of(hx.NodeSpec("one", lambda: 1)))
+    free.wait(30)
+    assert free.nodes["one"].worker == before, "where it was, others find room"
+    gate.touch()
+    assert run.wait(60) == {"train": STEPS}
+    assert len(all_once(tmp_path)) == 2
+    assert run.nodes["train"].worker == busy.nodes["held"].worker != before
 
 
 def test_a_node_moves_off_a_frozen_worker_whose_late_step_is_refused(lab: hx.Lab, tmp_path: Path) -> None:
@@ -153,11 +178,6 @@ def test_a_node_goes_on_from_its_last_safe_point_after_its_worker_is_killed(lab:
 
 def test_new_code_reaches_workers_that_come_later(lab: hx.Lab, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-
-    def held(gate: str) -> int:
-        while not os.path.exists(gate):  # noqa: PTH110
-            time.sleep(0.005)
-        return os.getpid()
 
     def last(held: int) -> tuple[str, int]:
         return "old", os.getpid()

@@ -164,7 +164,7 @@ def _task(state: RunState, name: str) -> Task:
         params=spec.params, inputs=(*_given(state, name), *_from_upstream(state, entry)),
         requires=frozenset(spec.requires), timeout=spec.timeout, durable=spec.durable, priority=state.ranks[name],
         label=spec.code.name, proposer=spec.agent or EXECUTOR, saved=rec.saved,
-        decision=rec.decision, decisions=rec.decisions, worker=rec.place,
+        decision=rec.decision, decisions=rec.decisions, worker=rec.place, leaves=rec.leaves,
         positional=tuple(p.name for p in spec.code.params if p.kind == "positional"), collector=spec.code.collector,
         runs=_runner(state, spec.agent),
         effects=spec.effects,

@@ -54,6 +54,7 @@ class Task(NamedTuple):
     # the shipped function of the agent that the node is given to, which runs in place of its own
     runs: str | None = None
     worker: str = ""  # where it is to run, if it is there; empty: anywhere
+    leaves: str = ""  # where it is not to run, if there is another that can
     effects: bool = False  # it acts on the outside world: the pool does not run it again by itself
     failure: Failure | None = None  # call `on_error` with it, in place of the function
     shares: bool = False  # the pool may run it in one task of its own with others

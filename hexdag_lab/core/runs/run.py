@@ -97,7 +97,7 @@ class NodeRecord(NamedTuple):
     repeats    how often the pool has run its latest attempt again by itself
     code       hash of the code of the latest attempt, 64 hexadecimal digits; empty before the first
     movable    the attempt that runs has safe points;  checkpoints  how many of them it has passed
-    place      the worker that it was moved to; empty: any
+    place      the worker that it was moved to; empty: any;  leaves  the one that it was moved away from
     declined   its own condition has said no;  excused  it has failed, and is optional
     rescue     what `on_error` is to deal with, or has dealt with
     """
@@ -129,6 +129,7 @@ class NodeRecord(NamedTuple):
     movable: bool = False
     checkpoints: int = 0
     place: str = ""
+    leaves: str = ""
     declined: bool = False
     excused: bool = False
     rescue: Failure | None = None

@@ -124,6 +124,10 @@ class Branch:
         wanted = frozenset(requires)
         return any(wanted <= has for has in self.capabilities)
 
+    def has_other(self, worker: str) -> bool:
+        """Whether another worker than this one takes nodes here."""
+        return any(row.state.works and row.id != worker for row in self.pool.workers())
+
     def workers(self) -> list[Worker]:
         """Its workers, named as all others know them: "region/name"."""
         return [self._named(row) for row in self.pool.workers()]

@@ -70,7 +70,7 @@ class DaskPool:
         self._quiet: dict[Attempt, float] = {}  # since when some have been done without having said so
         self._offered: Offer | None = None
         self._published: dict[tuple[str, int], bytes] = {}
-        self._placed: dict[Attempt, str] = {}  # on which worker, where that was said
+        self._placed: dict[Attempt, tuple[str, ...]] = {}  # on which workers, where that was said
         self._watching: asyncio.Task[None] | None = None
         self.answered = time.monotonic()  #: when the scheduler has answered last
         self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
@@ -148,7 +148,7 @@ class DaskPool:
         # Needs are said per graph, so each stretch of tasks with the same needs is a graph of its own.
         stretch: list[Task] = []
         for task in tasks:
-            if stretch and (task.requires, task.worker) != (stretch[-1].requires, stretch[-1].worker):
+            if stretch and _wants(task) != _wants(stretch[-1]):
                 self._submit(stretch, code)
                 stretch = []
             stretch.append(task)
@@ -156,7 +156,7 @@ class DaskPool:
             self._submit(stretch, code)
 
     def _submit(self, tasks: Sequence[Task], code: Callable[[str], bytes]) -> None:
-        place = self._roster.address(tasks[0].worker)  # one that is gone is no place
+        places = self._roster.places(tasks[0])
         keys: dict[Attempt, str] = {}
         sent: dict[str, tuple[Task, ...]] = {}
         graph: dict[str, Any] = {}
@@ -172,10 +172,10 @@ class DaskPool:
         if not graph:
             return
         order = {key: self._turns.place(group[0]) for key, group in sent.items()}
-        futures = self._link.get(graph, needed(tasks[0].requires), place, order)
+        futures = self._link.get(graph, needed(tasks[0].requires), tuple(places), order)
         for key, group in sent.items():
             self._handed.add(key, group, futures[key])
-        self._placed |= dict.fromkeys(keys, tasks[0].worker) if place else {}
+        self._placed |= dict.fromkeys(keys, tuple(places.values())) if places else {}
 
     def _upstream(self, task: Task, keys: Mapping[Attempt, str]) -> list[Any] | None:
         """The inputs that are in the pool, or are being made there. None if one is not: that is said."""
@@ -378,7 +378,7 @@ class DaskPool:
             elif future.status == "finished" and self._silent(attempt, now):
                 why = "its report was lost"
             elif future.status == "pending" and self._misplaced(attempt):
-                why = f"worker {self._placed[attempt]} is gone, on which it was to run"
+                why = f"worker {' or '.join(self._placed[attempt])} is gone, on which it was to run"
             else:
                 continue
             self._release([attempt])
@@ -396,8 +396,8 @@ class DaskPool:
             await self.submit(tasks, self._read_code)
 
     def _misplaced(self, attempt: Attempt) -> bool:
-        """Whether an attempt waits for a worker that is not there."""
-        return attempt in self._placed and not self._roster.address(self._placed[attempt])
+        """Whether an attempt waits for workers of which none is there."""
+        return attempt in self._placed and not any(map(self._roster.address, self._placed[attempt]))
 
     def _silent(self, attempt: Attempt, now: float) -> bool:
         """Whether an attempt ended some seconds ago and has not said how."""
@@ -421,6 +421,11 @@ class DaskPool:
         if offered != self._offered:
             self._offered = offered
             self._put("", PoolChanged(time.time(), *offered))
+
+
+def _wants(task: Task) -> tuple[frozenset[str], str, str]:
+    """What a task asks for that is said of a graph, not of a task in it."""
+    return task.requires, task.worker, task.leaves
 
 
 def _why(future: Any) -> str:

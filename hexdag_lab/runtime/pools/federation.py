@@ -219,6 +219,8 @@ class Federation:
         able = [name for name, branch in self._branches.items() if branch.takes(task.requires)]
         if (place := task.worker.partition("/")[0]) in able:
             return place
+        apart = [name for name in able if self._branches[name].has_other(_within(task.leaves, name))]
+        able = apart if task.leaves and apart else able
         if len(able) < 2:
             return able[0] if able else None
         wait = {name: (busy[name] + 1) / self._branches[name].slots for name in able}
@@ -239,9 +241,9 @@ class Federation:
         if not all(inputs):
             return None
         needs = frozenset(need for need in task.requires if not need.startswith(LABEL))
-        there, _, name = task.worker.partition("/")
         found = tuple(wanted for wanted in inputs if wanted)
-        return task._replace(inputs=found, requires=needs, worker=name if there == region else "")
+        worker, leaves = _within(task.worker, region), _within(task.leaves, region)
+        return task._replace(inputs=found, requires=needs, worker=worker, leaves=leaves)
 
     def _input(self, task: Task, wanted: Input, region: str) -> Input | None:
         if not wanted.from_pool:
@@ -377,3 +379,9 @@ class Federation:
             if branch.look():
                 _log.warning("%s", branch.reach)
                 self._offer()
+
+
+def _within(worker: str, region: str) -> str:
+    """The name of a worker in its region; empty if it is in another one."""
+    there, _, name = worker.partition("/")
+    return name if there == region else ""

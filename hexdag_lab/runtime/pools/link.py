@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -158,12 +158,12 @@ class Link:
             await asyncio.to_thread(self._own.revive)
 
     def get(
-        self, graph: Mapping[str, Any], resources: Mapping[str, float] | None, place: str = "",
+        self, graph: Mapping[str, Any], resources: Mapping[str, float] | None, places: Sequence[str] = (),
         order: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
-        """Futures for all keys of a graph; `place`: the address of the worker on which all of it is to run; `order`:
-        the lowest goes first, among all that Dask was given within the same minute."""
-        options = {"resources": resources, "workers": place or None}
+        """Futures for all keys of a graph; `places`: the addresses of the workers on which alone it is to run, if any;
+        `order`: the lowest goes first, among all that Dask was given within the same minute."""
+        options = {"resources": resources, "workers": list(places) or None}
         if order and (found := _ordered(self._client, graph, order, options)) is not None:
             return found
         futures = self._client.get(graph, list(graph), sync=False, **options)

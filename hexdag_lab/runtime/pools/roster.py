@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...core.machine.messages import Started
+from ...core.runs.attempt import Task
 from ...core.runs.worker import Worker, WorkerState
 from ...worker.process import ABOUT
 
@@ -187,6 +188,16 @@ class Roster:
     def address(self, worker: str) -> str:
         """Where a worker is; empty if it is not there."""
         return next((address for address, row in self.workers.items() if row.id == worker), "")
+
+    def places(self, task: Task) -> dict[str, str]:
+        """The workers on which alone an attempt is to run, id by address; none: anywhere. A worker that is gone is no
+        place, and where no other can run it, a node comes back to the one that it leaves."""
+        if task.worker:
+            return {address: row.id for address, row in self.workers.items() if row.id == task.worker}
+        if not task.leaves:
+            return {}
+        others = {address: row for address, row in self.workers.items() if row.state.works and row.id != task.leaves}
+        return {address: row.id for address, row in others.items() if task.requires <= set(row.capabilities)}
 
     def to_take_over(self) -> list[str]:
         """The addresses of the standbys whose turn it is."""

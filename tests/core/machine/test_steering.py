@@ -81,6 +81,21 @@ def test_a_move_waits_for_a_safe_point_with_a_state_and_goes_on_from_it() -> Non
     """)
 
 
+def test_a_move_that_names_no_worker_goes_anywhere_but_where_it_was() -> None:
+    lab = Walk()
+    lab.move(to="")
+    assert lab.reaches("fit", 1, step=1) is False
+    assert (lab.task().worker, lab.task().leaves) == ("", "w1")
+    lab.begins("fit", "w2")
+    lab.loses("fit")
+    assert (lab.task().fence, lab.task().leaves) == (3, "w1"), "nor does it come back there by itself"
+    lab.begins("fit", "w2")
+    lab.reaches("fit", 0, fence=3, worker="w2")
+    lab.move(to="w1")
+    assert lab.reaches("fit", 1, step=2, fence=3, worker="w2") is False
+    assert (lab.task().worker, lab.task().leaves) == ("w1", ""), "unless somebody says so"
+
+
 def test_what_comes_to_none_in_time_is_moved_from_the_last_one() -> None:
     lab = Walk()
     lab.reaches("fit", 1, step=1)

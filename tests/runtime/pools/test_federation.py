@@ -34,6 +34,7 @@ class FakePool:
         self.asked: list[tuple[str, Any]] = []
         self.values: dict[str, Any] = {}
         self.there = True
+        self.others: tuple[str, ...] = ()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -78,7 +79,7 @@ class FakePool:
         return self.values[node]
 
     def workers(self) -> list[Worker]:
-        return [Worker("tower", slots=self.slots)]
+        return [Worker(name, slots=self.slots) for name in ("tower", *self.others)]
 
     async def drain(self, worker: str) -> None:
         self.asked.append(("drain", worker))
@@ -199,6 +200,16 @@ async def test_a_move_goes_to_the_worker_that_it_names() -> None:
     async with World() as world:
         await world.submit(task("a", worker="us/tower"))
         assert [found.worker for found in world.pools["us"].tasks] == ["tower"]
+
+
+@scenario
+async def test_a_move_that_names_no_worker_leaves_a_region_that_has_no_other() -> None:
+    async with World() as world:
+        world.pools["us"].others = ("hall",)
+        await world.submit(task("a", leaves="eu/tower"))
+        await world.submit(task("b", leaves="us/hall", requires=frozenset({"region:us"})))
+        assert [(found.node, found.leaves) for found in world.pools["us"].tasks] == [("a", ""), ("b", "hall")]
+        assert world.pools["eu"].tasks == []
 
 
 # -- results that cross

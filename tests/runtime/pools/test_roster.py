@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hexdag_lab.core.machine.messages import Started
+from hexdag_lab.core.runs.attempt import Task
 from hexdag_lab.core.runs.worker import Worker, WorkerState
 from hexdag_lab.runtime.pools.roster import Roster
 
@@ -119,6 +120,23 @@ def test_one_that_is_still_joining_is_not_there_yet() -> None:
     assert watched.look(row("w0"), standby("w1", "init")) == []
     assert [worker.id for worker in watched.roster.workers.values()] == ["w0"]
     assert watched.look(row("w0"), standby("w1")) == []
+
+
+def test_a_node_that_leaves_a_worker_may_go_to_all_others_that_can_run_it() -> None:
+    watched = Watched()
+    watched.look(row("w0"), row("w1"), row("w2"), row("w3", resources={}), row("w4", status="paused"))
+    places = lambda **wish: sorted(watched.roster.places(attempt(**wish)).values())  # noqa: E731
+    assert places() == [], "anywhere"
+    assert places(worker="w4") == ["w4"]
+    assert places(worker="w9") == [], "one that is gone is no place"
+    assert places(leaves="w0") == ["w1", "w2", "w3"]
+    assert places(leaves="w0", requires=frozenset({"gpu"})) == ["w1", "w2"]
+    watched.look(row("w0"))
+    assert places(leaves="w0") == [], "there is no other"
+
+
+def attempt(**wish: Any) -> Task:
+    return Task("r", "fit", 1, 1, 1, 1, "code", {}, (), **wish)
 
 
 def test_a_standby_has_its_turn_when_another_one_fails() -> None:
