@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
-from dask_jobqueue import SLURMCluster
 from distributed import Client, SSHCluster
 
 import hexdag_lab as hx
@@ -105,18 +106,22 @@ def test_a_cluster_started_by_ssh(hosts: dict[str, object], tmp_path: Path) -> N
 
 
 @pytest.fixture
-def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands of SLURM that run a job here at once."""
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A cluster of SLURM's jobs, each of which runs here at once."""
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    ours = signal.getsignal(signal.SIGINT)
+    from dask_jobqueue import SLURMCluster
+
+    signal.signal(signal.SIGINT, ours)  # its import takes Ctrl-C, for the whole process
+    return SLURMCluster
 
 
-@pytest.mark.usefixtures("batch")
-def test_a_cluster_started_by_jobs_of_a_batch_system(tmp_path: Path) -> None:
+def test_a_cluster_started_by_jobs_of_a_batch_system(slurm: Any, tmp_path: Path) -> None:
     with (
-        SLURMCluster(
+        slurm(
             cores=1, memory="1GiB", processes=1, interface="lo", scheduler_options={"dashboard_address": "127.0.0.1:0"},
             worker_extra_args=["--resources", "region:eu=1"], local_directory=str(tmp_path),
         ) as cluster,
