@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.base.errors import SchemaError
 from ..core.runs.attempt import Task
-from .ship import Loaded
+from .ship import Loaded, parameters_of
 
 MOST_FAULTS = 5  #: fields that an error names
 _SHORT = Repr()
@@ -26,14 +26,14 @@ def validated_input(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> di
         ((name, value),) = arguments.items()
         return {name: _valid(model, value, f"{task.node}: what goes in as {name!r}")}
     valid = _valid(model, arguments, f"{task.node}: what goes in")
-    made = [name for name in type(valid).model_fields if name in arguments or _takes(loaded.fn, name)]
+    made = [name for name in type(valid).model_fields if name in arguments or _takes(loaded, name)]
     return {**arguments, **{name: getattr(valid, name) for name in made}}
 
 
 def named_arguments(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments by name as the function takes them."""
     arguments, collector = dict(arguments), task.collector
-    if collector and not _is_parameter(loaded.fn, collector):  # it is `**kw`: what it collects are arguments
+    if collector and not _is_parameter(loaded, collector):  # it is `**kw`: what it collects are arguments
         arguments.update(arguments.pop(collector, {}))
     return arguments
 
@@ -41,9 +41,9 @@ def named_arguments(loaded: Loaded, task: Task, arguments: dict[str, Any]) -> di
 def called_beside(fn: Callable[..., Any], node: Callable[..., Any], arguments: Mapping[str, Any], *first: Any) -> Any:
     """The answer of a function beside a node's own, after what comes `first`: it gets those of the node's arguments
     that it has parameters for, or all if it takes `**kw`; what is not given has the default of the node."""
-    defaults = {name: p.default for name, p in _parameters(node).items() if p.default is not p.empty}
+    defaults = {name: p.default for name, p in parameters_of(node).items() if p.default is not p.empty}
     there = {**defaults, **arguments}
-    takes = list(_parameters(fn).values())
+    takes = list(parameters_of(fn).values())
     if any(p.kind is p.VAR_KEYWORD for p in takes):
         return fn(*first, **there)
     named = [p.name for p in takes[len(first) :] if p.kind is not p.VAR_POSITIONAL]
@@ -102,25 +102,18 @@ def with_positional(
 
 
 def _default(fn: Callable[..., Any], name: str) -> Any:
-    default = _parameters(fn)[name].default
+    default = parameters_of(fn)[name].default
     if default is inspect.Parameter.empty:
         raise SchemaError(f"nothing fills the parameter {name!r}")
     return default
 
 
-def _is_parameter(fn: Callable[..., Any], name: str) -> bool:
+def _is_parameter(loaded: Loaded, name: str) -> bool:
     """Whether `name` is a parameter of its own, not `**name`."""
-    found = _parameters(fn).get(name)
+    found = loaded.parameters.get(name)
     return found is None or found.kind is not inspect.Parameter.VAR_KEYWORD
 
 
-def _takes(fn: Callable[..., Any], name: str) -> bool:
-    found = _parameters(fn).get(name)
+def _takes(loaded: Loaded, name: str) -> bool:
+    found = loaded.parameters.get(name)
     return found is not None and found.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-
-
-def _parameters(fn: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(fn).parameters
-    except (ValueError, TypeError):
-        return {}

@@ -7,15 +7,16 @@ cannot travel, such as a lock, it is shipped by name as well.
 
 from __future__ import annotations
 
+import inspect
 import io
 import sys
 import sysconfig
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -29,13 +30,23 @@ _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 class Loaded(NamedTuple):
-    """What a blob holds: the function, the model classes for what goes in and comes out, and the node's callbacks."""
+    """What a blob holds: the function, the model classes for what goes in and comes out, and the node's callbacks; and
+    the function's parameters by name, for each attempt needs them."""
 
     fn: Callable[..., Any]
     in_model: Any
     out_model: Any
     when: Callable[..., Any] | None = None
     on_error: Callable[..., Any] | None = None
+    parameters: Mapping[str, inspect.Parameter] = MappingProxyType({})
+
+
+def parameters_of(fn: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """A function's parameters by name; none where nobody can tell, as of some that are written in C."""
+    try:
+        return inspect.signature(fn).parameters
+    except (ValueError, TypeError):
+        return {}
 
 
 def pack(spec: NodeSpec) -> bytes:
@@ -105,7 +116,8 @@ class _Loaded:
         with self._lock:  # two threads that load the same code would get two copies of its module's state
             found = self._found.get(digest)
             if found is None:
-                found = self._found[digest] = Loaded(*unpack(data, digest))
+                found = Loaded(*unpack(data, digest))
+                found = self._found[digest] = found._replace(parameters=parameters_of(found.fn))
             self._found.move_to_end(digest)
             while len(self._found) > self._most:
                 self._found.popitem(last=False)
