@@ -163,7 +163,7 @@ class _Desk:
         self._hears_ends = self._listen()
 
     def _listen(self) -> bool:
-        """Hear of the ends of tasks; False where Dask has no way to."""
+        """Hear of tasks that begin and end; False where Dask has no way to."""
         try:
             sync(
                 self.worker.loop,
@@ -199,10 +199,7 @@ class _Desk:
 
     def _send(self, rows: list[tuple[str, bytes]]) -> None:
         self._rows.extend(rows)  # in one queue: what is said on the loop's own thread must not overtake what was before
-        if threading.get_ident() == self.worker.thread_id:
-            self._post()
-        else:
-            self.worker.loop.add_callback(self._post)
+        self._on_loop(self._post)
 
     def _post(self) -> None:
         rows = []
@@ -212,10 +209,14 @@ class _Desk:
             self.worker.log_event(self.topic, rows)
 
     def _soon(self, seconds: float, flush: Callable[[], None]) -> None:
+        self._on_loop(self.worker.loop.call_later, seconds, flush)
+
+    def _on_loop(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call on the worker's loop: at once on its own thread, which need not be woken, else when it comes to it."""
         if threading.get_ident() == self.worker.thread_id:
-            self.worker.loop.call_later(seconds, flush)
+            call(*arguments)
         else:
-            self.worker.loop.add_callback(self.worker.loop.call_later, seconds, flush)
+            self.worker.loop.add_callback(call, *arguments)
 
     def _later(self, work: Callable[[], None]) -> None:
         with self._lock:

@@ -219,8 +219,8 @@ class Federation:
         able = [name for name, branch in self._branches.items() if branch.takes(task.requires)]
         if (place := task.worker.partition("/")[0]) in able:
             return place
-        apart = [name for name in able if self._branches[name].has_other(_within(task.leaves, name))]
-        able = apart if task.leaves and apart else able
+        if task.leaves:  # a region that has no other worker is one to go to only where there is no other region
+            able = [name for name in able if self._branches[name].has_other(_within(task.leaves, name))] or able
         if len(able) < 2:
             return able[0] if able else None
         wait = {name: (busy[name] + 1) / self._branches[name].slots for name in able}

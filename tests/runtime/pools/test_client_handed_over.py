@@ -98,7 +98,7 @@ def test_a_cluster_started_by_ssh(hosts: dict[str, object], tmp_path: Path) -> N
         Client(cluster, set_as_default=False) as client,
     ):
         check(client, tmp_path)
-        workers = [row["pid"] for row in client.run(lambda: {"pid": os.getpid()}).values()]
+        workers = client.run(os.getpid).values()
     until(lambda: not any(map(alive, workers)), "its workers end with it")
 
 
@@ -130,5 +130,5 @@ def test_a_cluster_started_by_jobs_of_a_batch_system(slurm: Any, tmp_path: Path)
         cluster.scale(jobs=2)
         client.wait_for_workers(2, timeout=60)
         check(client, tmp_path)
-        workers = [row["pid"] for row in client.run(lambda: {"pid": os.getpid()}).values()]
+        workers = client.run(os.getpid).values()
     until(lambda: not any(map(alive, workers)), "its jobs end with it")
