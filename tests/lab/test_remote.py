@@ -201,7 +201,8 @@ def test_who_drains_a_worker_is_told_if_the_leader_goes_meanwhile(tmp_path: Path
         run = lab.attach("run-1")
         until(lambda: all(node.state == "RUNNING" for node in run.nodes.values()))
         drains = ThreadPoolExecutor(1).submit(lab.drain, run.nodes["left"].worker)
-        until(lambda: "paused" in {row.state for row in lab.workers()})
+        until(lambda: drains.done() or "paused" in {row.state for row in lab.workers()})
+        assert not drains.done(), drains.exception()
         leader.kill()
         with pytest.raises(hx.Refused, match="leads no more"):
             drains.result(30)

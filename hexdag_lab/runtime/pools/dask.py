@@ -74,6 +74,7 @@ class DaskPool:
         self._watching: asyncio.Task[None] | None = None
         self.answered = time.monotonic()  #: when the scheduler has answered last
         self._news = asyncio.Event()  # a worker has come or gone: do not wait for the next look
+        self._looks = asyncio.Lock()  # an answer is not to come after that of a later look
 
     @property
     def address(self) -> str:
@@ -256,8 +257,9 @@ class DaskPool:
         return list(self._roster.workers.values())
 
     async def drain(self, worker: str) -> None:
-        address = self._roster.address(worker)
-        if not address:
+        if self._link.alive and not self._roster.address(worker):  # it may have come, and begun, since the last look
+            await self._look_at_workers()
+        if not (address := self._roster.address(worker)):
             names = ", ".join(sorted(row.id for row in self.workers())) or "none"
             raise Refused(f"there is no worker {worker!r}", rule="unknown-worker", fix=f"the workers are: {names}")
         try:
@@ -404,9 +406,10 @@ class DaskPool:
         return not self._roster.has_made(attempt) and now - self._quiet.setdefault(attempt, now) > SILENCE
 
     async def _look_at_workers(self) -> None:
-        rows = await self._link.look()
-        self.answered = time.monotonic()
-        changes = self._roster.look(rows, self.answered)
+        async with self._looks:
+            rows = await self._link.look()
+            self.answered = time.monotonic()
+            changes = self._roster.look(rows, self.answered)
         if changes:
             self._forget()
         for change in changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 
 import hexdag_lab as hx
 from hexdag_lab.core.runs.worker import Worker
+from hexdag_lab.runtime.pools.dask import DaskPool
 from tests.runtime.kit import alive, executions, open_gate, pass_gate, ran, until
 
 pytestmark = pytest.mark.dask
@@ -184,6 +187,27 @@ def test_a_worker_that_leaves_ends_its_node_first_and_hands_over_what_only_it_ha
     assert executions(witness) == {"array": 1, "held": 1}
     assert len(run.result("array")) == 1_000_000, "it was handed on"
     assert [e.worker for e in run.events() if e.kind == "WorkerChanged" and e.state == "failed"] == []
+
+
+def test_one_that_has_come_since_the_last_look_can_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may run a node already, and who reads that in the run drains it by its name."""
+    monkeypatch.setattr("hexdag_lab.runtime.pools.dask.LOOK_EVERY", 600)
+    monkeypatch.setattr(DaskPool, "_heard_of_workers", lambda *_: None)
+
+    async def main() -> None:
+        where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        async with LocalCluster(n_workers=0, threads_per_worker=1, asynchronous=True, **where) as cluster:
+            pool = DaskPool(cluster.scheduler_address)
+            await pool.open(lambda run, message: None)
+            cluster.scale(1)
+            async with Client(cluster, asynchronous=True) as client:
+                await client.wait_for_workers(1)
+            assert pool.workers() == [], "nobody has looked"
+            await pool.drain("0")
+            assert not cluster.scheduler.workers
+            await pool.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_who_is_not_there_cannot_leave(opened: hx.Lab) -> None:
