@@ -173,13 +173,13 @@ def test_a_lab_of_another_region_sees_the_same_and_is_behind_while_it_has_not_se
 
 
 def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while_drafts_are_edited(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     store = Severed()
     with hx.Lab(regions={"eu": "inline"}, region="eu", store=store, policy="pair", owner="dana") as lab:
         lab.add_agent(hx.HumanAgent("arun"))
-        forever = hx.NodeSpec("forever", lambda: time.sleep(60))
-        run = lab.start(hx.Dag.of(forever))
+        gate = tmp_path / "gate"
+        run = lab.start(hx.Dag.of(hx.NodeSpec("waits", pass_gate, params={"gate": str(gate)})))
         draft = lab.draft("plan", of=run)
         proposal = run.propose(hx.Changeset.on(run.dag).add_node(hx.NodeSpec("more", lambda: 1)), by="dana")
         store.away = True
@@ -198,7 +198,8 @@ def test_where_the_store_is_cut_off_nothing_is_decided_and_says_since_when_while
         until(lambda: draft.dag and draft.unsent == 0)
         proposal.vote("arun", "approve")
         assert proposal.wait(10) == "APPLIED"
-        run.cancel()
+        open_gate(gate)
+        assert run.wait(30)["more"] == 1
 
 
 @pytest.mark.parametrize(

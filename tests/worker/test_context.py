@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,8 @@ def test_an_async_node_can_wait(timeout: float | None) -> None:
 def test_a_checkpoint_that_cannot_travel_fails_the_attempt_instead_of_losing_it() -> None:
     def waits() -> None:
         ctx = hx.context()
-        ctx.checkpoint(Path("/dev/null").open())  # noqa: SIM115
+        with Path(os.devnull).open() as file:
+            ctx.checkpoint(file)
         ctx.wait_for("run-1/p1")
 
     made = attempt(waits)
