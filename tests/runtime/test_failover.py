@@ -87,7 +87,8 @@ def test_a_service_whose_store_is_gone_says_so_waits_and_goes_on(tmp_path: Path)
         up.says(LEADS)
         with hx.Lab(store=url, leader=False, owner="dana") as lab:
             run = lab.start(layered(tmp_path, gates=1), run_id="drill")
-            until(lambda: run.nodes["n1-0"].state == "RUNNING")
+            behind_the_gate = [f"n1-{k}" for k in range(WIDTH)]
+            until(lambda: any(run.nodes[name].state == "RUNNING" for name in behind_the_gate))
             server.kill()
             (tmp_path / "gate1").touch()  # results come while nothing can be journaled
             up.says("runs wait, and go on when their store is back")

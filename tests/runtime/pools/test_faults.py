@@ -359,6 +359,9 @@ def test_a_notebook_whose_kernel_is_killed_loses_the_attempt_that_ran_and_nothin
     try:
         client.execute(cell)
         until(lambda: witness.executions["train"])
+        with hx.Lab(store=url, leader=False) as looks:  # that it runs is in the journal, and so is what was before it
+            run = looks.attach("cell")
+            until(lambda: run.nodes["train"].state == "RUNNING")
         worker = witness.pid("train")
         os.kill(manager.provisioner.pid, signal.SIGKILL)
         until(lambda: not alive(worker), "its workers end with it")
