@@ -132,7 +132,7 @@ def test_the_slider_shows_graph_votes_workers_and_words_as_of_then_and_nothing_r
     page = desk.open(pages, run)
     shows(page, "talks | said late")
     shows(page, "succeeded 5")
-    drag(page, to=opened)
+    drag(page, to=opened, last=events)
     shows(page, re.compile("^as it was at "))
     shows(page, f"as of event {opened} of {events}")
     shows(page, re.compile(r"RUNNING"))
@@ -156,15 +156,17 @@ def test_the_slider_shows_graph_votes_workers_and_words_as_of_then_and_nothing_r
     assert pages.errors == []
 
 
-def drag(page: Any, to: int) -> None:
-    """Drag the slider by mouse from its end to the place of an event."""
+def drag(page: Any, to: int, last: int) -> None:
+    """Drag the slider by mouse from its end, which is the last event, to the place of another."""
     slider = page.get_by_role("slider")
-    box, last, knob = slider.bounding_box(), int(slider.get_attribute("max")), 16
+    expect(slider).to_have_attribute("max", str(last), timeout=10_000)
+    box, knob = slider.bounding_box(), 16
     at = lambda event: box["x"] + knob / 2 + (event - 1) / (last - 1) * (box["width"] - knob)  # noqa: E731
     y = box["y"] + box["height"] / 2
     page.mouse.move(at(last), y)
     page.mouse.down()
     page.mouse.move(at(last / 2), y)
+    shows(page, re.compile("^as it was at "))  # which changes nothing of the slider under the hand
     page.mouse.move(at(to), y)
     page.mouse.up()
 

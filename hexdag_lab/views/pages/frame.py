@@ -108,11 +108,7 @@ class Dashboard:
         who = Html(html.said(f"{self.visit.who}."), margin=(8, 10), sizing_mode=None)
         top = pn.FlexBox(self._select, self._pause, self._cancel, who, *self._keyboard(), align_items="flex-end")
         self._header, self._said = Html(), Html()
-        self._slider = TimeSlider(sizing_mode="stretch_width", margin=(0, 10))
-        self._slider.param.watch(self._slid, "value")
-        self._when = Html(margin=(8, 10, 0, 0), sizing_mode=None)
-        self._now = button("Now", self._to_now, visible=False, align="center")
-        self._time = pn.Row(self._slider, self._when, self._now, sizing_mode="stretch_width", visible=False, margin=0)
+        self._time = self._over_time()
         self._tabs = pn.Tabs(
             *((name, self._pages[name].view) for name in PAGES), sizing_mode="stretch_width", stylesheets=[READABLE]
         )
@@ -121,6 +117,16 @@ class Dashboard:
         self._tabs.param.watch(lambda _: self._schedule(self._turned), "active")
         foot = Html(html.said(f"What the store has acknowledged survives {self.visit.lab.durability.words}."))
         self.view = pn.Column(top, self._header, self._said, self._time, self._tabs, foot, sizing_mode="stretch_width")
+
+    def _over_time(self) -> Any:
+        """The slider, and beside or below it the time that it stands at, with room for it before there is one: the
+        slider would else change its length under the hand that drags it."""
+        self._slider = TimeSlider(margin=(0, 10), styles={"flex": "1 1 320px"})
+        self._slider.param.watch(self._slid, "value")
+        self._when = Html(margin=(0, 10), sizing_mode=None, width=150, align="center")
+        self._now = button("Now", self._to_now, disabled=True, align="center")
+        beside = pn.Row(self._when, self._now, margin=0)
+        return pn.FlexBox(self._slider, beside, align_items="center", visible=False, sizing_mode="stretch_width")
 
     def _keyboard(self) -> list[Any]:
         """Keys decide where somebody may, and not in a notebook, which has keys of its own."""
@@ -263,7 +269,7 @@ class Dashboard:
         if past == self._past:
             return
         self._past = past
-        self._now.visible = past is not None
+        self._now.disabled = past is None
         if past is None:
             self._when.put("")
         else:
