@@ -154,8 +154,16 @@ def left(before: dict[str, int], held: Callable[[], dict[str, int]]) -> dict[str
         time.sleep(0.2)
 
 
-def test_closed_tabs_leave_nothing_behind(served: Served, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest's records of it hold on to pages
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """pytest's records of what is logged hold on to pages."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("unlogged")
+def test_closed_tabs_leave_nothing_behind(served: Served, pages: Pages) -> None:
     url = f"{served.serving.address}?token=t"
     first = pages.open(url)  # what is made once stays
     first.locator("canvas").wait_for(timeout=30_000)
